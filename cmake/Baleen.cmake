@@ -1,0 +1,91 @@
+# How Baleen's libraries and tests are declared: one call each, so that every room is built alike.
+include_guard(GLOBAL)
+
+option(BALEEN_WERROR "Warnings in Baleen's own files are errors" ON)
+set(BALEEN_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
+set(BALEEN_DATA "${PROJECT_SOURCE_DIR}/../shared/data" CACHE PATH "Real images that some tests read")
+
+# Options every target shares; being equal everywhere lets all rooms reuse one precompiled header.
+add_library(baleen_options INTERFACE)
+target_compile_features(baleen_options INTERFACE cxx_std_20)
+# Plain -fPIC for programs too: one precompiled header serves libraries and programs only if their options agree.
+target_compile_options(baleen_options INTERFACE -fPIC -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers)
+if(BALEEN_WERROR)
+  target_compile_options(baleen_options INTERFACE -Werror)
+endif()
+if(BALEEN_SANITIZE)
+  target_compile_options(baleen_options INTERFACE -fsanitize=${BALEEN_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(baleen_options INTERFACE -fsanitize=${BALEEN_SANITIZE})
+endif()
+target_include_directories(baleen_options INTERFACE "${PROJECT_SOURCE_DIR}")
+find_program(BALEEN_MOLD mold)
+if(BALEEN_MOLD)
+  target_link_options(baleen_options INTERFACE -fuse-ld=mold)
+endif()
+
+find_program(BALEEN_CCACHE ccache)
+if(BALEEN_CCACHE)
+  # Sloppiness is what ccache asks for where precompiled headers are used.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime "${BALEEN_CCACHE}")
+  add_compile_options(-fpch-preprocess)
+endif()
+
+# baleen_library(name [PRIVATE_LIBS ...] [LIBS ...]): a static library of every .cpp below the current folder.
+function(baleen_library name)
+  cmake_parse_arguments(arg "" "" "LIBS;PRIVATE_LIBS;EXCLUDE" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  foreach(pattern IN LISTS arg_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "${pattern}")
+  endforeach()
+  if(NOT sources)
+    set(sources "${CMAKE_CURRENT_BINARY_DIR}/empty.cpp")
+    file(WRITE "${sources}" "")
+  endif()
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PUBLIC baleen_options Baleen::torch_cpu ${arg_LIBS} PRIVATE ${arg_PRIVATE_LIBS})
+  if(name STREQUAL "baleen_core")
+    target_precompile_headers(${name} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/precompiled.h")
+  else()
+    target_precompile_headers(${name} REUSE_FROM baleen_core)
+  endif()
+endfunction()
+
+# baleen_tests(room LIBS ...): each *_test.cpp of the current folder is a program and a ctest entry `room.name`;
+# each *_mpi_test.cpp runs under mpirun at 1, 2 and 4 ranks as `room.name.npR`.
+function(baleen_tests room)
+  cmake_parse_arguments(arg "" "" "LIBS" ${ARGN})
+  file(GLOB tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp")
+  foreach(source IN LISTS tests)
+    get_filename_component(stem "${source}" NAME_WE)
+    set(program ${room}_${stem})
+    add_executable(${program} "${source}")
+    target_precompile_headers(${program} REUSE_FROM baleen_core)
+    set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+    if(stem MATCHES "_mpi_test$")
+      string(REGEX REPLACE "_mpi_test$" "" short "${stem}")
+      target_link_libraries(${program} PRIVATE baleen_test_mpi_main ${arg_LIBS})
+      baleen_add_mpi_test(${room}.${short} ${program} RANKS 1 2 4)
+    else()
+      string(REGEX REPLACE "_test$" "" short "${stem}")
+      target_link_libraries(${program} PRIVATE baleen_test_main ${arg_LIBS})
+      add_test(NAME ${room}.${short} COMMAND ${program})
+      set_tests_properties(${room}.${short} PROPERTIES TIMEOUT 300 LABELS unit ENVIRONMENT "${BALEEN_TEST_ENV}")
+    endif()
+  endforeach()
+endfunction()
+
+# baleen_add_mpi_test(name program RANKS 1 2 4 [TIMEOUT s] [LABELS ...]): one ctest entry per number of ranks.
+function(baleen_add_mpi_test name program)
+  cmake_parse_arguments(arg "" "TIMEOUT" "RANKS;LABELS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 180)
+  endif()
+  foreach(ranks IN LISTS arg_RANKS)
+    add_test(NAME ${name}.np${ranks}
+      COMMAND ${MPIEXEC_EXECUTABLE} -n ${ranks} --oversubscribe --bind-to none $<TARGET_FILE:${program}>)
+    set_tests_properties(${name}.np${ranks} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "mpi;${arg_LABELS}"
+      PROCESSORS ${ranks} ENVIRONMENT "${BALEEN_TEST_ENV}")
+  endforeach()
+endfunction()
+
+set(BALEEN_TEST_ENV "OMP_NUM_THREADS=1;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1;OMPI_MCA_mpi_yield_when_idle=1;BALEEN_DATA=${BALEEN_DATA}")

@@ -1,0 +1,25 @@
+# The three parts of OpenCV that Baleen uses, as imported targets opencv_core, opencv_imgproc, opencv_imgcodecs.
+# OpenCV's own package is taken where it is installed; Debian ships it only with libopencv-dev, which drags in a whole
+# desktop, so that the small -dev packages are found by hand.
+find_package(OpenCV QUIET CONFIG COMPONENTS core imgproc imgcodecs)
+if(OpenCV_FOUND)
+  set(OpenCVParts_FOUND TRUE)
+  return()
+endif()
+find_path(OPENCV_INCLUDE_DIR opencv2/core.hpp PATH_SUFFIXES opencv4)
+set(_opencv_libraries)
+foreach(part core imgproc imgcodecs)
+  find_library(OPENCV_${part}_LIBRARY opencv_${part})
+  list(APPEND _opencv_libraries OPENCV_${part}_LIBRARY)
+endforeach()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(OpenCVParts REQUIRED_VARS OPENCV_INCLUDE_DIR ${_opencv_libraries})
+if(OpenCVParts_FOUND)
+  foreach(part core imgproc imgcodecs)
+    if(NOT TARGET opencv_${part})
+      add_library(opencv_${part} SHARED IMPORTED GLOBAL)
+      set_target_properties(opencv_${part} PROPERTIES IMPORTED_LOCATION "${OPENCV_${part}_LIBRARY}"
+        INTERFACE_INCLUDE_DIRECTORIES "${OPENCV_INCLUDE_DIR}")
+    endif()
+  endforeach()
+endif()

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace baleen {
+
+/// What to build. Unknown names list the known ones.
+struct BackboneOptions {
+  std::string name;
+  int64_t num_outputs = 1;  ///< K
+  int64_t in_channels = 3;  ///< 1, 3 or 4
+  double dropout = 0.0;     ///< probability, where the network has dropout
+};
+
+/// An image network: stage maps and logits.
+///
+/// Parameter and buffer names are torchvision's where it has the network, so that published weights load by name. The head
+/// is the last linear layer; everything else is the trunk.
+class Backbone : public torch::nn::Module {
+ public:
+  /// Feature maps of each stage, coarse last: M tensors [N, C_m, H_m, W_m].
+  virtual std::vector<at::Tensor> features(const at::Tensor& images_NCHW) = 0;
+  /// Logits [N, K].
+  virtual at::Tensor forward(const at::Tensor& images_NCHW) = 0;
+  /// Name of the head's module, e.g. "fc": its parameters start with "fc.".
+  virtual std::string head_name() const = 0;
+};
+
+/// One row of `baleen models`.
+struct BackboneInfo {
+  std::string name;
+  std::string description;
+  std::string source;     ///< paper or reference implementation
+  int64_t min_size_px = 1;
+  int64_t usual_size_px = 224;
+};
+
+/// The networks a recipe can name. Filled by explicit calls in launch/wiring.cpp.
+class BackboneRegistry {
+ public:
+  using Factory = std::function<std::shared_ptr<Backbone>(const BackboneOptions&)>;
+  void add(BackboneInfo info, Factory factory);
+  /// Fresh weights drawn from LibTorch's default CPU generator: seed it first.
+  /// @throws Error kConfiguration for an unknown name, naming the nearest and all known ones.
+  std::shared_ptr<Backbone> create(const BackboneOptions& options) const;
+  /// In order of registration.
+  const std::vector<BackboneInfo>& list() const { return infos_; }
+  const BackboneInfo& info(const std::string& name) const;
+
+ private:
+  std::vector<BackboneInfo> infos_;
+  std::vector<Factory> factories_;
+};
+
+}  // namespace baleen
