@@ -88,4 +88,9 @@ function(baleen_add_mpi_test name program)
   endforeach()
 endfunction()
 
-set(BALEEN_TEST_ENV "OMP_NUM_THREADS=1;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1;OMPI_MCA_mpi_yield_when_idle=1;BALEEN_DATA=${BALEEN_DATA}")
+# The interpreter that holds the test oracles (PyTorch, torchvision, scikit-learn, …); tests that need it skip without.
+find_program(BALEEN_PYTHON NAMES python3 python HINTS "${LIBTORCH_ROOT}/../../../../bin" NO_DEFAULT_PATH)
+set(BALEEN_TEST_ENV "OMP_NUM_THREADS=1;OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1;OMPI_MCA_mpi_yield_when_idle=1;BALEEN_DATA=${BALEEN_DATA};BALEEN_SOURCE=${PROJECT_SOURCE_DIR};BALEEN_BIN=${PROJECT_BINARY_DIR}/bin/baleen")
+if(BALEEN_PYTHON)
+  list(APPEND BALEEN_TEST_ENV "BALEEN_PYTHON=${BALEEN_PYTHON}")
+endif()
