@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/augment/augment.h"
+#include "data/augment/normalise.h"
+#include "data/packed_dataset.h"
+
+namespace baleen {
+
+/// Where one normalised image goes: channel c, row y, column x at data[c·channel_stride +
+/// y·row_stride + x·column_stride].
+struct ImageTarget {
+  float* data = nullptr;
+  int64_t channels = 0;  ///< of the network; a grey image is repeated into all of them
+  int64_t size_px = 0;   ///< height and width
+  bool channels_last = false;
+};
+
+/// Memory that one thread reuses from image to image.
+struct ImageScratch {
+  std::vector<uint8_t> decoded;
+  std::vector<uint8_t> resized;
+  std::vector<uint8_t> padded;
+  PixelTable jittered;
+};
+
+/// Resizes to height × width into `out`: area averaging when shrinking, bilinear when enlarging.
+void resize_image(const ImageView& image, int64_t height, int64_t width, std::vector<uint8_t>& out);
+
+/// How an image of another shape becomes a square.
+enum class Fit {
+  kStretch,  ///< both sides are scaled to the size
+  kCrop,     ///< the largest central square is taken
+};
+/// @throws Error kConfiguration naming the known ones ("stretch", "crop").
+Fit fit_from_name(const std::string& name);
+
+/// The part of a height × width image that `fit` uses.
+PixelBox fitted_box(Fit fit, int64_t height, int64_t width);
+
+/// Crop, resize, symmetry, colour, normalisation: one image from bytes to its place in the batch.
+void write_image(const ImageView& image, const AugmentDraw& draw,
+                 const Normalisation& normalisation, const PixelTable& plain, ImageScratch& scratch,
+                 const ImageTarget& target);
+
+}  // namespace baleen
