@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <map>
+#include <string>
+
+#include "distributed/communicator.h"
+#include "experiments/plan.h"
+
+namespace baleen {
+
+/// Where a chain stands. Sent now and then; losing one does no harm.
+struct ChainProgress {
+  int64_t stage = 0;
+  int64_t epoch = 0;
+  int64_t step = 0;          ///< in the epoch
+  int64_t steps_done = 0;    ///< optimizer steps of the whole chain
+  double samples_per_s = 0;  ///< of the group
+  double loss = 0;           ///< running mean
+  std::string phase;         ///< "train", "predict", …
+};
+
+/// What a finished chain leaves behind. The files are synced to disk before it is returned.
+struct ChainOutcome {
+  std::map<std::string, std::string>
+      digests;  ///< file, relative to the run directory -> digest of its bytes
+  std::map<std::string, double>
+      metrics;                  ///< for the journal and the printed summary, e.g. "accuracy"
+  int64_t optimizer_steps = 0;  ///< executed over all starts of this chain
+  bool stopped_early = false;   ///< some stage ended before its planned steps, by early stopping
+};
+
+/// How an executor talks to the coordinator. Every member of the group has one; only that of group
+/// rank 0 sends progress, the others swallow it, so that callers need not ask. Used from the
+/// executor's thread.
+class ProgressSink {
+ public:
+  virtual ~ProgressSink() = default;
+  /// Sends at most once a second; call it every step.
+  virtual void progress(const ChainProgress& progress) = 0;
+  /// A stage's weights are safe on disk: a resume starts after it.
+  virtual void stage_done(int64_t stage, double seconds,
+                          const std::map<std::string, std::string>& digests) = 0;
+  /// True once this process or the coordinator was asked to stop. Members see it at different
+  /// steps: agree (Communicator::any) before acting on it, write a checkpoint, and throw Error
+  /// kInterrupted on all members.
+  virtual bool stop_requested() = 0;
+};
+
+/// Thrown by members of a group that end a chain only because another member failed: keeps the root
+/// cause first.
+class PeerFailed : public std::exception {
+ public:
+  const char* what() const noexcept override { return "another rank of the group failed"; }
+};
+
+/// Trains one chain from wherever it stands to its end.
+class ChainExecutor {
+ public:
+  virtual ~ChainExecutor() = default;
+  /// [collective over `group`] Called on every member with the same spec.
+  ///
+  /// A data, numeric or configuration error fails this chain only; the members agree on it before
+  /// they leave: the one that saw it throws it, the others throw PeerFailed. Error kInterrupted is
+  /// thrown by all members or none. Any other error ends the job.
+  virtual ChainOutcome run(const ChainSpec& chain, Communicator& group, ProgressSink& sink) = 0;
+};
+
+}  // namespace baleen

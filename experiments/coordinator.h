@@ -1,0 +1,106 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "distributed/communicator.h"
+#include "experiments/chain_executor.h"
+#include "experiments/coordinator_messages.h"
+#include "experiments/coordinator_policy.h"
+#include "experiments/journal.h"
+#include "experiments/plan.h"
+
+namespace baleen {
+
+/// Hears what the coordinator decides and learns; for progress bars and logs. Called from the
+/// coordinator's thread.
+class CoordinatorObserver {
+ public:
+  virtual ~CoordinatorObserver() = default;
+  virtual void chain_started(const ChainSpec& chain, const std::vector<int>& members) = 0;
+  virtual void chain_progress(const ChainSpec& chain, const ChainProgress& progress) = 0;
+  virtual void chain_finished(const ChainSpec& chain, const ChainOutcome& outcome,
+                              double seconds) = 0;
+  /// @param will_retry whether it is tried once more
+  virtual void chain_failed(const ChainSpec& chain, const Error& error, int rank,
+                            bool will_retry) = 0;
+};
+
+struct CoordinatorOptions {
+  int num_ranks = 1;
+  int retries = 1;                          ///< further attempts at a chain that failed
+  double poll_s = 0.1;                      ///< longest sleep between looks at the stop flag
+  std::function<bool()> stop_requested;     ///< a signal arrived on this process; may be empty
+  CoordinatorObserver* observer = nullptr;  ///< outlives the coordinator; may be null
+};
+
+/// Hands the plan's chains to groups of ranks until all are finished or set aside.
+///
+/// Runs as a thread of rank 0, whose main thread works like every other rank. Every decision and
+/// result goes to the journal before it is acted on or forgotten; chains that the journal knows as
+/// finished are never handed out.
+class Coordinator {
+ public:
+  /// `journal` and `control` outlive the coordinator.
+  Coordinator(const Plan& plan, Journal& journal, ControlChannel& control,
+              CoordinatorOptions options);
+
+  /// Waits for all ranks to report, then coordinates. Sends every rank the summary before it
+  /// returns. Whatever goes wrong in here (a full disk under the journal, say) ends the run with
+  /// that error's exit code; nothing is thrown.
+  RunSummary run();
+
+  /// Makes run() return soon, without waiting for anyone: rank 0 is on its way out. Any thread.
+  void abandon() { abandoned_ = true; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Running {
+    std::vector<int> members;
+    Clock::time_point start;
+    double fraction = 0;                   ///< of the planned optimizer steps
+    std::map<int, WorkerMessage> reports;  ///< by rank: how it left the chain
+  };
+  struct Failure {
+    int count = 0;
+    std::vector<int> ranks;
+  };
+
+  void coordinate();
+  void handle(int rank, WorkerMessage message);
+  void close_chain(int64_t chain);
+  void finish_chain(int64_t chain, const Running& run, const ChainOutcome& outcome);
+  void fail_chain(int64_t chain, const Running& run, const Error& error, int rank);
+  void assign();
+  void request_stop();
+  double seconds_since(Clock::time_point start) const;
+  SchedulingState state() const;
+  void send(int rank, const CoordinatorMessage& message);
+
+  const Plan& plan_;
+  Journal& journal_;
+  ControlChannel& control_;
+  CoordinatorOptions options_;
+  std::atomic<bool> abandoned_{false};
+
+  CostRates rates_;
+  std::vector<int> idle_;
+  std::vector<std::string> hosts_;  ///< by rank; empty until it has reported
+  std::vector<int64_t> waiting_;
+  std::map<int64_t, Running> running_;
+  std::map<int64_t, Failure> failures_;
+  RunSummary summary_;
+  bool stopping_ = false;
+  std::optional<Error> fatal_;
+  int next_tag_ = 0;
+};
+
+}  // namespace baleen

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "experiments/coordinator_messages.h"
+
+namespace baleen {
+
+/// One failure as a rank saw it.
+struct FailureEntry {
+  Error error;
+  int rank = 0;
+  std::string host;
+  std::string chain;  ///< empty: outside any chain
+  double time_s = 0;  ///< since 1970; 0: now
+};
+
+/// Adds a failure to failure.json, root cause first. Called by each rank on its way out, so it
+/// locks the file, and never throws: the error at hand must not be hidden by one about its record.
+///
+/// The root cause is the earliest failure that is not the loss of a peer; lost peers are what the
+/// others see of it.
+void record_failure(const std::filesystem::path& file, const FailureEntry& entry) noexcept;
+
+/// The chains that were given up, for a run that otherwise ended in good order.
+void record_failed_chains(const std::filesystem::path& file, const RunSummary& summary) noexcept;
+
+}  // namespace baleen
