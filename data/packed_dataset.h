@@ -22,31 +22,34 @@ struct ImageView {
 
 /// A packed dataset, opened for reading: the rows of all its shards as one table.
 ///
-/// Raw pixels are read in place through a mapping of the shard files; JPEG rows are decoded into the caller's buffer. A row's
-/// checksum is checked the first time it is read. All const members may be called from any thread at once. File format:
-/// data/README.md.
+/// Raw pixels are read in place through a mapping of the shard files; JPEG rows are decoded into
+/// the caller's buffer. A row's checksum is checked the first time it is read. All const members
+/// may be called from any thread at once. File format: data/README.md.
 class PackedDataset {
  public:
   /// @param directory what `baleen pack` wrote: manifest.json and shard files
-  /// @throws Error kData naming the file when the manifest or a shard is missing, malformed, or of a newer version.
+  /// @throws Error kData naming the file when the manifest or a shard is missing, malformed, or of
+  /// a newer version.
   static std::shared_ptr<const PackedDataset> open(const std::filesystem::path& directory);
   ~PackedDataset();
 
-  int64_t size() const;                               ///< N rows
+  int64_t size() const;  ///< N rows
   TargetKind target_kind() const;
   const std::vector<std::string>& label_names() const;  ///< L labels or C classes, in column order
   int64_t channels() const;
-  const std::string& id(int64_t row) const;           ///< unique sample id
-  int64_t row_of(const std::string& id) const;        ///< -1 when there is no such sample
-  int64_t class_index(int64_t row) const;             ///< single-class data only
+  const std::string& id(int64_t row) const;            ///< unique sample id
+  int64_t row_of(const std::string& id) const;         ///< -1 when there is no such sample
+  int64_t class_index(int64_t row) const;              ///< single-class data only
   std::span<const uint8_t> labels(int64_t row) const;  ///< L zeros and ones; multi-label data only
-  const std::string& group(int64_t row) const;        ///< samples of one group stay in one fold; empty: a group of its own
+  const std::string& group(
+      int64_t row) const;  ///< samples of one group stay in one fold; empty: a group of its own
   /// Digest of the manifest: names this very content in plans and records.
   const std::string& digest() const;
 
-  /// The image at the smallest stored size whose shorter side is at least `min_side_px` (else the largest stored).
-  /// The view is valid while the dataset lives and `scratch` is not touched.
-  /// @throws Error kData naming file, row and id when the stored checksum does not match or decoding fails.
+  /// The image at the smallest stored size whose shorter side is at least `min_side_px` (else the
+  /// largest stored). The view is valid while the dataset lives and `scratch` is not touched.
+  /// @throws Error kData naming file, row and id when the stored checksum does not match or
+  /// decoding fails.
   ImageView image(int64_t row, int64_t min_side_px, std::vector<uint8_t>& scratch) const;
 
  private:

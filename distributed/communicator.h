@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,14 +13,15 @@ namespace baleen {
 
 /// A fixed set of ranks that take part in collectives together.
 ///
-/// Calls marked [collective] must be made by all ranks of the group in the same order. Calls come from one thread. Releasing a
-/// communicator is itself collective: call close(); a destructor that finds it open only logs.
+/// Calls marked [collective] must be made by all ranks of the group in the same order. Calls come
+/// from one thread. Releasing a communicator is itself collective: call close(); a destructor that
+/// finds it open only logs.
 class Communicator {
  public:
   virtual ~Communicator() = default;
-  virtual int rank() const = 0;                        ///< in [0, size())
-  virtual int size() const = 0;                        ///< number of ranks, >= 1
-  virtual void barrier() = 0;                          ///< [collective]
+  virtual int rank() const = 0;  ///< in [0, size())
+  virtual int size() const = 0;  ///< number of ranks, >= 1
+  virtual void barrier() = 0;    ///< [collective]
   /// [collective] True where any rank says true.
   virtual bool any(bool here) = 0;
   /// [collective] Bytes of every rank, in rank order, on every rank.
@@ -40,8 +42,9 @@ struct Message {
   std::string bytes;
 };
 
-/// Point-to-point control messages between the coordinator and the ranks. Any thread may call; a rank may write to itself.
-/// Waiting sleeps instead of spinning: the processor belongs to those who train.
+/// Point-to-point control messages between the coordinator and the ranks. Any thread may call; a
+/// rank may write to itself. Waiting sleeps instead of spinning: the processor belongs to those who
+/// train.
 class ControlChannel {
  public:
   virtual ~ControlChannel() = default;
@@ -51,7 +54,8 @@ class ControlChannel {
   virtual bool receive(int tag, double timeout_s, Message& message) = 0;
 };
 
-/// MPI for the life of the process: init with threads, world rank and size, groups. One instance, made in main.
+/// MPI for the life of the process: init with threads, world rank and size, groups. One instance,
+/// made in main.
 class MpiEnvironment {
  public:
   /// @throws Error kCommunication when MPI can't start or grants no MPI_THREAD_MULTIPLE.
@@ -62,9 +66,16 @@ class MpiEnvironment {
   const std::string& host() const;
   std::shared_ptr<Communicator> world();
   std::shared_ptr<ControlChannel> control();
-  /// [collective over `members`] A group of world ranks, ascending; only members call. `tag` is unique among groups that are
-  /// being made at the same time and shares a member.
+  /// [collective over `members`] A group of world ranks, ascending; only members call. `tag` is
+  /// unique among groups that are being made at the same time and share a member.
   std::shared_ptr<Communicator> make_group(const std::vector<int>& members, int tag);
+  /// Watches the left neighbour in a ring of heartbeats; `on_silence(rank, host, activity,
+  /// silent_s)` is called once, from a thread of its own, when nothing was heard of it for
+  /// `timeout_s` (0: no watching). Call once, on all ranks.
+  void watch(double timeout_s,
+             std::function<void(int, const std::string&, const std::string&, double)> on_silence);
+  /// What this rank is doing, for the message of whoever watches it. Any thread.
+  void set_activity(std::string text);
   /// [collective over the world] Ends MPI.
   void finish();
   /// Ends every process of the job at once with this exit code.

@@ -8,13 +8,15 @@
 
 namespace baleen {
 
-/// What kind of failure ended a piece of work. Each kind has its own exit code (docs/exit-codes.md).
+/// What kind of failure ended a piece of work. Each kind has its own exit code
+/// (docs/exit-codes.md).
 enum class ErrorKind {
   kUsage,          ///< the command line is wrong
   kConfiguration,  ///< a recipe or dataset description is wrong
-  kData,           ///< a dataset, image, table or checkpoint is missing, malformed or fails its checksum
-  kStorage,        ///< the operating system refused a read or write: disk full, permission, quota
-  kInterrupted,    ///< a signal asked the run to stop; what is finished is kept and the run can be resumed
+  kData,     ///< a dataset, image, table or checkpoint is missing, malformed or fails its checksum
+  kStorage,  ///< the operating system refused a read or write: disk full, permission, quota
+  kInterrupted,    ///< a signal asked the run to stop; what is finished is kept and the run can be
+                   ///< resumed
   kHang,           ///< a rank made no progress within its time limit
   kCommunication,  ///< a peer was lost, or a collective operation failed
   kNumeric,        ///< a loss, gradient or prediction is not finite
@@ -29,8 +31,8 @@ const char* name_of(ErrorKind kind);
 
 /// An error with the chain of what was being done when it happened, innermost first.
 ///
-/// Thrown where the fault is seen, with a message that names the file, key or sample. Context is added on the way up by
-/// with_context(); the rooms below never know the story above them.
+/// Thrown where the fault is seen, with a message that names the file, key or sample. Context is
+/// added on the way up by with_context(); the rooms below never know the story above them.
 class Error : public std::exception {
  public:
   /// @param message what is wrong, naming the thing that is wrong; one line
@@ -58,11 +60,12 @@ class Error : public std::exception {
   std::string text_;
 };
 
-/// The current exception as an Error: an Error as it is, anything else as kInternal with its what().
-/// Call inside a catch block only.
+/// The current exception as an Error: an Error as it is, anything else as kInternal with its
+/// what(). Call inside a catch block only.
 Error current_error();
 
-/// Runs `action`; if it throws, adds the text that `describe()` returns as context. `describe` runs only on failure.
+/// Runs `action`; if it throws, adds the text that `describe()` returns as context. `describe` runs
+/// only on failure.
 template <class Describe, class Action>
 auto with_context(Describe&& describe, Action&& action) -> std::invoke_result_t<Action> {
   try {

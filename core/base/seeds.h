@@ -5,7 +5,8 @@
 
 namespace baleen {
 
-/// What a random stream is for. Part of every derived seed, so that two uses of the same numbers never share a stream.
+/// What a random stream is for. Part of every derived seed, so that two uses of the same numbers
+/// never share a stream.
 enum class Stream : std::uint64_t {
   kInitialisation = 1,  ///< fresh weights
   kShuffle = 2,         ///< order of samples in an epoch
@@ -15,7 +16,8 @@ enum class Stream : std::uint64_t {
   kHoldOut = 6,         ///< test set cut from a dataset
 };
 
-/// One round of splitmix64: a bijection of 64-bit integers that passes statistical tests even on counters.
+/// One round of splitmix64: a bijection of 64-bit integers that passes statistical tests even on
+/// counters.
 constexpr std::uint64_t mix64(std::uint64_t z) {
   z += 0x9E3779B97F4A7C15ull;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
@@ -23,8 +25,8 @@ constexpr std::uint64_t mix64(std::uint64_t z) {
   return z ^ (z >> 31);
 }
 
-/// A seed that is a pure function of its arguments: never of rank, thread or time (ARCHITECTURE: results are a function of
-/// the configuration). Order of `keys` matters.
+/// A seed that is a pure function of its arguments: never of rank, thread or time (ARCHITECTURE:
+/// results are a function of the configuration). Order of `keys` matters.
 constexpr std::uint64_t derive_seed(std::uint64_t base, Stream stream,
                                     std::initializer_list<std::uint64_t> keys) {
   std::uint64_t state = mix64(base ^ mix64(static_cast<std::uint64_t>(stream)));
@@ -32,8 +34,9 @@ constexpr std::uint64_t derive_seed(std::uint64_t base, Stream stream,
   return state;
 }
 
-/// A small counter-based generator: the n-th draw is mix64(seed + n·odd). Cheap to make, one per sample and purpose.
-/// Satisfies UniformRandomBitGenerator, but prefer uniform() and below(): the standard distributions differ between libraries.
+/// A small counter-based generator: the n-th draw is mix64(seed + n·odd). Cheap to make, one per
+/// sample and purpose. Satisfies UniformRandomBitGenerator, but prefer uniform() and below(): the
+/// standard distributions differ between libraries.
 class CounterRandom {
  public:
   using result_type = std::uint64_t;

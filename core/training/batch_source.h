@@ -16,16 +16,18 @@ struct Batch {
   int64_t step = 0;            ///< step in the epoch, from 0
   int64_t shard = 0;           ///< logical shard this belongs to, in [0, V)
   bool first_of_shard = true;  ///< the shard's first micro-batch
-  bool last_of_shard = true;   ///< the shard's last micro-batch: its gradient is complete after this one
-  int64_t global_count = 0;    ///< samples in the whole global batch of this step, over all shards
+  bool last_of_shard =
+      true;  ///< the shard's last micro-batch: its gradient is complete after this one
+  int64_t global_count = 0;  ///< samples in the whole global batch of this step, over all shards
 };
 
 /// Where the trainer and the predictor get their batches.
 ///
-/// For training, an epoch is a sequence of steps; each step's global batch is cut into V logical shards, each shard into
-/// `accumulate` micro-batches. A source delivers this rank's shards only: step by step, shards ascending, micro-batches in
-/// order. The content of (epoch, step, shard) does not depend on the number of ranks. For prediction a "step" is one chunk.
-/// Used from one thread; reading ahead happens behind it.
+/// For training, an epoch is a sequence of steps; each step's global batch is cut into V logical
+/// shards, each shard into `accumulate` micro-batches. A source delivers this rank's shards only:
+/// step by step, shards ascending, micro-batches in order. The content of (epoch, step, shard) does
+/// not depend on the number of ranks. For prediction a "step" is one chunk. Used from one thread;
+/// reading ahead happens behind it.
 class BatchSource {
  public:
   virtual ~BatchSource() = default;

@@ -1,0 +1,117 @@
+#include <mpi.h>
+#include <unistd.h>
+
+#include <numeric>
+
+#include "core/base/logging.h"
+#include "distributed/communicator.h"
+#include "distributed/mpi_call.h"
+#include "distributed/mpi_communicator.h"
+#include "distributed/mpi_control_channel.h"
+#include "distributed/watchdog.h"
+
+namespace baleen {
+
+struct MpiEnvironment::State {
+  int rank = 0;
+  int size = 1;
+  std::string host;
+  std::shared_ptr<MpiCommunicator> world;
+  std::shared_ptr<MpiControlChannel> control;
+  MPI_Comm watch_comm = MPI_COMM_NULL;
+  std::unique_ptr<Watchdog> watchdog;
+};
+
+namespace {
+
+MPI_Comm duplicate_world() {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
+  check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return comm;
+}
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  const std::string full = name;
+  return full.substr(0, full.find('.'));
+}
+
+}  // namespace
+
+MpiEnvironment::MpiEnvironment() : state_(std::make_unique<State>()) {}
+MpiEnvironment::~MpiEnvironment() = default;
+
+std::unique_ptr<MpiEnvironment> MpiEnvironment::start(int& argc, char**& argv) {
+  int granted = MPI_THREAD_SINGLE;
+  check_mpi(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &granted), "MPI_Init_thread");
+  if (granted < MPI_THREAD_MULTIPLE) {
+    throw Error(ErrorKind::kCommunication, "this MPI grants no MPI_THREAD_MULTIPLE",
+                "use an MPI built with thread support; `baleen doctor` shows what is found");
+  }
+  std::unique_ptr<MpiEnvironment> environment(new MpiEnvironment);
+  State& state = *environment->state_;
+  check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &state.rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &state.size), "MPI_Comm_size");
+  check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  state.host = host_name();
+  std::vector<int> ranks(static_cast<size_t>(state.size));
+  std::iota(ranks.begin(), ranks.end(), 0);
+  state.world = std::make_shared<MpiCommunicator>(duplicate_world(), ranks);
+  state.control = std::make_shared<MpiControlChannel>(duplicate_world());
+  state.watch_comm = duplicate_world();
+  return environment;
+}
+
+int MpiEnvironment::rank() const { return state_->rank; }
+int MpiEnvironment::size() const { return state_->size; }
+const std::string& MpiEnvironment::host() const { return state_->host; }
+std::shared_ptr<Communicator> MpiEnvironment::world() { return state_->world; }
+std::shared_ptr<ControlChannel> MpiEnvironment::control() { return state_->control; }
+
+std::shared_ptr<Communicator> MpiEnvironment::make_group(const std::vector<int>& members, int tag) {
+  MPI_Group world_group = MPI_GROUP_NULL;
+  MPI_Group group = MPI_GROUP_NULL;
+  MPI_Comm comm = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_group(MPI_COMM_WORLD, &world_group), "MPI_Comm_group");
+  check_mpi(MPI_Group_incl(world_group, static_cast<int>(members.size()), members.data(), &group),
+            "MPI_Group_incl");
+  check_mpi(MPI_Comm_create_group(MPI_COMM_WORLD, group, tag, &comm), "MPI_Comm_create_group");
+  MPI_Group_free(&group);
+  MPI_Group_free(&world_group);
+  check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return std::make_shared<MpiCommunicator>(comm, members);
+}
+
+void MpiEnvironment::watch(
+    double timeout_s,
+    std::function<void(int, const std::string&, const std::string&, double)> on_silence) {
+  Watchdog::Options options;
+  options.timeout_s = timeout_s;
+  state_->watchdog =
+      std::make_unique<Watchdog>(state_->watch_comm, state_->host, options, std::move(on_silence));
+}
+
+void MpiEnvironment::set_activity(std::string text) {
+  if (state_->watchdog) state_->watchdog->set_activity(std::move(text));
+}
+
+void MpiEnvironment::finish() {
+  if (state_->watchdog) {
+    state_->watchdog->close();
+    state_->watchdog.reset();
+  } else {
+    check_mpi(MPI_Comm_free(&state_->watch_comm), "MPI_Comm_free");
+  }
+  state_->control->close();
+  state_->world->close();
+  check_mpi(MPI_Finalize(), "MPI_Finalize");
+}
+
+void MpiEnvironment::abort(int code) {
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);  // MPI_Abort may return on some implementations
+}
+
+}  // namespace baleen
