@@ -1,0 +1,90 @@
+#include "core/nn/backbone.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace baleen {
+namespace {
+
+/// Number of single-character edits between two names.
+int64_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<int64_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<int64_t>(j);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    int64_t diagonal = row[0];
+    row[0] = static_cast<int64_t>(i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const int64_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row.back();
+}
+
+[[noreturn]] void throw_unknown(const std::string& name, const std::vector<BackboneInfo>& infos) {
+  if (infos.empty()) {
+    throw Error(ErrorKind::kInternal, "no backbone is registered",
+                "call register_backbones() first");
+  }
+  std::vector<std::string> known;
+  for (const BackboneInfo& info : infos) known.push_back(info.name);
+  const auto nearest =
+      std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
+        return edit_distance(name, a) < edit_distance(name, b);
+      });
+  throw Error(
+      ErrorKind::kConfiguration, fmt::format("unknown backbone '{}'", name),
+      fmt::format("did you mean '{}'? Known backbones: {}", *nearest, fmt::join(known, ", ")));
+}
+
+size_t index_of(const std::string& name, const std::vector<BackboneInfo>& infos) {
+  for (size_t i = 0; i < infos.size(); ++i) {
+    if (infos[i].name == name) return i;
+  }
+  throw_unknown(name, infos);
+}
+
+}  // namespace
+
+void BackboneRegistry::add(BackboneInfo info, Factory factory) {
+  for (const BackboneInfo& other : infos_) {
+    if (other.name == info.name) {
+      throw Error(ErrorKind::kInternal,
+                  fmt::format("backbone '{}' is registered twice", info.name));
+    }
+  }
+  infos_.push_back(std::move(info));
+  factories_.push_back(std::move(factory));
+}
+
+std::shared_ptr<Backbone> BackboneRegistry::create(const BackboneOptions& options) const {
+  const size_t index = index_of(options.name, infos_);
+  const auto refuse = [&](const std::string& message, const std::string& hint) {
+    throw Error(ErrorKind::kConfiguration, fmt::format("backbone '{}': {}", options.name, message),
+                hint);
+  };
+  if (options.num_outputs < 1) {
+    refuse(fmt::format("num_outputs is {}", options.num_outputs),
+           "a network needs at least one output");
+  }
+  if (options.in_channels != 1 && options.in_channels != 3 && options.in_channels != 4) {
+    refuse(fmt::format("in_channels is {}", options.in_channels),
+           "images have 1 (grey), 3 (colour) or 4 (colour and infra-red) channels");
+  }
+  if (!(options.dropout >= 0.0 && options.dropout < 1.0)) {
+    refuse(fmt::format("dropout is {}", options.dropout), "give a probability in [0, 1)");
+  }
+  return factories_[index](options);
+}
+
+const BackboneInfo& BackboneRegistry::info(const std::string& name) const {
+  return infos_[index_of(name, infos_)];
+}
+
+}  // namespace baleen
