@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <exception>
 #include <map>
 #include <string>
 
+#include "core/base/error.h"
 #include "distributed/communicator.h"
 #include "experiments/plan.h"
 
@@ -46,13 +46,6 @@ class ProgressSink {
   /// steps: agree (Communicator::any) before acting on it, write a checkpoint, and throw Error
   /// kInterrupted on all members.
   virtual bool stop_requested() = 0;
-};
-
-/// Thrown by members of a group that end a chain only because another member failed: keeps the root
-/// cause first.
-class PeerFailed : public std::exception {
- public:
-  const char* what() const noexcept override { return "another rank of the group failed"; }
 };
 
 /// Trains one chain from wherever it stands to its end.

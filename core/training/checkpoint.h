@@ -1,0 +1,104 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/optim/loss_scaler.h"
+#include "core/optim/schedule.h"
+#include "core/training/early_stopping.h"
+#include "core/training/trainer.h"
+
+namespace baleen {
+
+/// Where a chain's training stands, all but the tensors. Every random draw is a function of seed and position, so that no
+/// generator state belongs here.
+struct TrainingState {
+  std::string identity;         ///< digest of what the chain is: a checkpoint of another recipe is refused
+  int64_t stage = 0;
+  int64_t epoch = 0;            ///< in the stage; the next to train, or the one that is half done
+  EpochProgress progress;       ///< of that epoch
+  int64_t optimizer_steps = 0;  ///< of the stage, for Optimizer::load
+  int64_t chain_steps = 0;      ///< optimizer steps executed over all stages
+  bool stage_complete = false;
+  bool stopped_early = false;   ///< in any stage so far
+  ScheduleState schedule;
+  LossScalerState scaler;
+  BestEpoch best;
+};
+
+template <class Visitor>
+void visit_fields(Visitor& v, EpochProgress& p) {
+  v.field("next_step", p.next_step, "first step that is not done");
+  v.field("loss_sum", p.loss_sum, "sum over steps of loss × samples");
+  v.field("samples", p.samples, "samples seen in the epoch");
+  v.field("skipped_steps", p.skipped_steps, "steps that changed nothing");
+}
+
+template <class Visitor>
+void visit_fields(Visitor& v, TrainingState& s) {
+  v.field("identity", s.identity, "digest of what the chain is");
+  v.field("stage", s.stage, "stage");
+  v.field("epoch", s.epoch, "epoch in the stage");
+  v.field("progress", s.progress, "of that epoch");
+  v.field("optimizer_steps", s.optimizer_steps, "steps of the optimizer's state");
+  v.field("chain_steps", s.chain_steps, "optimizer steps over all stages");
+  v.field("stage_complete", s.stage_complete, "the stage's last epoch is done");
+  v.field("stopped_early", s.stopped_early, "some stage ended by early stopping");
+  v.field("schedule", s.schedule, "learning rate schedule");
+  v.field("scaler", s.scaler, "loss scale");
+  v.field("best", s.best, "best epoch of the stage");
+}
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+struct Checkpoint {
+  TrainingState state;
+  NamedTensors tensors;  ///< "model.…", "optimizer.…", "ema.…"
+
+  /// The tensors whose name starts with `prefix` and a dot, without it.
+  NamedTensors part(const std::string& prefix) const;
+};
+
+/// The checkpoints of one chain, in one directory.
+///
+/// A checkpoint is two files: `NAME.safetensors`, then `NAME.json` with the state and the first file's size and digest. Each is
+/// written to a temporary name, synced and renamed, the JSON last: what has a JSON file is whole. A crash at any instant leaves
+/// the earlier checkpoints as they were.
+class CheckpointStore {
+ public:
+  /// @param keep_last how many of the newest are kept, at least 1
+  CheckpointStore(std::filesystem::path directory, int64_t keep_last);
+
+  /// @param best whether to keep a copy as the stage's best epoch too
+  /// @throws Error kStorage naming the file; earlier checkpoints stay as they are.
+  void save(const Checkpoint& checkpoint, bool best);
+
+  /// The newest that is whole; a damaged one is reported by a warning and the one before it is taken.
+  /// @throws Error kData when the newest belongs to another recipe than `identity`.
+  std::optional<Checkpoint> load_latest(const std::string& identity) const;
+
+  /// The best epoch of a stage, if one was kept and is whole.
+  std::optional<Checkpoint> load_best(int64_t stage, const std::string& identity) const;
+
+  /// Problems found in any of the files, for `baleen verify`; empty: all is well.
+  static std::vector<std::string> verify(const std::filesystem::path& directory);
+
+  /// Removes all but what a finished chain is worth keeping: nothing of the running state.
+  void remove_all();
+
+ private:
+  void write(const std::string& name, const Checkpoint& checkpoint) const;
+  std::vector<std::string> names() const;  ///< newest first
+  void prune() const;
+
+  std::filesystem::path directory_;
+  int64_t keep_last_;
+};
+
+}  // namespace baleen

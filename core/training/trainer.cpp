@@ -1,0 +1,218 @@
+#include "core/training/trainer.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <exception>
+
+#include "core/base/error.h"
+#include "core/base/logging.h"
+#include "core/base/seeds.h"
+#include "core/nn/batch_norm.h"
+#include "core/optim/ema.h"
+#include "core/optim/loss_scaler.h"
+#include "core/training/random_streams.h"
+
+namespace baleen {
+namespace {
+
+constexpr int64_t kMaxSkippedInARow = 10;
+
+// Columns of the table that the ranks exchange each step, one row per logical shard; statistics follow.
+constexpr int64_t kLossColumn = 0;
+constexpr int64_t kStopColumn = 1;
+constexpr int64_t kNumFixedColumns = 2;
+
+}  // namespace
+
+Trainer::Trainer(Parts parts, const TrainerOptions& options)
+    : parts_(parts), options_(options), device_(parts.network->parameters().at(0).device()) {}
+
+at::Tensor Trainer::to_device(const at::Tensor& tensor) const {
+  return device_.is_cpu() ? tensor : tensor.to(device_, tensor.scalar_type(), /*non_blocking=*/true);
+}
+
+/// This rank's micro-batches of one step; empty at the end of the epoch.
+std::vector<Batch> Trainer::collect_step(BatchSource& source) {
+  const int64_t last_shard = parts_.reducer->shards().last - 1;
+  std::vector<Batch> batches;
+  while (std::optional<Batch> batch = source.next()) {
+    batches.push_back(std::move(*batch));
+    if (batches.back().shard == last_shard && batches.back().last_of_shard) break;
+  }
+  return batches;
+}
+
+at::Tensor Trainer::forward(const Batch& batch, int64_t epoch, int64_t micro) {
+  const auto key = [](int64_t value) { return static_cast<uint64_t>(value); };
+  seed_default_generator(device_, derive_seed(options_.seed, Stream::kDropout,
+                                              {key(epoch), key(batch.step), key(batch.shard), key(micro)}));
+  const FrozenStatistics frozen(*parts_.network, batch.shard != 0);
+  const AutocastScope autocast(device_.type(), options_.precision);
+  return parts_.network->forward(to_device(batch.images_NCHW));
+}
+
+at::Tensor Trainer::scaled(const at::Tensor& loss) const {
+  return parts_.scaler ? parts_.scaler->scale(loss) : loss;
+}
+
+Trainer::StepSums Trainer::gather(const at::Tensor& local_rows, bool stop) {
+  // Every row carries the rank's wish, so that it is heard whichever shards the rank has.
+  local_rows.select(1, kStopColumn).fill_(stop ? 1.0 : 0.0);
+  const at::Tensor rows = parts_.reducer->gather_shards(local_rows);
+  const auto cells = rows.accessor<double, 2>();
+  StepSums sums;
+  for (int64_t shard = 0; shard < rows.size(0); ++shard) {
+    sums.loss += cells[shard][kLossColumn];
+    sums.stop = sums.stop || cells[shard][kStopColumn] != 0;
+  }
+  return sums;
+}
+
+Trainer::StepSums Trainer::backward_plain(const std::vector<Batch>& batches, int64_t epoch, bool stop) {
+  const ShardRange shards = parts_.reducer->shards();
+  std::vector<at::Tensor> losses;
+  int64_t micro = 0;
+  for (const Batch& batch : batches) {
+    micro = batch.first_of_shard ? 0 : micro + 1;
+    const at::Tensor logits = forward(batch, epoch, micro);
+    const at::Tensor loss = shard_loss(*parts_.loss, logits, to_device(batch.targets), batch.global_count, {});
+    losses.push_back(loss.detach());
+    parts_.reducer->backward(batch.shard, batch.first_of_shard, batch.last_of_shard, scaled(loss));
+  }
+  at::Tensor rows = at::zeros({shards.last - shards.first, kNumFixedColumns}, at::kDouble);
+  auto cells = rows.accessor<double, 2>();
+  for (size_t i = 0; i < batches.size(); ++i) {
+    cells[batches[i].shard - shards.first][kLossColumn] += losses[i].item<double>();
+  }
+  return gather(rows, stop);
+}
+
+/// For losses that are functions of sums over the whole batch: all local shards go forward first, their sums are added over
+/// shards, and the gradient of the loss in those sums weighs each shard's backward pass. Keeps the graphs of all local
+/// shards alive at once.
+Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& batches, int64_t epoch, bool stop) {
+  const BatchTerm& term = *parts_.loss->batch_term();
+  const ShardRange shards = parts_.reducer->shards();
+  const int64_t num_statistics = term.num_statistics();
+  at::Tensor rows = at::zeros({shards.last - shards.first, kNumFixedColumns + num_statistics}, at::kDouble);
+  std::vector<at::Tensor> logits;
+  int64_t micro = 0;
+  for (const Batch& batch : batches) {
+    micro = batch.first_of_shard ? 0 : micro + 1;
+    logits.push_back(forward(batch, epoch, micro));
+    at::NoGradGuard no_grad;
+    const at::Tensor targets = to_device(batch.targets);
+    at::Tensor row = rows[batch.shard - shards.first];
+    row[kLossColumn] += parts_.loss->sum(logits.back(), targets).to(at::kCPU, at::kDouble);
+    row.narrow(0, kNumFixedColumns, num_statistics)
+        .add_(term.statistics(logits.back(), targets).to(at::kCPU, at::kDouble));
+  }
+  rows.select(1, kStopColumn).fill_(stop ? 1.0 : 0.0);
+  const at::Tensor all = parts_.reducer->gather_shards(rows);
+  // Row by row, in shard order: the same bits on every rank.
+  at::Tensor totals = at::zeros({all.size(1)}, at::kDouble);
+  for (int64_t shard = 0; shard < all.size(0); ++shard) totals.add_(all[shard]);
+  const at::Tensor sums_S = totals.narrow(0, kNumFixedColumns, num_statistics);
+  const at::Tensor weights_S = gradient_at(term, sums_S).to(device_);
+  for (size_t i = 0; i < batches.size(); ++i) {
+    const Batch& batch = batches[i];
+    const at::Tensor loss =
+        shard_loss(*parts_.loss, logits[i], to_device(batch.targets), batch.global_count, weights_S);
+    parts_.reducer->backward(batch.shard, batch.first_of_shard, batch.last_of_shard, scaled(loss));
+    logits[i].reset();
+  }
+  StepSums sums;
+  sums.loss = global_loss(*parts_.loss, totals[kLossColumn].item<double>(), batches.front().global_count, sums_S);
+  sums.stop = totals[kStopColumn].item<double>() != 0;
+  return sums;
+}
+
+/// Clips and applies the gradient. @returns false when the loss scale overflowed and nothing was changed.
+bool Trainer::update(double lr, StepReport& report) {
+  at::NoGradGuard no_grad;
+  const auto& parameters = parts_.optimizer->parameters();
+  if (parts_.scaler) {
+    const bool finite = parts_.scaler->unscale(parameters);
+    parts_.scaler->update(finite);
+    if (!finite) return false;
+  }
+  if (options_.clip_norm > 0) {
+    report.gradient_norm = clip_gradients(parameters, options_.clip_norm).item<double>();
+    if (!std::isfinite(report.gradient_norm)) return false;
+  }
+  parts_.optimizer->step(lr);
+  if (parts_.ema) parts_.ema->update();
+  return true;
+}
+
+bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_of_epoch, EpochProgress& progress,
+                        const StepHook& after_step) {
+  parts_.network->train();
+  source.set_epoch(epoch, progress.next_step);
+  bool want_stop = false;
+  bool complete = true;
+  for (;;) {
+    std::vector<Batch> batches;
+    std::exception_ptr failure;
+    try {
+      batches = collect_step(source);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    // A sample that one rank can't read must not leave the others waiting in the reduction.
+    if (parts_.reducer->any(failure != nullptr)) {
+      if (failure) std::rethrow_exception(failure);
+      throw PeerFailed();
+    }
+    if (batches.empty()) break;
+    StepReport report;
+    report.epoch = epoch;
+    report.step = batches.front().step;
+    report.samples = batches.front().global_count;
+    report.lr = parts_.schedule->lr(first_step_of_epoch + report.step);
+
+    const StepSums sums = parts_.loss->batch_term() ? backward_with_statistics(batches, epoch, want_stop)
+                                                    : backward_plain(batches, epoch, want_stop);
+    report.loss = sums.loss;
+    if (!std::isfinite(sums.loss)) {
+      if (options_.on_nonfinite == OnNonFinite::kStop) {
+        throw Error(ErrorKind::kNumeric,
+                    fmt::format("the loss is {} at epoch {}, step {}", sums.loss, epoch, report.step),
+                    "lower the learning rate, add warm-up or clip_norm, or set training.on_nonfinite to skip");
+      }
+      report.skipped = true;
+    } else {
+      report.skipped = !update(report.lr, report);
+    }
+    if (report.skipped) {
+      ++progress.skipped_steps;
+      log_warning("epoch {}, step {} was skipped: loss {}, gradient norm {}", epoch, report.step, report.loss,
+                  report.gradient_norm);
+      if (++skipped_in_a_row_ >= kMaxSkippedInARow) {
+        throw Error(ErrorKind::kNumeric,
+                    fmt::format("{} steps in a row were not finite, the last at epoch {}, step {}", skipped_in_a_row_,
+                                epoch, report.step),
+                    "lower the learning rate, add warm-up or clip_norm");
+      }
+    } else {
+      skipped_in_a_row_ = 0;
+    }
+    if (std::isfinite(report.loss)) {
+      progress.loss_sum += report.loss * static_cast<double>(report.samples);
+      progress.samples += report.samples;
+    }
+    progress.next_step = report.step + 1;
+    // A wish travels with the next step's exchange, so that all ranks leave after the same step.
+    if (sums.stop) {
+      if (after_step) after_step(report, progress);
+      complete = progress.next_step >= source.steps_per_epoch();
+      break;
+    }
+    if (after_step) want_stop = after_step(report, progress) || want_stop;
+  }
+  parts_.reducer->broadcast_buffers();
+  return complete;
+}
+
+}  // namespace baleen
