@@ -6,11 +6,11 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "core/config/field.h"
 #include "core/nn/backbone.h"
+#include "core/weights/named_tensors.h"
 
 namespace baleen {
 
@@ -78,7 +78,7 @@ std::vector<ParameterGroup> parameter_groups(const Backbone& network,
 /// is there from the start, so that a checkpoint always has the same entries. Used from one thread.
 class Optimizer {
  public:
-  using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+  using NamedTensors = baleen::NamedTensors;
 
   /// @throws Error kConfiguration for an unknown kind or values out of range.
   Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions options);
