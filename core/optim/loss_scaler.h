@@ -1,0 +1,71 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "core/config/field.h"
+
+namespace baleen {
+
+/// Dynamic loss scaling for float16; the defaults are torch.amp.GradScaler's.
+struct LossScalerOptions {
+  double initial_scale = 65536.0;
+  double growth_factor = 2.0;
+  double backoff_factor = 0.5;
+  int64_t growth_interval = 2000;
+};
+
+template <class Visitor>
+void visit_fields(Visitor& v, LossScalerOptions& o) {
+  v.field("initial_scale", o.initial_scale, "factor on the loss at the start",
+          config::at_least(1.0));
+  v.field("growth_factor", o.growth_factor,
+          "factor on the scale after growth_interval good steps in a row", config::at_least(1.0));
+  v.field("backoff_factor", o.backoff_factor, "factor on the scale after a step with an overflow",
+          config::between(0.0, 1.0));
+  v.field("growth_interval", o.growth_interval, "good steps in a row before the scale grows",
+          config::at_least(1));
+}
+
+struct LossScalerState {
+  double scale = 65536.0;
+  int64_t good_steps = 0;  ///< in a row, since the scale changed
+};
+
+template <class Visitor>
+void visit_fields(Visitor& v, LossScalerState& s) {
+  v.field("scale", s.scale, "factor on the loss");
+  v.field("good_steps", s.good_steps, "steps without overflow since the scale changed");
+}
+
+/// Keeps float16 gradients inside their range: the loss is multiplied by scale() before backward,
+/// the gradients are divided by it, and a step whose gradients overflowed is skipped with a smaller
+/// scale.
+class LossScaler {
+ public:
+  /// @throws Error kConfiguration for factors on the wrong side of 1.
+  explicit LossScaler(LossScalerOptions options);
+
+  double scale() const { return state_.scale; }
+  at::Tensor scaled(const at::Tensor& loss) const { return loss * state_.scale; }
+
+  /// Divides the gradients of `parameters` by scale(), in place; undefined ones are passed over.
+  /// @returns whether one of them is not finite (waits for the device). Ranks must agree on it
+  /// before they step.
+  bool unscale(const std::vector<at::Tensor>& parameters) const;
+
+  /// Ends a step: after an overflow the scale shrinks, after growth_interval steps without it
+  /// grows.
+  void update(bool overflowed);
+
+  const LossScalerState& state() const { return state_; }
+  void load(const LossScalerState& state) { state_ = state; }
+
+ private:
+  LossScalerOptions options_;
+  LossScalerState state_;
+};
+
+}  // namespace baleen
