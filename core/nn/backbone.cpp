@@ -3,29 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/nearest.h"
 
 namespace baleen {
 namespace {
-
-/// Number of single-character edits between two names.
-int64_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<int64_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<int64_t>(j);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    int64_t diagonal = row[0];
-    row[0] = static_cast<int64_t>(i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const int64_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row.back();
-}
 
 [[noreturn]] void throw_unknown(const std::string& name, const std::vector<BackboneInfo>& infos) {
   if (infos.empty()) {
@@ -34,13 +18,11 @@ int64_t edit_distance(const std::string& a, const std::string& b) {
   }
   std::vector<std::string> known;
   for (const BackboneInfo& info : infos) known.push_back(info.name);
-  const auto nearest =
-      std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-        return edit_distance(name, a) < edit_distance(name, b);
-      });
-  throw Error(
-      ErrorKind::kConfiguration, fmt::format("unknown backbone '{}'", name),
-      fmt::format("did you mean '{}'? Known backbones: {}", *nearest, fmt::join(known, ", ")));
+  const std::string nearest = nearest_name(name, known);
+  throw Error(ErrorKind::kConfiguration, fmt::format("unknown backbone '{}'", name),
+              fmt::format("{}known backbones: {}",
+                          nearest.empty() ? "" : fmt::format("did you mean '{}'? ", nearest),
+                          fmt::join(known, ", ")));
 }
 
 size_t index_of(const std::string& name, const std::vector<BackboneInfo>& infos) {

@@ -30,17 +30,17 @@ bool LossScaler::unscale(const std::vector<at::Tensor>& parameters) const {
   for (const at::Tensor& parameter : parameters) {
     if (parameter.grad().defined()) gradients.push_back(parameter.grad());
   }
-  if (gradients.empty()) return false;
+  if (gradients.empty()) return true;
   const auto scalar = gradients[0].options().dtype(at::kFloat);
   at::Tensor found_inf = at::zeros({1}, scalar);
   // In float64 the reciprocal of a power of two is exact, and so is its float32.
   const at::Tensor inverse_scale = at::full({1}, 1.0 / state_.scale, scalar);
   at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf, inverse_scale);
-  return found_inf.item<float>() != 0.0f;
+  return found_inf.item<float>() == 0.0f;
 }
 
-void LossScaler::update(bool overflowed) {
-  if (overflowed) {
+void LossScaler::update(bool finite) {
+  if (!finite) {
     state_.scale *= options_.backoff_factor;
     state_.good_steps = 0;
     return;

@@ -40,7 +40,7 @@ void visit_fields(Visitor& v, LossScalerState& s) {
   v.field("good_steps", s.good_steps, "steps without overflow since the scale changed");
 }
 
-/// Keeps float16 gradients inside their range: the loss is multiplied by scale() before backward,
+/// Keeps float16 gradients inside their range: the loss is multiplied by a scale before backward,
 /// the gradients are divided by it, and a step whose gradients overflowed is skipped with a smaller
 /// scale.
 class LossScaler {
@@ -48,17 +48,17 @@ class LossScaler {
   /// @throws Error kConfiguration for factors on the wrong side of 1.
   explicit LossScaler(LossScalerOptions options);
 
-  double scale() const { return state_.scale; }
-  at::Tensor scaled(const at::Tensor& loss) const { return loss * state_.scale; }
+  /// The loss to backpropagate: `loss` times the current scale.
+  at::Tensor scale(const at::Tensor& loss) const { return loss * state_.scale; }
 
-  /// Divides the gradients of `parameters` by scale(), in place; undefined ones are passed over.
-  /// @returns whether one of them is not finite (waits for the device). Ranks must agree on it
-  /// before they step.
+  /// Divides the gradients of `parameters` by the scale, in place; undefined ones are passed over.
+  /// @returns whether all of them are finite (waits for the device); if not, the step must be
+  /// skipped, on all ranks alike
   bool unscale(const std::vector<at::Tensor>& parameters) const;
 
-  /// Ends a step: after an overflow the scale shrinks, after growth_interval steps without it
-  /// grows.
-  void update(bool overflowed);
+  /// Ends a step: after an overflow the scale shrinks, after growth_interval finite steps in a row
+  /// it grows.
+  void update(bool finite);
 
   const LossScalerState& state() const { return state_; }
   void load(const LossScalerState& state) { state_ = state; }
