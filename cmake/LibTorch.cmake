@@ -55,9 +55,9 @@ if(EXISTS "${LIBTORCH_ROOT}/lib/libtorch_cuda.so")
   find_path(BALEEN_NCCL_INCLUDE nccl.h HINTS ${_baleen_cuda_inc}
             PATHS "$ENV{NCCL_HOME}/include" /usr/local/cuda/include /usr/include NO_DEFAULT_PATH)
   if(BALEEN_CUDA_INCLUDE AND BALEEN_CUDA_CRT_INCLUDE AND BALEEN_NCCL_INCLUDE)
-    find_library(BALEEN_CUDART NAMES cudart libcudart.so.13 libcudart.so.12
+    find_library(BALEEN_CUDART NAMES cudart libcudart.so.13 libcudart.so.12 NAMES_PER_DIR
                  HINTS "${BALEEN_CUDA_INCLUDE}/../lib" "${BALEEN_CUDA_INCLUDE}/../lib64")
-    find_library(BALEEN_NCCL NAMES nccl libnccl.so.2 HINTS "${BALEEN_NCCL_INCLUDE}/../lib")
+    find_library(BALEEN_NCCL NAMES nccl libnccl.so.2 NAMES_PER_DIR HINTS "${BALEEN_NCCL_INCLUDE}/../lib")
     add_library(Baleen::c10_cuda SHARED IMPORTED GLOBAL)
     set_target_properties(Baleen::c10_cuda PROPERTIES IMPORTED_LOCATION "${LIBTORCH_ROOT}/lib/libc10_cuda.so")
     add_library(Baleen::torch_cuda SHARED IMPORTED GLOBAL)
