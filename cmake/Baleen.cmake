@@ -25,8 +25,8 @@ endif()
 
 find_program(BALEEN_CCACHE ccache)
 if(BALEEN_CCACHE)
-  # Sloppiness is what ccache asks for where precompiled headers are used.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime "${BALEEN_CCACHE}")
+  # Sloppiness is what ccache asks for where precompiled headers are used; relative paths let checkouts share their results.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime "${BALEEN_CCACHE}")
   add_compile_options(-fpch-preprocess)
 endif()
 
