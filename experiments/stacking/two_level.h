@@ -1,0 +1,113 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/config/field.h"
+#include "experiments/stacking/ridge.h"
+
+namespace baleen {
+
+// Shapes: M models, N training samples, T test samples, L labels (or classes), K folds.
+
+/// How the models' out-of-fold predictions are combined by two levels of ridge regression.
+struct StackOptions {
+  std::string inputs = "probabilities";
+  std::vector<double> alphas = {1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000};
+  bool alpha_per_label = false;
+  std::string test = "fold_average";
+  std::string constant_labels = "zero";
+  std::string missing_models = "refuse";
+  bool clip = false;
+};
+
+template <class Visitor>
+void visit_fields(Visitor& v, StackOptions& o) {
+  v.field("inputs", o.inputs,
+          "what the first level sees: probabilities, or their log-odds (logits), clamped to 1e-6 "
+          "... 1 - 1e-6",
+          config::one_of({"probabilities", "logits"}));
+  v.field("alphas", o.alphas,
+          "ridge penalties to choose from by leave-one-out error; one value fixes it; 0 is least "
+          "squares");
+  v.field("alpha_per_label", o.alpha_per_label,
+          "first level: each label chooses its own penalty instead of one per model (the second "
+          "level always does)");
+  v.field("test", o.test,
+          "test predictions: the mean over the ridges fitted without each fold, or one refit on "
+          "all samples",
+          config::one_of({"fold_average", "refit"}));
+  v.field("constant_labels", o.constant_labels,
+          "labels that never vary in the samples of a fit: zero predicts that constant; mean, the "
+          "mean of the models",
+          config::one_of({"zero", "mean"}));
+  v.field("missing_models", o.missing_models,
+          "a model that lacks a fold's predictions: refuse to stack, or drop that model altogether",
+          config::one_of({"refuse", "drop"}));
+  v.field("clip", o.clip, "clip stacked scores to 0 ... 1");
+}
+
+/// Predictions to be stacked, rows and columns in one order throughout.
+struct StackInput {
+  std::vector<std::string> models;    ///< M names
+  std::vector<std::string> labels;    ///< L names
+  std::vector<std::string> ids;       ///< N sample ids, for messages and files
+  std::vector<std::string> test_ids;  ///< T sample ids; empty without a test set
+  std::vector<int64_t> folds;         ///< N folds, 0 … K−1
+  at::Tensor oof_MNL;     ///< probabilities; a fold that a model lacks is NaN throughout
+  at::Tensor targets_NL;  ///< zeros and ones; one-hot for single-class data
+  at::Tensor
+      test_MTL;  ///< probabilities, averaged over the folds' networks; undefined without a test set
+};
+
+/// Both levels, fitted on the samples outside one fold (or on all of them).
+struct StackFit {
+  std::vector<RidgeModel> level1_M;  ///< of each model, all labels to all labels: weights [L, L]
+  std::vector<RidgeModel> level2_L;  ///< of each label, over the models: weights [M, 1]
+  std::vector<bool> constant_L;      ///< the label did not vary in the samples of this fit
+};
+
+/// A label that did not vary in the samples of a fit, so that nothing could be learnt about it.
+struct ConstantLabel {
+  int64_t label = 0;
+  int64_t fold = -1;  ///< the fold left out; -1: the label is constant in the whole data
+  double value = 0;   ///< what it always is
+};
+
+struct StackResult {
+  StackOptions options;
+  std::vector<std::string> models;   ///< those used
+  std::vector<std::string> dropped;  ///< those left out for missing folds
+  std::vector<std::string> labels;
+  std::vector<StackFit> by_fold_K;  ///< fitted without fold k
+  std::optional<StackFit> refit;    ///< fitted on all samples; only for `test: refit`
+  std::vector<ConstantLabel> constant_labels;
+  at::Tensor level1_oof_MNL;  ///< first level, each sample by ridges that never saw its fold
+  at::Tensor oof_NL;          ///< second level, likewise
+  at::Tensor test_TL;         ///< undefined without a test set
+  at::Tensor weights_ML;      ///< second-level weights, mean over the fits without one fold
+};
+
+/// Two-level ridge stacking, as the winner of the Planet Amazon competition described it.
+///
+/// Level 1 lets each model correct every label by all of its labels (their correlations); level 2
+/// weighs the corrected models for each label. Level 2 is fitted on level-1 output for samples
+/// whose fold was left out of the level-1 fit, and its own output is made without the sample's fold
+/// too, so that scores on `oof_NL` are honest.
+/// @throws Error kData naming model and fold when predictions are missing; kNumeric naming model
+/// and sample when one is
+///   not finite; kConfiguration for bad penalties.
+StackResult fit_stack(const StackInput& input, const StackOptions& options);
+
+/// Writes `stack.json` (options, penalties, weights, flags), `oof.csv` and, with a test set,
+/// `test.csv` to `directory`, each under a temporary name first. @throws Error kStorage naming the
+/// file.
+void save_stack(const StackResult& result, const StackInput& input,
+                const std::filesystem::path& directory);
+
+}  // namespace baleen
