@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/metrics/metrics.h"
 
 namespace baleen {
 namespace {
@@ -235,19 +236,20 @@ CrossFittedThresholds cross_fit_thresholds(const at::Tensor& scores_NL,
         search_thresholds(scores_NL.index_select(0, out), targets_NL.index_select(0, out), options);
     const at::Tensor predicted = apply_thresholds(scores_NL.index_select(0, in), found.values_L);
     result.predicted_NL.index_copy_(0, in, predicted);
-    result.score_of_fold.push_back(
-        mean_f_beta(predicted, targets_NL.index_select(0, in), options.beta, options.empty_score));
+    result.score_of_fold.push_back(sample_f_beta(targets_NL.index_select(0, in), predicted,
+                                                 options.beta, options.empty_score));
     for (size_t label = 0; label < sum_L.size(); ++label) sum_L[label] += found.values_L[label];
     result.by_fold.push_back(found.values_L);
   }
-  result.score = mean_f_beta(result.predicted_NL, targets_NL, options.beta, options.empty_score);
+  result.score = sample_f_beta(targets_NL, result.predicted_NL, options.beta, options.empty_score);
   result.final = search_thresholds(scores_NL, targets_NL, options);
   if (options.average_over_folds) {
     for (size_t label = 0; label < sum_L.size(); ++label) {
       result.final.values_L[label] = sum_L[label] / double(num_folds);
     }
-    result.final.score = mean_f_beta(apply_thresholds(scores_NL, result.final.values_L), targets_NL,
-                                     options.beta, options.empty_score);
+    result.final.score =
+        sample_f_beta(targets_NL, apply_thresholds(scores_NL, result.final.values_L), options.beta,
+                      options.empty_score);
   }
   return result;
 }
@@ -260,17 +262,6 @@ at::Tensor apply_thresholds(const at::Tensor& scores_NL, std::span<const double>
   const at::Tensor row_L =
       at::tensor(at::ArrayRef<double>(thresholds_L.data(), thresholds_L.size()), at::kDouble);
   return as_double(scores_NL) > row_L;
-}
-
-double mean_f_beta(const at::Tensor& predicted_NL, const at::Tensor& targets_NL, double beta,
-                   double empty_score) {
-  const at::Tensor predicted = as_double(predicted_NL);
-  const at::Tensor targets = as_double(targets_NL);
-  const at::Tensor divisor_N = beta * beta * targets.sum(1) + predicted.sum(1);
-  const at::Tensor score_N = (1 + beta * beta) * (predicted * targets).sum(1) / divisor_N;
-  return at::where(divisor_N > 0, score_N, at::full_like(score_N, empty_score))
-      .mean()
-      .item<double>();
 }
 
 }  // namespace baleen

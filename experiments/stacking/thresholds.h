@@ -91,8 +91,4 @@ CrossFittedThresholds cross_fit_thresholds(const at::Tensor& scores_NL,
 /// scores > thresholds, bool [N, L].
 at::Tensor apply_thresholds(const at::Tensor& scores_NL, std::span<const double> thresholds_L);
 
-/// Mean over samples of F_β of predicted against true label sets.
-double mean_f_beta(const at::Tensor& predicted_NL, const at::Tensor& targets_NL, double beta = 2,
-                   double empty_score = 0);
-
 }  // namespace baleen

@@ -3,10 +3,16 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include "core/base/error.h"
+#include "core/metrics/metrics.h"
 #include "tests/experiments/oracle.h"
 
 namespace baleen {
 namespace {
+
+double mean_f_beta(const at::Tensor& predicted_NL, const at::Tensor& targets_NL, double beta = 2,
+                   double empty_score = 0) {
+  return sample_f_beta(targets_NL, predicted_NL, beta, empty_score);
+}
 
 at::Tensor uniform(at::IntArrayRef shape, uint64_t seed) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);

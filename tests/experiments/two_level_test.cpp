@@ -5,11 +5,16 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/metrics/metrics.h"
 #include "experiments/stacking/thresholds.h"
 #include "tests/experiments/oracle.h"
 
 namespace baleen {
 namespace {
+
+double mean_f_beta(const at::Tensor& predicted_NL, const at::Tensor& targets_NL) {
+  return sample_f_beta(targets_NL, predicted_NL, 2);
+}
 
 at::Tensor uniform(at::IntArrayRef shape, uint64_t seed) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
