@@ -1,0 +1,223 @@
+#include "experiments/report/report.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "core/base/error.h"
+#include "experiments/report/assets.h"
+#include "experiments/report/html.h"
+#include "tests/experiments/example_report.h"
+#include "tests/support/temporary_directory.h"
+
+namespace baleen {
+namespace {
+
+using testing::example_report;
+
+size_t occurrences(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+/// The page without the content of its style and script elements, whose text is not markup.
+std::string markup_of(const std::string& page) {
+  std::string rest;
+  size_t at = 0;
+  while (true) {
+    const size_t script = page.find("<script", at), style = page.find("<style", at);
+    const size_t begin = std::min(script, style);
+    if (begin == std::string::npos) return rest + page.substr(at);
+    const std::string end_tag = script < style ? "</script>" : "</style>";
+    const size_t open_end = page.find('>', begin) + 1, end = page.find(end_tag, open_end);
+    if (end == std::string::npos) throw std::runtime_error("element without its end");
+    rest += page.substr(at, open_end - at);
+    at = end;
+  }
+}
+
+/// Every element is closed in order, as in XML; returns what is wrong, or an empty text.
+std::string check_nesting(const std::string& markup) {
+  const std::set<std::string> empty_elements = {"meta", "img", "br", "hr"};
+  std::vector<std::string> open;
+  for (size_t at = markup.find('<'); at != std::string::npos; at = markup.find('<', at + 1)) {
+    if (markup.compare(at, 2, "<!") == 0) continue;
+    const bool closes = markup[at + 1] == '/';
+    const size_t name_begin = at + 1 + closes;
+    size_t name_end = name_begin;
+    while (std::isalnum(static_cast<unsigned char>(markup[name_end]))) ++name_end;
+    const std::string name = markup.substr(name_begin, name_end - name_begin);
+    if (name.empty()) return "stray < at " + markup.substr(at, 40);
+    if (closes) {
+      if (open.empty() || open.back() != name) {
+        return "</" + name + "> closes <" + (open.empty() ? "" : open.back()) + "> near " +
+               markup.substr(at, 60);
+      }
+      open.pop_back();
+    } else if (!empty_elements.contains(name)) {
+      open.push_back(name);
+    }
+  }
+  return open.empty() ? "" : "<" + open.back() + "> is never closed";
+}
+
+TEST(Report, ShowsEverySectionOfAMultiLabelRun) {
+  const ReportData data = example_report(TargetKind::kMultiLabel);
+  const std::string page = render_report(data);
+  EXPECT_EQ(page.rfind("<!DOCTYPE html>", 0), 0u);
+  EXPECT_LT(page.size(), 5u << 20);
+  EXPECT_EQ(check_nesting(markup_of(page)), "");
+  for (const char* id :
+       {"problems", "scores", "labels", "curves", "weights", "timeline", "samples", "settings"}) {
+    EXPECT_EQ(occurrences(page, std::string("<section class=\"card\" id=\"") + id + "\""), 1u)
+        << id;
+    EXPECT_EQ(occurrences(page, std::string("<a href=\"#") + id + "\""), 1u) << id;
+  }
+  EXPECT_EQ(page.find("id=\"classes\""), std::string::npos);
+  EXPECT_NE(page.find("0.8546"), std::string::npos);
+  EXPECT_NE(page.find("+0.0102</strong> against the best single model, resnet18"),
+            std::string::npos);
+  EXPECT_NE(page.find("+0.0044</strong> against the plain mean"), std::string::npos);
+  EXPECT_EQ(occurrences(page, "class=\"span "), data.timeline.size());
+  EXPECT_EQ(occurrences(page, "<img "), data.samples.size());
+  for (const ReportLabel& label : data.labels) EXPECT_NE(page.find(label.name), std::string::npos);
+}
+
+TEST(Report, ShowsClassesAndTheirConfusion) {
+  const std::string page = render_report(example_report(TargetKind::kSingleClass));
+  EXPECT_EQ(check_nesting(markup_of(page)), "");
+  EXPECT_NE(page.find("id=\"classes\""), std::string::npos);
+  EXPECT_EQ(page.find("id=\"labels\""), std::string::npos);
+  EXPECT_NE(page.find("T-shirt <small>(690)</small>"), std::string::npos)
+      << "shirt is mistaken for T-shirt";
+  EXPECT_NE(page.find("predicted as T-shirt"), std::string::npos);
+
+  ReportData many = example_report(TargetKind::kSingleClass);
+  many.classes.clear();
+  for (size_t c = 0; c < 60; ++c) many.classes.push_back("class" + std::to_string(c));
+  many.confusion_CC.assign(60, std::vector<int64_t>(60, 1));
+  many.confusion_CC[3][4] = 77;
+  const std::string listed = render_report(many);
+  EXPECT_EQ(check_nesting(markup_of(listed)), "");
+  EXPECT_NE(
+      listed.find("<tr><th scope=\"row\">class3</th><td>class4</td><td class=\"num\">77</td></tr>"),
+      std::string::npos);
+}
+
+TEST(Report, NeedsNothingFromOutside) {
+  const std::string page = render_report(example_report(TargetKind::kMultiLabel));
+  const std::string markup = markup_of(page);
+  EXPECT_FALSE(std::regex_search(markup, std::regex("(src|href)=\"(?!#|data:)")));
+  EXPECT_EQ(markup.find("<link"), std::string::npos);
+  EXPECT_EQ(std::string(report_css()).find("url("), std::string::npos);
+  EXPECT_NE(page.find("default-src 'none'"), std::string::npos);
+  EXPECT_NE(chart_js().find("Chart.js"), std::string::npos) << "the build did not find Chart.js";
+  EXPECT_EQ(occurrences(page, "</script>"), 3u);
+}
+
+TEST(Report, EscapesEveryString) {
+  const std::string evil = "</script><script>alert('x')</script><b a=\"q\" & \x1b[31m \xff";
+  ReportData data = example_report(TargetKind::kMultiLabel);
+  for (std::string* text : {&data.run_name, &data.description, &data.baleen_version, &data.started,
+                            &data.config_yaml, &data.metric_title}) {
+    *text = evil;
+  }
+  for (auto* list : {&data.summary, &data.environment}) list->front() = {evil, evil};
+  for (ReportScores& row : data.scores) row.name = evil + row.name;
+  for (ReportLabel& label : data.labels) label.name = evil;
+  for (MetricsRecord& record : data.metrics) record.backbone = record.chain = evil;
+  for (ReportSpan& span : data.timeline) span.chain = span.backbone = evil;
+  data.marks[0].text = data.warnings[0] = data.weight_models[0] = data.weight_labels[0] = evil;
+  data.failures[0] = {evil, evil, evil};
+  data.samples[0] = {ReportSample::Group::kBest, evil, evil, evil, evil, evil};
+  for (const TargetKind kind : {TargetKind::kMultiLabel, TargetKind::kSingleClass}) {
+    if (kind == TargetKind::kSingleClass) {
+      const ReportData classes = example_report(kind);
+      data.classes = classes.classes;
+      data.classes[2] = evil;
+      data.confusion_CC = classes.confusion_CC;
+    }
+    const std::string page = render_report(data);
+    EXPECT_EQ(page.find("<script>alert"), std::string::npos);
+    EXPECT_EQ(page.find("<b a="), std::string::npos);
+    EXPECT_EQ(page.find('\x1b'), std::string::npos);
+    EXPECT_EQ(page.find('\xff'), std::string::npos);
+    EXPECT_EQ(occurrences(page, "</script>"), 3u);
+    EXPECT_EQ(check_nesting(markup_of(page)), "");
+  }
+}
+
+TEST(Report, HoldsTheSeriesOfTheCurves) {
+  const ReportData data = example_report(TargetKind::kMultiLabel);
+  const std::string page = render_report(data);
+  const std::string begin = "<script type=\"application/json\" id=\"curve-data\">";
+  const size_t at = page.find(begin) + begin.size();
+  const auto curves = nlohmann::json::parse(page.substr(at, page.find("</script>", at) - at));
+  ASSERT_EQ(curves["models"].size(), 2u);
+  EXPECT_EQ(curves["models"][1]["name"], "resnet18")
+      << "the order of the scores, not of the records";
+  const auto& folds = curves["models"][1]["folds"];
+  ASSERT_EQ(folds.size(), 3u);
+  ASSERT_EQ(folds[2]["points"].size(), 18u);
+  const MetricsRecord& first = data.metrics[0];  // resnet18, fold 0, epoch 1
+  const auto& point = folds[0]["points"][0];
+  EXPECT_EQ(point[0], first.epoch);
+  EXPECT_EQ(point[2], first.size_px);
+  EXPECT_NEAR(point[3].get<double>(), first.train_loss, 1e-5);
+  EXPECT_NEAR(point[4].get<double>(), first.val.at("loss"), 1e-5);
+  EXPECT_NEAR(point[5].get<double>(), first.val.at("f2"), 1e-5);
+  EXPECT_EQ(folds[0]["points"][12][1], 1) << "the second stage";
+}
+
+TEST(Report, SaysWhatTheStackLost) {
+  ReportData data = example_report(TargetKind::kMultiLabel);
+  data.scores[3].oof = .8400;
+  const std::string page = render_report(data);
+  EXPECT_NE(page.find("class=\"loss\">−0.0044</strong> against the best single model"),
+            std::string::npos);
+}
+
+TEST(Report, ARunThatHasJustStartedHasAPageToo) {
+  ReportData data;
+  data.run_name = "fresh";
+  data.chains_planned = 6;
+  const std::string page = render_report(data);
+  EXPECT_EQ(check_nesting(markup_of(page)), "");
+  EXPECT_NE(page.find("unfinished"), std::string::npos);
+  EXPECT_EQ(page.find("<section"), std::string::npos);
+
+  data = example_report(TargetKind::kMultiLabel);
+  data.scores[1].folds[2].reset();
+  for (ReportScores& row : data.scores) row.oof = row.test = {};
+  data.metrics.resize(5);
+  data.metrics[2].train_loss = data.metrics[3].val["f2"] = NAN;
+  const std::string partial = render_report(data);
+  EXPECT_EQ(check_nesting(markup_of(partial)), "");
+  EXPECT_NE(partial.find(",null,"), std::string::npos);
+  EXPECT_EQ(markup_of(partial).find("nan"), std::string::npos);
+}
+
+TEST(Report, IsWrittenInOnePiece) {
+  const testing::TemporaryDirectory folder;
+  const ReportData data = example_report(TargetKind::kSingleClass);
+  write_report(folder / "report.html", data);
+  EXPECT_EQ(std::filesystem::file_size(folder / "report.html"), render_report(data).size());
+  EXPECT_THROW(write_report(folder / "none/report.html", data), Error);
+}
+
+TEST(ReportHtml, FormatsForReaders) {
+  EXPECT_EQ(html::score(0.91234), "0.9123");
+  EXPECT_EQ(html::score({}), "–");
+  EXPECT_EQ(html::signed_score(-0.0042), "−0.0042");
+  EXPECT_EQ(html::duration(8.24), "8.2 s");
+  EXPECT_EQ(html::duration(754), "12 min 34 s");
+  EXPECT_EQ(html::duration(3839), "1 h 04 min");
+  EXPECT_EQ(html::count(1234567), "1,234,567");
+  EXPECT_EQ(html::count(-999), "-999");
+  EXPECT_EQ(html::escape("é<&>\"'\xc3"), "é&lt;&amp;&gt;&quot;&#39;\xef\xbf\xbd");
+}
+
+}  // namespace
+}  // namespace baleen
