@@ -47,7 +47,8 @@ std::string tiles(const ReportData& data) {
                             html::count(data.chains_planned)),
                 data.failures.empty()
                     ? ""
-                    : fmt::format("<span class=\"loss\">{} failed</span>", data.failures.size()));
+                    : fmt::format("<span class=\"loss\">{} failure{}</span>", data.failures.size(),
+                                  data.failures.size() == 1 ? "" : "s"));
   }
   if (data.wall_seconds > 0) {
     out += tile(

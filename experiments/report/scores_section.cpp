@@ -85,8 +85,8 @@ std::string gain_sentence(const ReportGain& gain, const ReportData& data) {
                        escape(name));
   };
   std::string text = fmt::format(
-      "{} the {} reaches {} {}: {}", gain.on_test ? "On the held-out test set" : "Out of fold",
-      escape(gain.stack_name), escape(data.metric_title), html::score(gain.stack),
+      "{}: {} {} with the {}, {}", gain.on_test ? "On the held-out test set" : "Out of fold",
+      escape(data.metric_title), html::score(gain.stack), escape(gain.stack_name),
       against(gain.best_model, "the best single model, " + gain.best_model_name));
   if (gain.mean) text += ", " + against(*gain.mean, "the plain mean of the models");
   return text + ".";

@@ -74,10 +74,11 @@ inline ReportData example_report(TargetKind kind) {
       for (int64_t epoch = 1; epoch <= 18; ++epoch) {
         const int64_t stage = epoch > 12;
         const double t = double(epoch) + (stage ? 3.5 : 0);
-        const double wiggle = .012 * std::sin(double(epoch * 3 + fold * 5 + b));
-        const double loss = backbone.start * std::exp(-backbone.rate * t) + .11 + wiggle;
-        const double held =
-            backbone.start * std::exp(-backbone.rate * t) + .16 + .003 * t + 1.4 * wiggle;
+        const double wiggle = .018 * std::sin(double(epoch * 3 + fold * 5 + b));
+        const double loss =
+            backbone.start * std::exp(-backbone.rate * t) + .11 + .012 * double(fold) + .4 * wiggle;
+        const double held = backbone.start * std::exp(-backbone.rate * t) + .16 + .003 * t +
+                            .015 * double(fold) + wiggle;
         data.metrics.push_back(
             {.run = data.run_name,
              .chain = chain,
@@ -89,7 +90,8 @@ inline ReportData example_report(TargetKind kind) {
              .step = epoch * 33,
              .lr = .05,
              .train_loss = loss,
-             .val = {{"loss", held}, {data.metric, .86 - .55 * std::exp(-.28 * t) - wiggle}},
+             .val = {{"loss", held},
+                     {data.metric, .86 - .55 * std::exp(-.28 * t) - .02 * double(fold) - wiggle}},
              .samples_per_s = 180,
              .seconds = backbone.seconds * (stage ? 2.1 : 1),
              .time_s = 1.77e9});

@@ -48,7 +48,7 @@
           ctx.lineTo(left, area.bottom);
           ctx.stroke();
         }
-        ctx.fillText(stage.size + " px", left + 4, area.top + 10);
+        ctx.fillText(stage.size + " px", left + (stage.at === null ? 0 : -2), area.top - 6);
       }
       ctx.restore();
     },
@@ -73,10 +73,10 @@
       options: {
         animation: false, responsive: true, maintainAspectRatio: false, normalized: true,
         interaction: { mode: "index", intersect: false },
-        layout: { padding: { top: 4, right: 6 } },
+        layout: { padding: { top: 18, right: 6 } },
         scales: {
           x: {
-            type: "linear", title: { display: true, text: "epoch", color: soft },
+            type: "linear", bounds: "data", title: { display: true, text: "epoch", color: soft },
             ticks: { color: soft, precision: 0, maxRotation: 0 }, grid: { display: false }, border: { display: false },
           },
           y: { ticks: { color: soft, maxTicksLimit: 6 }, grid: { color: grid, drawBorder: false }, grace: "8%" },
