@@ -20,8 +20,8 @@ struct BackboneOptions {
 
 /// An image network: stage maps and logits.
 ///
-/// Parameter and buffer names are torchvision's where it has the network, so that published weights load by name. The head
-/// is the last linear layer; everything else is the trunk.
+/// Parameter and buffer names are torchvision's where it has the network, so that published weights
+/// load by name. The head is the last linear layer; everything else is the trunk.
 class Backbone : public torch::nn::Module {
  public:
   /// Feature maps of each stage, coarse last: M tensors [N, C_m, H_m, W_m].
@@ -36,7 +36,7 @@ class Backbone : public torch::nn::Module {
 struct BackboneInfo {
   std::string name;
   std::string description;
-  std::string source;     ///< paper or reference implementation
+  std::string source;  ///< paper or reference implementation
   int64_t min_size_px = 1;
   int64_t usual_size_px = 224;
 };
