@@ -46,4 +46,8 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
                  const Normalisation& normalisation, const PixelTable& plain, ImageScratch& scratch,
                  const ImageTarget& target);
 
+/// Switches OpenCV's own thread pool off for the whole process: images are read on threads of ours,
+/// one image each.
+void keep_opencv_single_threaded();
+
 }  // namespace baleen
