@@ -1,0 +1,281 @@
+#include "data/loader.h"
+
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/base/error.h"
+#include "data/augment/image_to_tensor.h"
+#include "data/loader_buffers.h"
+#include "data/loader_pipeline.h"
+#include "data/sampler.h"
+
+namespace baleen {
+namespace {
+
+/// Turns rows into batches. make() may run on several threads at once, each with its own number.
+class BatchMaker {
+ public:
+  BatchMaker(std::shared_ptr<const SampleTable> table, const ImageFeedOptions& options,
+             AugmentOptions augment, bool training, uint64_t seed)
+      : table_(std::move(table)),
+        options_(options),
+        augment_(std::move(augment)),
+        training_(training),
+        seed_(seed),
+        fit_(fit_from_name(options.fit)),
+        num_inputs_(options.channels ? options.channels : table_->channels()),
+        min_side_px_(options.size_px),
+        scratch_(static_cast<size_t>(std::max<int64_t>(options.threads, 1))) {
+    check_options();
+    if (training_ && augment_.random_crop == "resized")
+      // So that even the smallest crop holds as many pixels as the output, where the dataset has
+      // them.
+      min_side_px_ = static_cast<int64_t>(
+          std::ceil(static_cast<double>(options_.size_px) / std::sqrt(augment_.crop_scale_min)));
+    plain_ = PixelTable(options_.normalise);
+    // Read ahead, in the making, with the caller, and one to come.
+    pool_ = std::make_shared<BufferPool>(static_cast<size_t>(
+        std::max(options_.queue_depth, options_.threads) + options_.threads + 2));
+    keep_opencv_single_threaded();
+  }
+
+  Batch make(const MicroBatch& micro, std::span<const int64_t> rows, int64_t epoch,
+             int64_t thread) {
+    Batch batch;
+    batch.rows.assign(rows.begin(), rows.end());
+    batch.step = micro.step;
+    batch.shard = micro.shard;
+    batch.first_of_shard = micro.first_of_shard;
+    batch.last_of_shard = micro.last_of_shard;
+    batch.global_count = micro.global_count;
+    const int64_t count = static_cast<int64_t>(rows.size());
+    batch.images_NCHW = empty_images(count);
+    const int64_t image_floats = num_inputs_ * options_.size_px * options_.size_px;
+    float* pixels = batch.images_NCHW.mutable_data_ptr<float>();
+    for (int64_t n = 0; n < count; ++n) {
+      const int64_t row = rows[static_cast<size_t>(n)];
+      with_context(
+          [&] {
+            return fmt::format("reading sample '{}' (row {}) for step {}", table_->id(row), row,
+                               micro.step);
+          },
+          [&] {
+            write(row, epoch, scratch_[static_cast<size_t>(thread)], pixels + n * image_floats);
+          });
+    }
+    batch.targets = targets(rows);
+    return batch;
+  }
+
+ private:
+  void check_options() const {
+    if (options_.size_px < 1 || options_.threads < 0 || options_.queue_depth < 1)
+      throw Error(
+          ErrorKind::kConfiguration,
+          fmt::format(
+              "size_px {}, threads {}, queue_depth {}: the size and the depth must be at least 1, "
+              "the threads at least 0",
+              options_.size_px, options_.threads, options_.queue_depth));
+    if (table_->channels() != 1 && num_inputs_ != table_->channels())
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("the network takes {} channels but the images have {}", num_inputs_,
+                              table_->channels()),
+                  "only grey images can feed a network with more channels");
+    const auto n = static_cast<size_t>(num_inputs_);
+    if (options_.normalise.mean.size() != n || options_.normalise.std.size() != n)
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("normalisation for {} channels, but the network takes {}",
+                              options_.normalise.mean.size(), n));
+    if (augment_.random_crop == "padded" && augment_.crop_padding_px >= options_.size_px)
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("augment.crop_padding_px {} is not below the image size of {} px",
+                              augment_.crop_padding_px, options_.size_px));
+    validate(augment_);
+  }
+
+  at::Tensor empty_images(int64_t count) {
+    if (!options_.pin)
+      return pool_->images(count, num_inputs_, options_.size_px, options_.channels_last);
+    // LibTorch's own pool of page-locked memory knows which copies to a GPU are still under way.
+    return at::empty(
+        {count, num_inputs_, options_.size_px, options_.size_px},
+        at::TensorOptions(at::kFloat).pinned_memory(true),
+        options_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+  }
+
+  void write(int64_t row, int64_t epoch, ImageScratch& scratch, float* out) const {
+    const ImageView image = table_->image(row, min_side_px_, scratch.decoded);
+    if (image.channels != table_->channels() || image.height < 1 || image.width < 1)
+      throw Error(
+          ErrorKind::kData,
+          fmt::format("the image has {} × {} pixels and {} channels where the dataset has {}",
+                      image.height, image.width, image.channels, table_->channels()));
+    AugmentDraw draw;
+    if (training_) {
+      CounterRandom random = augment_random(seed_, epoch, table_->id(row));
+      draw = draw_augment(augment_, image.height, image.width, random);
+    }
+    if (!training_ || augment_.random_crop != "resized")
+      draw.crop = fitted_box(fit_, image.height, image.width);
+    write_image(image, draw, options_.normalise, plain_, scratch,
+                {out, num_inputs_, options_.size_px, options_.channels_last});
+  }
+
+  at::Tensor targets(std::span<const int64_t> rows) const {
+    const int64_t count = static_cast<int64_t>(rows.size());
+    const TargetKind kind = table_->target_kind();
+    if (kind == TargetKind::kSingleClass) {
+      at::Tensor classes =
+          at::empty({count}, at::TensorOptions(at::kLong).pinned_memory(options_.pin));
+      int64_t* out = classes.mutable_data_ptr<int64_t>();
+      for (int64_t row : rows) *out++ = table_->class_index(row);
+      return classes;
+    }
+    const int64_t num_labels =
+        kind == TargetKind::kMultiLabel ? static_cast<int64_t>(table_->label_names().size()) : 0;
+    at::Tensor flags =
+        at::empty({count, num_labels}, at::TensorOptions(at::kFloat).pinned_memory(options_.pin));
+    float* out = flags.mutable_data_ptr<float>();
+    if (num_labels > 0)
+      for (int64_t row : rows)
+        for (uint8_t flag : table_->labels(row)) *out++ = flag ? 1.0f : 0.0f;
+    return flags;
+  }
+
+  std::shared_ptr<const SampleTable> table_;
+  ImageFeedOptions options_;
+  AugmentOptions augment_;
+  bool training_;
+  uint64_t seed_;
+  Fit fit_;
+  int64_t num_inputs_;
+  int64_t min_side_px_;
+  PixelTable plain_;
+  std::shared_ptr<BufferPool> pool_;
+  std::vector<ImageScratch> scratch_;  ///< one per thread
+};
+
+void check_rows(const SampleTable& table, std::span<const int64_t> rows) {
+  for (int64_t row : rows)
+    if (row < 0 || row >= table.size())
+      throw Error(ErrorKind::kInternal,
+                  fmt::format("row {} of a dataset of {}", row, table.size()));
+}
+
+/// A fixed list of micro-batches over an order of rows that may change from epoch to epoch.
+class PipelinedSource : public BatchSource {
+ public:
+  /// @param shuffle_seed nothing: the rows keep their order in every epoch
+  PipelinedSource(std::unique_ptr<BatchMaker> maker, std::vector<int64_t> rows,
+                  std::vector<MicroBatch> micro_batches, int64_t steps,
+                  std::optional<uint64_t> shuffle_seed, const ImageFeedOptions& options)
+      : maker_(std::move(maker)),
+        rows_(std::move(rows)),
+        micro_batches_(std::move(micro_batches)),
+        steps_(steps),
+        shuffle_seed_(shuffle_seed),
+        pipeline_(options.threads, options.queue_depth,
+                  [this](int64_t i, int64_t thread) { return make(i, thread); }) {}
+
+  int64_t steps_per_epoch() const override { return steps_; }
+
+  void set_epoch(int64_t epoch, int64_t first_step) override {
+    if (first_step < 0 || first_step > steps_)
+      throw Error(ErrorKind::kInternal,
+                  fmt::format("step {} of an epoch of {} steps", first_step, steps_));
+    pipeline_.drain();  // the threads read order_ and epoch_
+    epoch_ = epoch;
+    order_ = shuffle_seed_ ? epoch_order(rows_, *shuffle_seed_, epoch) : rows_;
+    const auto first =
+        std::lower_bound(micro_batches_.begin(), micro_batches_.end(), first_step,
+                         [](const MicroBatch& micro, int64_t step) { return micro.step < step; });
+    pipeline_.start(first - micro_batches_.begin(), static_cast<int64_t>(micro_batches_.size()));
+    started_ = true;
+  }
+
+  std::optional<Batch> next() override {
+    if (!started_) set_epoch(0, 0);
+    return pipeline_.take();
+  }
+
+ private:
+  Batch make(int64_t index, int64_t thread) {
+    const MicroBatch& micro = micro_batches_[static_cast<size_t>(index)];
+    const std::span<const int64_t> order(order_);
+    return maker_->make(micro,
+                        order.subspan(static_cast<size_t>(micro.positions.begin),
+                                      static_cast<size_t>(micro.positions.size())),
+                        epoch_, thread);
+  }
+
+  std::unique_ptr<BatchMaker> maker_;
+  std::vector<int64_t> rows_;
+  std::vector<MicroBatch> micro_batches_;
+  int64_t steps_;
+  std::optional<uint64_t> shuffle_seed_;
+  int64_t epoch_ = 0;
+  std::vector<int64_t> order_;
+  bool started_ = false;
+  OrderedPipeline<Batch> pipeline_;  ///< last: its threads end before what they use
+};
+
+}  // namespace
+
+std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTable> table,
+                                                  std::vector<int64_t> rows,
+                                                  const TrainingFeedOptions& options) {
+  check_rows(*table, rows);
+  const ShardRange& shards = options.shards;
+  if (shards.first < 0 || shards.first >= shards.last || shards.last > shards.total)
+    throw Error(ErrorKind::kInternal, fmt::format("logical shards [{}, {}) of {}", shards.first,
+                                                  shards.last, shards.total));
+  const BatchPlan plan(static_cast<int64_t>(rows.size()), {.batch = options.batch,
+                                                           .shards = shards.total,
+                                                           .accumulate = options.accumulate,
+                                                           .drop_last = options.drop_last});
+  std::vector<MicroBatch> micro_batches;
+  for (int64_t step = 0; step < plan.steps(); ++step)
+    for (MicroBatch& micro : plan.micro_batches(step, shards.first, shards.last))
+      micro_batches.push_back(micro);
+  auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, options.augment, true,
+                                            options.seed);
+  return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
+                                           std::move(micro_batches), plan.steps(), options.seed,
+                                           options.image);
+}
+
+int64_t num_chunks(int64_t num_rows, int64_t chunk) { return (num_rows + chunk - 1) / chunk; }
+
+std::unique_ptr<BatchSource> make_prediction_source(std::shared_ptr<const SampleTable> table,
+                                                    std::vector<int64_t> rows,
+                                                    const PredictionFeedOptions& options) {
+  check_rows(*table, rows);
+  if (options.chunk < 1)
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("a prediction chunk of {} images", options.chunk));
+  const int64_t num_rows = static_cast<int64_t>(rows.size());
+  const int64_t total = num_chunks(num_rows, options.chunk);
+  const int64_t last = options.last_chunk < 0 ? total : options.last_chunk;
+  if (options.first_chunk < 0 || options.first_chunk > last || last > total)
+    throw Error(ErrorKind::kInternal,
+                fmt::format("chunks [{}, {}) of {}", options.first_chunk, last, total));
+  std::vector<MicroBatch> micro_batches;
+  for (int64_t chunk = options.first_chunk; chunk < last; ++chunk) {
+    const PositionRange positions{chunk * options.chunk,
+                                  std::min((chunk + 1) * options.chunk, num_rows)};
+    micro_batches.push_back({.step = chunk - options.first_chunk,
+                             .positions = positions,
+                             .global_count = positions.size()});
+  }
+  auto maker =
+      std::make_unique<BatchMaker>(std::move(table), options.image, AugmentOptions{}, false, 0);
+  return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
+                                           std::move(micro_batches), last - options.first_chunk,
+                                           std::nullopt, options.image);
+}
+
+}  // namespace baleen
