@@ -67,11 +67,12 @@ Dataset::Dataset(std::shared_ptr<Object> object) : object_(std::move(object)) {
   std::int64_t bytes = 0;
   if (__builtin_mul_overflow(count, static_cast<std::int64_t>(H5Tget_size(type.get())), &bytes))
     throw Error(ErrorKind::kData, object_->description() + ": its shape is impossibly large");
+  num_bytes_ = static_cast<std::uint64_t>(bytes);
   if (!plain || count == 0) return;
   const haddr_t address = H5Dget_offset(id);
   std::error_code ignored;
   const std::uint64_t file_size = std::filesystem::file_size(object_->file, ignored);
-  const auto size = static_cast<std::uint64_t>(bytes);
+  const std::uint64_t size = num_bytes_;
   if (address != HADDR_UNDEF && H5Dget_storage_size(id) == size && size <= file_size &&
       address <= file_size - size)
     offset_ = address;

@@ -61,6 +61,8 @@ class Dataset {
   /// filtered, when its storage is not `element_count(shape) × element size` bytes, or when it
   /// reaches past the end of the file (as it may until a file being written is closed).
   std::optional<std::uint64_t> offset() const { return offset_; }
+  /// Bytes that all elements take in the file when stored plainly.
+  std::uint64_t num_bytes() const { return num_bytes_; }
 
   /// Reads all elements, row-major. @throws Error kData when the type is not exactly T or the bytes
   /// can't be read.
@@ -98,6 +100,7 @@ class Dataset {
   Shape shape_;
   ElementType type_ = ElementType::kOther;
   std::optional<std::uint64_t> offset_;
+  std::uint64_t num_bytes_ = 0;
 };
 
 /// A group of an open file; the file itself is its root group.

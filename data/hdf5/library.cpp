@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "core/base/error.h"
 
@@ -36,10 +37,14 @@ Object::~Object() {
 std::string last_message() {
   std::string message;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &message);
-  // The library prefixes the time of day; what differs from run to run only hides what is the same.
-  if (size_t start = message.find("time = "); start != std::string::npos) {
-    if (size_t end = message.find(", ", start); end != std::string::npos)
-      message.erase(start, end + 2 - start);
+  // Of "file write failed: filename = …, errno = 28, error message = 'No space left on device', buf
+  // = 0x7f…" only the system's words are of use: the file is named by the caller, and addresses
+  // differ from run to run.
+  constexpr std::string_view kBefore = "error message = '";
+  if (const size_t before = message.find(kBefore); before != std::string::npos) {
+    const size_t start = before + kBefore.size();
+    if (const size_t end = message.find('\'', start); end != std::string::npos)
+      return message.substr(start, end - start);
   }
   while (!message.empty() && (message.back() == '\n' || message.back() == ' ')) message.pop_back();
   return message.empty() ? "no reason given by HDF5" : message;
