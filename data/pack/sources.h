@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/pack/idx.h"
+#include "data/pack/options.h"
+#include "data/packed_dataset.h"
+
+namespace baleen {
+
+/// One sample to pack.
+struct SourceSample {
+  std::string id;
+  std::filesystem::path file;   ///< image file; for IDX the file that holds all
+  int64_t index = -1;           ///< position in the IDX file
+  std::vector<int64_t> labels;  ///< ascending label indices; exactly one for single-class data
+  std::string group;            ///< empty: a group of its own
+};
+
+/// What there is to pack, in the order in which it will be stored.
+struct SourceList {
+  TargetKind target_kind = TargetKind::kNone;
+  std::vector<std::string> label_names;
+  std::vector<SourceSample> samples;
+  std::shared_ptr<const IdxArray> idx;  ///< pixels of IDX data
+  std::vector<std::string> notes;       ///< what the user should know: files without a row, …
+};
+
+/// Reads tables and folders, not images.
+/// @throws Error kData listing what contradicts: duplicate ids, unknown labels, empty cells,
+/// missing columns.
+SourceList list_sources(const PackOptions& options);
+
+/// Digest of the samples to pack: ids, labels, groups, and size and time of every file.
+std::string digest_of(const SourceList& list);
+
+}  // namespace baleen

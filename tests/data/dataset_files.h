@@ -1,0 +1,66 @@
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "data/image/image.h"
+#include "data/image/jpeg.h"
+#include "tests/support/temporary_directory.h"
+
+namespace baleen::testing {
+
+/// A picture that differs from seed to seed: a gradient with a coloured square.
+inline Image picture(int64_t height, int64_t width, int64_t channels, int seed) {
+  Image image(height, width, channels);
+  for (int64_t y = 0; y < height; ++y)
+    for (int64_t x = 0; x < width; ++x)
+      for (int64_t c = 0; c < channels; ++c) {
+        const bool inside = (x / 4 + y / 4 + seed) % 3 == 0;
+        image.pixels[static_cast<size_t>((y * width + x) * channels + c)] =
+            static_cast<uint8_t>(inside ? (seed * 37 + c * 80) % 256 : (x * 2 + y + c * 20) % 256);
+      }
+  return image;
+}
+
+inline void write_text(const std::filesystem::path& file, const std::string& text) {
+  std::filesystem::create_directories(file.parent_path());
+  std::ofstream(file, std::ios::binary) << text;
+}
+
+inline std::string read_text(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline void write_png(const std::filesystem::path& file, const Image& image) {
+  write_text(file, encode_png(image.view()));
+}
+
+inline void write_jpeg(const std::filesystem::path& file, const Image& image, int quality = 90) {
+  const std::vector<uint8_t> bytes = encode_jpeg(image.view(), quality);
+  write_text(file, {bytes.begin(), bytes.end()});
+}
+
+inline void flip_bit(const std::filesystem::path& file, uint64_t position, int bit = 0) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(static_cast<std::streamoff>(position));
+  const int byte = stream.get();
+  stream.seekp(static_cast<std::streamoff>(position));
+  stream.put(static_cast<char>(byte ^ (1 << bit)));
+}
+
+/// What the action throws; a failure of kind kInternal when it throws nothing.
+template <class Action>
+Error error_of(Action&& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error;
+  }
+  return Error(ErrorKind::kInternal, "nothing was thrown");
+}
+
+}  // namespace baleen::testing
