@@ -10,8 +10,11 @@
 
 namespace baleen {
 
+struct JournalState;
 struct Recipe;
+struct FoldAssignment;
 class Communicator;
+class PackedDataset;
 
 /// One resolution of one chain, with all counts worked out.
 struct StagePlan {
@@ -20,7 +23,8 @@ struct StagePlan {
   int64_t epochs = 0;           ///< planned; early stopping may end the stage before
   int64_t batch = 0;            ///< samples of a global batch, over all logical shards
   int64_t steps_per_epoch = 0;  ///< floor(rows / batch): the last partial batch is dropped
-  double cost = 0;              ///< training work in GMAC (experiments/plan_cost.h)
+  double cost =
+      0;  ///< training and validation in GMAC, for whole batches (experiments/plan_cost.h)
 
   int64_t steps() const { return epochs * steps_per_epoch; }
 };
@@ -39,9 +43,12 @@ struct ChainSpec {
   double dropout = 0;          ///< of the backbone, where a stage does not say otherwise
   std::string weights;         ///< file the trunk starts from; empty: fresh
   std::vector<StagePlan> stages;
-  double cost = 0;  ///< all stages and predictions, in GMAC
+  double predict_cost = 0;  ///< of held-out fold and test set after the last stage, in GMAC
+  double cost = 0;          ///< all of it, in GMAC, with what cutting batches into shards costs
 
   int64_t steps() const;
+  /// `cost` if the chain had this many logical shards.
+  double cost_with(int64_t num_shards) const;
 };
 
 /// What the plan needs to know of the data. Gathered by the caller, so that planning itself reads
@@ -56,8 +63,7 @@ struct DatasetFacts {
   std::string folds_digest;         ///< of the assignment row -> fold
   std::string test_digest;          ///< empty: no test set
   int64_t num_test = 0;
-  std::map<std::string, std::string>
-      weights_digests;  ///< path as in the recipe -> digest of the file's bytes
+  std::map<std::string, std::string> weights_digests;  ///< backbone label -> digest of its file
 };
 
 /// Everything a run will do, before it does anything. A pure function of recipe and data: never of
@@ -67,7 +73,7 @@ struct Plan {
   std::string hash;         ///< names this very plan; equal on all ranks and on every resume
   std::string recipe_hash;  ///< of the keys that influence results
   std::map<std::string, std::string>
-      identity;  ///< those keys, flattened: "stages[0].size_px" -> "20"
+      identity;  ///< those keys, flattened: "stages.0.size_px" -> "20"
   DatasetFacts data;
   std::vector<ChainSpec> chains;
 
@@ -77,11 +83,22 @@ struct Plan {
   const ChainSpec& chain(const std::string& chain_name) const;
 };
 
-/// Expands recipe × data into chains, folds outermost, so that a plan cut short still holds whole
-/// folds.
-/// @throws Error kConfiguration when a fold has fewer training rows than a batch, or the number of
-/// folds differs.
+/// Facts of opened datasets and computed folds.
+/// @param test null without a test set
+/// @throws Error kData when a weights file can't be read, kConfiguration when the test set does not
+/// fit the training set (channels, label names).
+DatasetFacts gather_facts(const Recipe& recipe, const PackedDataset& dataset,
+                          const FoldAssignment& folds, const PackedDataset* test);
+
+/// Expands recipe × data into chains: seeds, then folds, then backbones, so that a plan that was
+/// cut short holds whole folds.
+/// @throws Error kConfiguration when a fold has fewer training rows than a batch, or the loss does
+/// not fit the targets.
 Plan make_plan(const Recipe& recipe, const DatasetFacts& facts);
+
+/// What a journal's finished chains say about the ranks' speed. Chains that were trained in several
+/// starts are left out: their records hold the time of the last one only.
+CostRates measured_rates(const Plan& plan, const JournalState& journal);
 
 /// One chain's place in a forecast.
 struct ScheduledChain {

@@ -139,14 +139,23 @@ Node root_map(const Document& document);
 
 }  // namespace internal
 
+/// decode() for callers with checks of their own: adds what is wrong to `problems` instead of
+/// throwing.
+template <Struct T>
+T decode_collecting(const Document& document, std::vector<Problem>& problems, T defaults = {}) {
+  problems.insert(problems.end(), document.problems().begin(), document.problems().end());
+  internal::decode_node(internal::root_map(document), {}, "", defaults, problems);
+  return defaults;
+}
+
 /// Decodes a whole document. Keys that aren't given keep the value they have in `defaults`.
 /// @throws Error kConfiguration listing every problem.
 template <Struct T>
 T decode(const Document& document, T defaults = {}) {
-  std::vector<Problem> problems = document.problems();
-  internal::decode_node(internal::root_map(document), {}, "", defaults, problems);
+  std::vector<Problem> problems;
+  T result = decode_collecting(document, problems, std::move(defaults));
   throw_if_any(std::move(problems));
-  return defaults;
+  return result;
 }
 
 }  // namespace baleen::config

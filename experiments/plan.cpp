@@ -1,0 +1,291 @@
+#include "experiments/plan.h"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/base/atomic_file.h"
+#include "core/base/digest.h"
+#include "core/base/error.h"
+#include "data/augment/d4.h"
+#include "data/folds.h"
+#include "data/packed_dataset.h"
+#include "distributed/communicator.h"
+#include "experiments/journal.h"
+#include "experiments/recipe.h"
+
+namespace baleen {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::string target_name(TargetKind kind) {
+  switch (kind) {
+    case TargetKind::kMultiLabel:
+      return "labels";
+    case TargetKind::kSingleClass:
+      return "classes";
+    case TargetKind::kNone:
+      return "none";
+  }
+  return "none";
+}
+
+void check_loss(const Recipe& recipe, const DatasetFacts& facts) {
+  if (facts.target == "none") {
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("{} has no targets to learn", recipe.dataset),
+                "pack it with classes or labels");
+  }
+  const bool for_classes = recipe.loss.kind == "cross_entropy";
+  if (for_classes != (facts.target == "classes")) {
+    throw Error(
+        ErrorKind::kConfiguration,
+        fmt::format("loss.kind {} does not fit {}, which has {}", recipe.loss.kind, recipe.dataset,
+                    for_classes ? "any number of labels per sample" : "one class per sample"),
+        for_classes ? "take bce, soft_f2 or bce_soft_f2" : "take cross_entropy");
+  }
+}
+
+StagePlan plan_stage(const Recipe& recipe, const ChainSpec& chain, int64_t index) {
+  const StageOptions& options = recipe.stages_of(chain.backbone).at(static_cast<size_t>(index));
+  StagePlan stage;
+  stage.index = index;
+  stage.size_px = options.size_px;
+  stage.epochs = options.epochs;
+  stage.batch = recipe.batch_of(chain.backbone, index);
+  stage.steps_per_epoch = chain.train_rows / stage.batch;
+  if (stage.steps_per_epoch == 0) {
+    throw Error(
+        ErrorKind::kConfiguration,
+        fmt::format("{}, stage {}: a batch of {} is more than the {} training rows of fold {}",
+                    chain.name, index, stage.batch, chain.train_rows, chain.fold),
+        "lower the stage's batch");
+  }
+  const std::string& network = recipe.backbones[static_cast<size_t>(chain.backbone)].name;
+  const auto trained = static_cast<double>(stage.steps() * stage.batch);
+  const auto validated = static_cast<double>(stage.epochs * chain.held_out_rows);
+  stage.cost = forward_gmac(network, stage.size_px) * (trained * (1 + kBackwardPasses) + validated);
+  return stage;
+}
+
+ChainSpec plan_chain(const Recipe& recipe, const DatasetFacts& facts, int64_t backbone,
+                     int64_t fold, int64_t seed) {
+  const BackboneSection& section = recipe.backbones[static_cast<size_t>(backbone)];
+  ChainSpec chain;
+  chain.backbone = backbone;
+  chain.backbone_label = section.label_or_name();
+  chain.name = fmt::format("{}-f{}-s{}", chain.backbone_label, fold, seed);
+  chain.fold = fold;
+  chain.seed = seed;
+  chain.held_out_rows = facts.fold_sizes[static_cast<size_t>(fold)];
+  chain.train_rows = facts.num_samples - chain.held_out_rows;
+  chain.logical_shards = recipe.logical_shards_of(backbone);
+  chain.dropout = section.dropout;
+  chain.weights = section.weights;
+  const auto num_stages = static_cast<int64_t>(recipe.stages_of(backbone).size());
+  for (int64_t s = 0; s < num_stages; ++s) chain.stages.push_back(plan_stage(recipe, chain, s));
+  const auto views =
+      static_cast<double>(std::max<size_t>(1, d4_views(recipe.prediction.tta).size()));
+  chain.predict_cost = forward_gmac(section.name, chain.stages.back().size_px) * views *
+                       static_cast<double>(chain.held_out_rows + facts.num_test);
+  chain.cost = chain.cost_with(chain.logical_shards);
+  return chain;
+}
+
+/// The facts that a resume must agree with.
+std::map<std::string, std::string> data_identity(const DatasetFacts& facts) {
+  std::map<std::string, std::string> identity = {
+      {"data.dataset", facts.digest},
+      {"data.test", facts.test_digest.empty() ? "none" : facts.test_digest},
+      {"data.folds", facts.folds_digest},
+  };
+  for (const auto& [label, digest] : facts.weights_digests)
+    identity["data.weights." + label] = digest;
+  return identity;
+}
+
+std::string digest_of(const std::map<std::string, std::string>& identity) {
+  std::string text;
+  for (const auto& [key, value] : identity) text += fmt::format("{}={}\n", key, value);
+  return digest_hex(text);
+}
+
+ordered_json to_json(const ChainSpec& chain) {
+  ordered_json stages = ordered_json::array();
+  for (const StagePlan& stage : chain.stages) {
+    stages.push_back({{"size_px", stage.size_px},
+                      {"epochs", stage.epochs},
+                      {"batch", stage.batch},
+                      {"steps_per_epoch", stage.steps_per_epoch}});
+  }
+  return {{"name", chain.name},
+          {"backbone", chain.backbone_label},
+          {"fold", chain.fold},
+          {"seed", chain.seed},
+          {"train_rows", chain.train_rows},
+          {"held_out_rows", chain.held_out_rows},
+          {"logical_shards", chain.logical_shards},
+          {"gmac", chain.cost},
+          {"stages", stages}};
+}
+
+}  // namespace
+
+int64_t ChainSpec::steps() const {
+  int64_t total = 0;
+  for (const StagePlan& stage : stages) total += stage.steps();
+  return total;
+}
+
+double ChainSpec::cost_with(int64_t num_shards) const {
+  double total = predict_cost;
+  for (const StagePlan& stage : stages) {
+    const auto pixels = static_cast<double>(stage.batch * stage.size_px * stage.size_px);
+    total += stage.cost * shard_overhead(num_shards, pixels / static_cast<double>(num_shards));
+  }
+  return total;
+}
+
+int64_t Plan::steps() const {
+  int64_t total = 0;
+  for (const ChainSpec& spec : chains) total += spec.steps();
+  return total;
+}
+
+double Plan::cost() const {
+  double total = 0;
+  for (const ChainSpec& spec : chains) total += spec.cost;
+  return total;
+}
+
+const ChainSpec& Plan::chain(const std::string& chain_name) const {
+  for (const ChainSpec& spec : chains) {
+    if (spec.name == chain_name) return spec;
+  }
+  throw Error(ErrorKind::kInternal, fmt::format("the plan has no chain '{}'", chain_name));
+}
+
+DatasetFacts gather_facts(const Recipe& recipe, const PackedDataset& dataset,
+                          const FoldAssignment& folds, const PackedDataset* test) {
+  DatasetFacts facts;
+  facts.digest = dataset.digest();
+  facts.target = target_name(dataset.target_kind());
+  facts.num_samples = dataset.size();
+  facts.num_outputs = static_cast<int64_t>(dataset.label_names().size());
+  facts.channels = dataset.channels();
+  facts.fold_sizes.assign(static_cast<size_t>(folds.count), 0);
+  Digest assignment;
+  for (size_t row = 0; row < folds.folds.size(); ++row) {
+    ++facts.fold_sizes.at(static_cast<size_t>(folds.folds[row]));
+    assignment.update(
+        fmt::format("{}\t{}\n", dataset.id(static_cast<int64_t>(row)), folds.folds[row]));
+  }
+  facts.folds_digest = assignment.hex();
+  if (test) {
+    if (test->channels() != dataset.channels()) {
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("{} has {} channels, {} has {}", recipe.test, test->channels(),
+                              recipe.dataset, dataset.channels()),
+                  "pack both alike");
+    }
+    if (test->target_kind() != TargetKind::kNone && test->label_names() != dataset.label_names()) {
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("{} and {} do not list the same labels in the same order",
+                              recipe.test, recipe.dataset),
+                  "pack the test set with the training set's labels, or without any");
+    }
+    facts.test_digest = test->digest();
+    facts.num_test = test->size();
+  }
+  for (const BackboneSection& backbone : recipe.backbones) {
+    if (backbone.weights.empty()) continue;
+    facts.weights_digests[backbone.label_or_name()] = digest_hex(read_file(backbone.weights));
+  }
+  return facts;
+}
+
+Plan make_plan(const Recipe& recipe, const DatasetFacts& facts) {
+  check_loss(recipe, facts);
+  Plan plan;
+  plan.name = recipe.name;
+  plan.data = facts;
+  plan.identity = recipe_identity(recipe);
+  plan.recipe_hash = digest_of(plan.identity);
+  for (int64_t seed : recipe.chain_seeds()) {
+    for (int64_t fold = 0; fold < static_cast<int64_t>(facts.fold_sizes.size()); ++fold) {
+      for (int64_t backbone = 0; backbone < static_cast<int64_t>(recipe.backbones.size());
+           ++backbone) {
+        ChainSpec chain = plan_chain(recipe, facts, backbone, fold, seed);
+        chain.index = static_cast<int64_t>(plan.chains.size());
+        plan.chains.push_back(std::move(chain));
+      }
+    }
+  }
+  plan.hash = digest_of(stored_form(plan).identity);
+  return plan;
+}
+
+CostRates measured_rates(const Plan& plan, const JournalState& journal) {
+  std::map<std::string, int64_t> starts;
+  for (const JournalRecord& record : journal.records) {
+    if (record.kind == JournalRecord::Kind::kChainAssigned) ++starts[record.name];
+  }
+  CostRates rates;
+  for (const ChainSpec& chain : plan.chains) {
+    const auto done = journal.finished_chains.find(chain.name);
+    if (done == journal.finished_chains.end() || starts[chain.name] != 1) continue;
+    if (done->second.optimizer_steps != chain.steps()) continue;  // stopped early
+    rates.observe(chain.backbone_label, chain.cost, done->second.seconds, chain.logical_shards,
+                  static_cast<int>(done->second.ranks.size()));
+  }
+  return rates;
+}
+
+StoredPlan stored_form(const Plan& plan) {
+  StoredPlan stored{plan.hash, plan.identity};
+  stored.identity.merge(data_identity(plan.data));
+  return stored;
+}
+
+std::string plan_to_json(const Plan& plan) {
+  const StoredPlan stored = stored_form(plan);
+  ordered_json chains = ordered_json::array();
+  for (const ChainSpec& chain : plan.chains) chains.push_back(to_json(chain));
+  ordered_json j = {{"format", 1},
+                    {"name", plan.name},
+                    {"hash", stored.hash},
+                    {"recipe_hash", plan.recipe_hash},
+                    {"samples", plan.data.num_samples},
+                    {"test_samples", plan.data.num_test},
+                    {"optimizer_steps", plan.steps()},
+                    {"chains", chains},
+                    {"identity", stored.identity}};
+  return j.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+StoredPlan read_stored_plan(const std::filesystem::path& file) {
+  try {
+    const auto j = nlohmann::json::parse(read_file(file));
+    return {j.at("hash"), j.at("identity").get<std::map<std::string, std::string>>()};
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::kData, fmt::format("{} is not a plan: {}", file.string(), error.what()),
+                "restore it from a backup, or start anew in another run directory");
+  }
+}
+
+void agree_on_plan(const Plan& plan, Communicator& world) {
+  const std::vector<std::string> hashes = world.all_gather(plan.hash);
+  std::string differing;
+  for (size_t rank = 1; rank < hashes.size(); ++rank) {
+    if (hashes[rank] != hashes[0])
+      differing += fmt::format("{}{}", differing.empty() ? "" : ", ", rank);
+  }
+  if (differing.empty()) return;
+  throw Error(ErrorKind::kConfiguration,
+              fmt::format("ranks {} made another plan than rank 0", differing),
+              "recipe, dataset and weights must be the same files on all hosts");
+}
+
+}  // namespace baleen

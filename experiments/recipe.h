@@ -1,0 +1,141 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/config/document.h"
+#include "core/config/field.h"
+#include "core/losses/loss.h"
+#include "core/optim/ema.h"
+#include "core/optim/optimizer.h"
+#include "core/optim/schedule.h"
+#include "core/training/early_stopping.h"
+#include "data/augment/augment.h"
+#include "data/augment/normalise.h"
+#include "data/folds.h"
+#include "experiments/stacking/thresholds.h"
+#include "experiments/stacking/two_level.h"
+
+namespace baleen {
+
+class BackboneRegistry;
+
+/// One resolution of the progressive training: weights come from the stage before, everything else
+/// starts anew.
+struct StageOptions {
+  int64_t size_px = 64;
+  int64_t epochs = 1;
+  int64_t batch = 32;
+  OptimizerOptions optimizer;
+  ScheduleOptions schedule;
+  AugmentOptions augment;
+  std::optional<double> dropout;
+  EmaOptions ema;
+  EarlyStoppingOptions early_stopping;
+};
+
+/// One model of the ensemble.
+struct BackboneSection {
+  std::string name;
+  std::string label;  ///< empty: the name
+  double dropout = 0.0;
+  std::string weights;
+  std::optional<int64_t> logical_shards;
+  double batch_factor = 1.0;
+  std::vector<StageOptions> stages;  ///< empty: the recipe's
+
+  const std::string& label_or_name() const { return label.empty() ? name : label; }
+};
+
+/// How stored images become the network's input; the same in training and prediction.
+struct ImageSection {
+  std::string fit = "stretch";
+  NormaliseOptions normalise;
+};
+
+struct TrainingSection {
+  int64_t logical_shards = 1;
+  int64_t accumulate = 1;
+  bool channels_last = true;
+  std::string precision = "fp32";
+  double clip_norm = 0.0;
+  int64_t threads_per_rank = 1;
+  int64_t loader_threads = 1;
+  std::string determinism = "strict";
+  std::string on_nonfinite = "stop";
+  int64_t checkpoint_every_steps = 0;
+  int64_t keep_last = 2;
+  bool keep_best = true;
+  std::string device = "auto";
+};
+
+struct PredictionSection {
+  int64_t chunk = 64;
+  std::vector<std::string> tta;
+};
+
+struct ReliabilitySection {
+  int64_t retries = 1;
+  double hang_timeout_s = 60.0;
+};
+
+struct ReportSection {
+  int64_t samples = 24;
+};
+
+/// A whole run: data, models, training, stacking, report. Paths are relative to the working
+/// directory.
+struct Recipe {
+  std::string name = "run";
+  std::string run_dir;  ///< empty: runs/<name>
+  int64_t seed = 1;
+  std::vector<int64_t> seeds;  ///< empty: {seed}
+  std::string dataset;
+  std::string test;  ///< empty: none
+  FoldOptions folds;
+  std::vector<BackboneSection> backbones;
+  std::vector<StageOptions> stages;
+  ImageSection images;
+  LossOptions loss;
+  TrainingSection training;
+  PredictionSection prediction;
+  StackOptions stacking;
+  ThresholdOptions thresholds;
+  ReliabilitySection reliability;
+  ReportSection report;
+
+  /// The stages that a backbone goes through: its own, or the recipe's.
+  const std::vector<StageOptions>& stages_of(int64_t backbone) const;
+  /// V of a backbone's chains.
+  int64_t logical_shards_of(int64_t backbone) const;
+  /// Samples of a global batch: the stage's, times the backbone's factor, at least 1.
+  int64_t batch_of(int64_t backbone, int64_t stage) const;
+  std::vector<int64_t> chain_seeds() const;
+  std::filesystem::path run_directory() const;
+};
+
+/// Checks across fields, called by the decoder.
+void validate(Recipe& recipe, config::Problems& problems);
+
+/// Decodes a recipe and checks it against the networks there are, reporting every mistake at once.
+/// The name defaults to the stem of the document's file.
+/// @param backbones null: names of networks are not checked
+/// @throws Error kConfiguration, one line per mistake as file:line:column.
+Recipe decode_recipe(const config::Document& document, const BackboneRegistry* backbones);
+
+/// Loads a file and applies `--set` assignments.
+Recipe load_recipe(const std::filesystem::path& file, const std::vector<std::string>& assignments,
+                   const BackboneRegistry* backbones);
+
+/// The keys that influence results, by dotted path ("stages.0.size_px" -> "20"): what a resume must
+/// agree with. Left out are places (run_dir, dataset, test, weights: their contents' digests are
+/// compared instead), how fast and how often (loader threads, checkpoints), and reports.
+std::map<std::string, std::string> recipe_identity(const Recipe& recipe);
+
+}  // namespace baleen
+
+#include "experiments/recipe_fields.h"

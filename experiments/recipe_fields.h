@@ -1,0 +1,143 @@
+#pragma once
+
+// The field lists of the recipe's structs: names, explanations, ranges. Included by
+// experiments/recipe.h.
+
+#include "experiments/recipe.h"
+
+namespace baleen {
+
+template <class Visitor>
+void visit_fields(Visitor& v, StageOptions& o) {
+  v.field("size_px", o.size_px, "side of the square input images in pixels",
+          config::between(1, 4096));
+  v.field("epochs", o.epochs, "passes over the training rows", config::at_least(1));
+  v.field("batch", o.batch, "samples per optimizer step, over all logical shards",
+          config::at_least(1));
+  v.field("optimizer", o.optimizer, "fresh at the start of each stage");
+  v.field("schedule", o.schedule, "learning rate within the stage");
+  v.field("augment", o.augment, "random changes of the training images");
+  v.field("dropout", o.dropout, "probability in this stage; absent: the backbone's",
+          config::between(0, 0.95));
+  v.field("ema", o.ema, "averaged weights for evaluation and for what the stage hands on");
+  v.field("early_stopping", o.early_stopping, "when to end the stage before its last epoch");
+}
+
+template <class Visitor>
+void visit_fields(Visitor& v, BackboneSection& o) {
+  v.field("name", o.name, "which network; `baleen models` lists them", config::required());
+  v.field("label", o.label,
+          "how chains and tables call it; needed where two entries share a name; empty: the name");
+  v.field("dropout", o.dropout, "probability, where the network has dropout",
+          config::between(0, 0.95));
+  v.field("weights", o.weights,
+          "safetensors file that the network starts from; a head of another size is left out; "
+          "empty: fresh weights");
+  v.field("logical_shards", o.logical_shards, "instead of training.logical_shards",
+          config::between(1, 1024));
+  v.field("batch_factor", o.batch_factor,
+          "multiplies each stage's batch; below 1 for networks that need more memory",
+          config::between(0.001, 1000));
+  v.field("stages", o.stages, "instead of the recipe's stages");
+}
+
+template <class Visitor>
+void visit_fields(Visitor& v, ImageSection& o) {
+  v.field("fit", o.fit,
+          "how an image that isn't square becomes one: stretch both sides, or crop the largest "
+          "central square",
+          config::one_of({"stretch", "crop"}));
+  v.field("normalise", o.normalise, "mean and standard deviation of the network's input");
+}
+
+template <class Visitor>
+void visit_fields(Visitor& v, TrainingSection& o) {
+  v.field("logical_shards", o.logical_shards,
+          "V: parts that each batch is cut into, and the most ranks that can share a chain; part "
+          "of the results' "
+          "identity. 1 is fastest where there are more chains than ranks",
+          config::between(1, 1024));
+  v.field("accumulate", o.accumulate, "micro-batches per shard: less memory, the same batch",
+          config::between(1, 65536));
+  v.field("channels_last", o.channels_last,
+          "memory order of images and weights; usually faster for convolutions");
+  v.field("precision", o.precision, "arithmetic of forward and backward passes; fp16 needs a GPU",
+          config::one_of({"fp32", "bf16", "fp16"}));
+  v.field("clip_norm", o.clip_norm, "largest 2-norm of the gradient; 0: no clipping",
+          config::at_least(0));
+  v.field("threads_per_rank", o.threads_per_rank,
+          "threads of a rank's tensor operations; part of the results' identity, as sums are split "
+          "among them",
+          config::between(1, 1024));
+  v.field("loader_threads", o.loader_threads, "threads that read images ahead, per rank; 0: none",
+          config::between(0, 256));
+  v.field("determinism", o.determinism,
+          "strict: the same bits on any number of ranks; fast: the backend's own sums, which "
+          "depend on it",
+          config::one_of({"strict", "fast"}));
+  v.field("on_nonfinite", o.on_nonfinite,
+          "a loss or gradient that is not finite: stop fails the chain; skip leaves the step out, "
+          "ten in a row fail",
+          config::one_of({"stop", "skip"}));
+  v.field("checkpoint_every_steps", o.checkpoint_every_steps,
+          "also save within epochs, every so many steps; 0: at the end of each epoch only",
+          config::at_least(0));
+  v.field("keep_last", o.keep_last, "checkpoints kept per chain", config::between(1, 1000));
+  v.field("keep_best", o.keep_best, "also keep the checkpoint with the best validation metric");
+  v.field("device", o.device, "auto: a GPU where there is one",
+          config::one_of({"auto", "cpu", "cuda"}));
+}
+
+template <class Visitor>
+void visit_fields(Visitor& v, PredictionSection& o) {
+  v.field("chunk", o.chunk,
+          "images predicted together; part of the results' identity, as a matrix product's bits "
+          "depend on it",
+          config::between(1, 65536));
+  v.field("tta", o.tta,
+          "test-time augmentation: views whose probabilities are averaged, by name (identity, "
+          "flip_horizontal, rot90, "
+          "...), or [d4] for all eight; empty: the image itself");
+}
+
+template <class Visitor>
+void visit_fields(Visitor& v, ReliabilitySection& o) {
+  v.field("retries", o.retries,
+          "further attempts at a chain that failed, on other ranks where there are any",
+          config::between(0, 10));
+  v.field("hang_timeout_s", o.hang_timeout_s,
+          "seconds of silence after which a rank counts as hung; 0: wait for ever",
+          config::at_least(0));
+}
+
+template <class Visitor>
+void visit_fields(Visitor& v, ReportSection& o) {
+  v.field("samples", o.samples, "sample images shown with their predictions",
+          config::between(0, 500));
+}
+
+template <class Visitor>
+void visit_fields(Visitor& v, Recipe& o) {
+  v.field("name", o.name, "of the run; absent: the recipe file's name");
+  v.field("run_dir", o.run_dir, "directory of everything the run writes; empty: runs/<name>");
+  v.field("seed", o.seed, "of initial weights, order of samples, augmentation and dropout",
+          config::at_least(0));
+  v.field("seeds", o.seeds, "train every (backbone, fold) once per seed; empty: once, with `seed`",
+          config::at_least(0));
+  v.field("dataset", o.dataset, "packed dataset (a directory that `baleen pack` wrote)",
+          config::required());
+  v.field("test", o.test, "packed test set to be predicted, labelled or not; empty: none");
+  v.field("folds", o.folds, "cross-validation");
+  v.field("backbones", o.backbones, "models of the ensemble", config::required());
+  v.field("stages", o.stages, "progressive resolution: one entry per stage, in order");
+  v.field("images", o.images, "how stored images become the network's input");
+  v.field("loss", o.loss, "what training minimises");
+  v.field("training", o.training, "how training is carried out");
+  v.field("prediction", o.prediction, "how held-out and test images are predicted");
+  v.field("stacking", o.stacking, "how the models' predictions are combined");
+  v.field("thresholds", o.thresholds, "from scores to sets of labels (multi-label data)");
+  v.field("reliability", o.reliability, "what happens when something goes wrong");
+  v.field("report", o.report, "what the report shows");
+}
+
+}  // namespace baleen

@@ -1,0 +1,245 @@
+#include "experiments/plan.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/atomic_file.h"
+#include "core/base/error.h"
+#include "experiments/journal.h"
+#include "experiments/recipe.h"
+#include "tests/experiments/memory_ranks.h"
+#include "tests/support/temporary_directory.h"
+
+namespace baleen {
+namespace {
+
+using ::testing::HasSubstr;
+
+Recipe recipe_of(const std::vector<std::string>& networks = {"simplenet", "resnet18"}) {
+  Recipe recipe;
+  recipe.name = "fashion";
+  recipe.dataset = "packed/fashion";
+  recipe.loss.kind = "cross_entropy";
+  for (const std::string& name : networks) {
+    recipe.backbones.emplace_back();
+    recipe.backbones.back().name = name;
+  }
+  recipe.stages.resize(2);
+  recipe.stages[0].size_px = 20;
+  recipe.stages[0].batch = 64;
+  recipe.stages[1].size_px = 28;
+  recipe.stages[1].batch = 32;
+  recipe.stages[1].epochs = 2;
+  return recipe;
+}
+
+DatasetFacts facts_of() {
+  DatasetFacts facts;
+  facts.digest = "d0";
+  facts.target = "classes";
+  facts.num_samples = 1000;
+  facts.num_outputs = 10;
+  facts.channels = 1;
+  facts.fold_sizes = {334, 333, 333};
+  facts.folds_digest = "f0";
+  facts.test_digest = "t0";
+  facts.num_test = 200;
+  return facts;
+}
+
+std::string configuration_error(const Recipe& recipe, const DatasetFacts& facts) {
+  try {
+    make_plan(recipe, facts);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kConfiguration);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(PlanTest, ExpandsBackbonesFoldsAndSeedsIntoChainsWithTheirSteps) {
+  Recipe recipe = recipe_of();
+  recipe.seeds = {1, 7};
+  recipe.backbones[1].batch_factor = 0.5;
+  recipe.backbones[1].logical_shards = 2;
+  const Plan plan = make_plan(recipe, facts_of());
+  ASSERT_EQ(plan.chains.size(), 12u);
+  EXPECT_EQ(plan.chains[0].name, "simplenet-f0-s1");
+  EXPECT_EQ(plan.chains[1].name, "resnet18-f0-s1");
+  EXPECT_EQ(plan.chains[11].name, "resnet18-f2-s7");
+  for (size_t i = 0; i < plan.chains.size(); ++i)
+    EXPECT_EQ(plan.chains[i].index, static_cast<int64_t>(i));
+  const ChainSpec& net = plan.chain("simplenet-f0-s1");
+  EXPECT_EQ(net.train_rows, 666);
+  EXPECT_EQ(net.stages[0].steps_per_epoch, 10);  // 666 / 64
+  EXPECT_EQ(net.stages[1].steps(), 40);          // 2 × 666 / 32
+  EXPECT_EQ(net.steps(), 50);
+  const ChainSpec& resnet = plan.chain("resnet18-f1-s7");
+  EXPECT_EQ(resnet.stages[0].batch, 32);
+  EXPECT_EQ(resnet.logical_shards, 2);
+  EXPECT_EQ(resnet.seed, 7);
+  EXPECT_EQ(plan.steps(), [&] {
+    int64_t total = 0;
+    for (const ChainSpec& chain : plan.chains) total += chain.steps();
+    return total;
+  }());
+}
+
+TEST(PlanTest, ItsHashFollowsResultsAndNothingElse) {
+  const std::string hash = make_plan(recipe_of(), facts_of()).hash;
+  Recipe other = recipe_of();
+  other.run_dir = "elsewhere";
+  other.name = "renamed";
+  other.dataset = "moved/fashion";
+  other.training.loader_threads = 7;
+  other.training.checkpoint_every_steps = 100;
+  other.report.samples = 3;
+  other.reliability.retries = 0;
+  other.seeds = {1};  // what `seed` says already
+  EXPECT_EQ(make_plan(other, facts_of()).hash, hash);
+
+  const auto differs = [&](const std::function<void(Recipe&, DatasetFacts&)>& change) {
+    Recipe recipe = recipe_of();
+    DatasetFacts facts = facts_of();
+    change(recipe, facts);
+    return make_plan(recipe, facts).hash != hash;
+  };
+  EXPECT_TRUE(differs([](Recipe& r, DatasetFacts&) { r.seed = 2; }));
+  EXPECT_TRUE(differs([](Recipe& r, DatasetFacts&) { r.stages[1].optimizer.lr = 0.1; }));
+  EXPECT_TRUE(differs([](Recipe& r, DatasetFacts&) { r.training.logical_shards = 2; }));
+  EXPECT_TRUE(differs([](Recipe& r, DatasetFacts&) { r.training.threads_per_rank = 2; }));
+  EXPECT_TRUE(differs([](Recipe& r, DatasetFacts&) { r.prediction.chunk = 32; }));
+  EXPECT_TRUE(differs([](Recipe& r, DatasetFacts&) { r.stages[0].dropout = 0.0; }));
+  EXPECT_TRUE(differs([](Recipe&, DatasetFacts& f) { f.digest = "d1"; }));
+  EXPECT_TRUE(differs([](Recipe&, DatasetFacts& f) { f.folds_digest = "f1"; }));
+  EXPECT_TRUE(differs([](Recipe&, DatasetFacts& f) { f.weights_digests["resnet18"] = "w"; }));
+}
+
+TEST(PlanTest, RefusesBatchesLargerThanAFoldAndLossesThatDoNotFit) {
+  Recipe recipe = recipe_of();
+  recipe.stages[1].batch = 667;
+  EXPECT_THAT(configuration_error(recipe, facts_of()),
+              HasSubstr("a batch of 667 is more than the 666 training rows"));
+  recipe = recipe_of();
+  recipe.loss.kind = "bce";
+  EXPECT_THAT(configuration_error(recipe, facts_of()), HasSubstr("take cross_entropy"));
+  DatasetFacts facts = facts_of();
+  facts.target = "none";
+  EXPECT_THAT(configuration_error(recipe_of(), facts), HasSubstr("no targets"));
+}
+
+TEST(PlanTest, IsReadBackFromJsonWithItsIdentity) {
+  testing::TemporaryDirectory directory;
+  const Plan plan = make_plan(recipe_of(), facts_of());
+  write_file_atomically(directory / "plan.json", plan_to_json(plan));
+  const StoredPlan stored = read_stored_plan(directory / "plan.json");
+  EXPECT_EQ(stored.hash, plan.hash);
+  EXPECT_EQ(stored.identity, stored_form(plan).identity);
+  EXPECT_EQ(stored.identity.at("stages.1.size_px"), "28");
+  EXPECT_EQ(stored.identity.at("data.dataset"), "d0");
+  EXPECT_EQ(stored.identity.count("run_dir"), 0u);
+  const auto json = nlohmann::json::parse(plan_to_json(plan));
+  EXPECT_EQ(json["chains"].size(), 6u);
+  EXPECT_EQ(json["optimizer_steps"], plan.steps());
+
+  write_file_atomically(directory / "plan.json", "{\"hash\":");
+  EXPECT_THROW(read_stored_plan(directory / "plan.json"), Error);
+}
+
+TEST(PlanTest, RanksWithAnotherPlanAreNamedOnEveryRank) {
+  testing::MemoryRanks ranks(3);
+  std::vector<std::string> messages(3);
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < 3; ++rank) {
+    threads.emplace_back([&, rank] {
+      Plan plan;
+      plan.hash = rank == 2 ? "y" : "x";
+      try {
+        agree_on_plan(plan, *ranks.make_group(rank, {0, 1, 2}, 1));
+      } catch (const Error& error) {
+        messages[static_cast<size_t>(rank)] = error.message();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& message : messages)
+    EXPECT_EQ(message, "ranks 2 made another plan than rank 0");
+}
+
+TEST(ForecastTest, OneRankTakesTheSumAndTwoRanksOverlap) {
+  const Plan plan = make_plan(recipe_of({"resnet18"}), facts_of());
+  CostRates rates;
+  rates.observe("resnet18", plan.chains[0].cost, 10, 1, 1);
+  const Forecast one = forecast(plan, 1, rates);
+  double sum = 0;
+  for (const ChainSpec& chain : plan.chains) sum += chain.cost * rates.seconds_per_gmac("resnet18");
+  EXPECT_TRUE(one.measured);
+  EXPECT_NEAR(one.makespan_s, sum, 1e-9);
+  EXPECT_NEAR(one.makespan_s, 30, 0.1);
+  const Forecast two = forecast(plan, 2, rates);
+  EXPECT_NEAR(two.makespan_s, 20, 0.1);  // three equal chains on two ranks
+  EXPECT_NEAR(two.busy, 0.75, 0.01);
+  EXPECT_NEAR(forecast(plan, 2, rates, {plan.chains[0].name}).makespan_s, 10, 0.1);
+  EXPECT_EQ(
+      forecast(plan, 2, rates, {plan.chains[0].name, plan.chains[1].name, plan.chains[2].name})
+          .makespan_s,
+      0);
+}
+
+TEST(ForecastTest, LogicalShardsLetIdleRanksHelp) {
+  Recipe recipe = recipe_of({"resnet18"});
+  recipe.stages = {recipe.stages[0]};
+  recipe.stages[0].size_px = 128;  // large shards: hardly any overhead
+  DatasetFacts facts = facts_of();
+  facts.fold_sizes = {500, 500};
+  const Plan plan = make_plan(recipe, facts);
+  const double alone = forecast(plan, 4, CostRates()).makespan_s;
+  const double shared = forecast(plan, 4, CostRates(), {}, 2).makespan_s;
+  EXPECT_LT(shared, 0.6 * alone);
+  EXPECT_GT(shared, 0.5 * alone);
+}
+
+TEST(ForecastTest, MeasuredRatesComeFromWholeChainsOnly) {
+  const Plan plan = make_plan(recipe_of({"resnet18"}), facts_of());
+  JournalState journal;
+  const auto add = [&](const ChainSpec& chain, int64_t starts, int64_t steps, double seconds) {
+    JournalRecord record;
+    record.name = chain.name;
+    record.kind = JournalRecord::Kind::kChainAssigned;
+    for (int64_t i = 0; i < starts; ++i) journal.records.push_back(record);
+    record.kind = JournalRecord::Kind::kChainFinished;
+    record.ranks = {0};
+    record.seconds = seconds;
+    record.optimizer_steps = steps;
+    journal.finished_chains[chain.name] = record;
+  };
+  add(plan.chains[0], 2, plan.chains[0].steps(), 1);  // resumed: its time is that of the last part
+  add(plan.chains[1], 1, plan.chains[1].steps() - 5, 1);  // stopped early
+  EXPECT_FALSE(measured_rates(plan, journal).measured());
+  add(plan.chains[2], 1, plan.chains[2].steps(), 42);
+  EXPECT_NEAR(measured_rates(plan, journal).expected_s("resnet18", plan.chains[2].cost, 1, 1), 42,
+              1e-9);
+}
+
+TEST(PrintedPlanTest, ShowsDataChainsScheduleAndWhatOtherShardsWouldGain) {
+  const Plan plan = make_plan(recipe_of(), facts_of());
+  const std::string text = print_plan(plan, 2, CostRates(), {"simplenet-f0-s1"});
+  EXPECT_THAT(text, HasSubstr("run fashion"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("1,000 samples, 10 classes, 1 channel; 3 folds of 333 to 334; 200 to predict"));
+  EXPECT_THAT(text, HasSubstr("6 chains = 2 backbones x 3 folds x 1 seed"));
+  EXPECT_THAT(text,
+              HasSubstr("20 px: 1 epoch x 10 steps of 64  →  28 px: 2 epochs x 20 steps of 32"));
+  EXPECT_THAT(text, HasSubstr("(finished)"));
+  EXPECT_THAT(text, HasSubstr("2 ranks"));
+  EXPECT_THAT(text, HasSubstr("← this recipe"));
+  EXPECT_THAT(text, HasSubstr("a guess until the first chain has been measured"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("nothing is left")));
+}
+
+}  // namespace
+}  // namespace baleen

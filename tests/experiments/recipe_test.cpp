@@ -1,0 +1,156 @@
+#include "experiments/recipe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+#include "core/config/decode.h"
+#include "core/config/encode.h"
+#include "core/nn/backbone.h"
+
+namespace baleen {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kRecipe = R"(
+name: fashion
+seed: 3
+dataset: packed/fashion/train
+test: packed/fashion/test
+folds: {count: 3, kind: auto}
+backbones:
+  - {name: simplenet}
+  - {name: resnet18, dropout: 0.1, logical_shards: 4, batch_factor: 0.5}
+stages:
+  - size_px: 20
+    epochs: 1
+    batch: 64
+    optimizer: {kind: sgd, lr: 0.05, momentum: 0.9, weight_decay: 5e-4}
+    schedule: {kind: cosine, warmup_steps: 50}
+    augment: {flip_horizontal: true}
+    dropout: 0.0
+    early_stopping: {patience: 2}
+  - {size_px: 28, epochs: 1, batch: 64}
+loss: {kind: cross_entropy}
+training: {logical_shards: 2, precision: bf16}
+prediction: {chunk: 64, tta: [identity, flip_horizontal]}
+)";
+
+BackboneRegistry registry() {
+  BackboneRegistry networks;
+  const auto none = [](const BackboneOptions&) { return std::shared_ptr<Backbone>(); };
+  networks.add({"simplenet", "", "", 17, 224}, none);
+  networks.add({"resnet18", "", "", 1, 224}, none);
+  return networks;
+}
+
+Recipe decode(const std::string& text) {
+  const BackboneRegistry networks = registry();
+  return decode_recipe(config::Document::parse(text, "fashion.yaml"), &networks);
+}
+
+std::string problems_of(const std::string& text) {
+  try {
+    decode(text);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kConfiguration);
+    return error.what();
+  }
+  return "";
+}
+
+std::string replaced(std::string text, const std::string& what, const std::string& by) {
+  const size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what;
+  return text.replace(at, what.size(), by);
+}
+
+TEST(RecipeTest, DecodesWithDefaultsAndDerivedValues) {
+  const Recipe recipe = decode(kRecipe);
+  EXPECT_EQ(recipe.run_directory(), "runs/fashion");
+  EXPECT_EQ(recipe.chain_seeds(), std::vector<int64_t>{3});
+  EXPECT_EQ(recipe.logical_shards_of(0), 2);
+  EXPECT_EQ(recipe.logical_shards_of(1), 4);
+  EXPECT_EQ(recipe.batch_of(0, 0), 64);
+  EXPECT_EQ(recipe.batch_of(1, 1), 32);
+  EXPECT_EQ(recipe.stages_of(1).size(), 2u);
+  EXPECT_EQ(recipe.stages[0].dropout, std::optional<double>(0.0));
+  EXPECT_FALSE(recipe.stages[1].dropout.has_value());
+  EXPECT_EQ(recipe.stages[0].early_stopping.patience, 2);
+}
+
+TEST(RecipeTest, ItsResolvedFormDecodesToTheSameRecipe) {
+  const Recipe recipe = decode(kRecipe);
+  const std::string yaml = config::to_yaml(recipe, true);
+  const Recipe again = config::decode<Recipe>(config::Document::parse(yaml, "resolved"));
+  EXPECT_EQ(config::to_json(again), config::to_json(recipe));
+  EXPECT_EQ(recipe_identity(again), recipe_identity(recipe));
+}
+
+TEST(RecipeTest, TheNameDefaultsToTheFile) {
+  EXPECT_EQ(decode(replaced(kRecipe, "name: fashion\n", "")).name, "fashion");
+}
+
+TEST(RecipeTest, AllMistakesAreReportedAtOnceWithTheirPlaces) {
+  std::string text = replaced(kRecipe, "name: simplenet", "name: simplnet");
+  text = replaced(text, "precision: bf16", "precison: bf16");
+  text = replaced(text, "batch: 64}", "batch: many}");
+  text = replaced(text, "count: 3", "count: 1");
+  text = replaced(text, "dataset: packed/fashion/train\n", "");
+  const std::string message = problems_of(text);
+  EXPECT_THAT(
+      message,
+      HasSubstr("fashion.yaml:7:6: there is no backbone 'simplnet': did you mean 'simplenet'?"));
+  EXPECT_THAT(message, HasSubstr("precison"));
+  EXPECT_THAT(message, HasSubstr("precision"));
+  EXPECT_THAT(message, HasSubstr("stages.1.batch"));
+  EXPECT_THAT(message, HasSubstr("count"));
+  EXPECT_THAT(message, HasSubstr("dataset"));
+}
+
+TEST(RecipeTest, FieldsThatContradictEachOtherAreNamed) {
+  EXPECT_THAT(problems_of(replaced(kRecipe, "{name: simplenet}", "{name: resnet18}")),
+              HasSubstr("backbones 0 and 1 are both called 'resnet18'"));
+  EXPECT_THAT(problems_of(replaced(kRecipe, "logical_shards: 4, batch_factor: 0.5",
+                                   "logical_shards: 4, batch_factor: 0.04")),
+              HasSubstr("resnet18: a batch of 3 can't be cut into 4 logical shards"));
+  EXPECT_THAT(problems_of(replaced(kRecipe, "size_px: 20", "size_px: 16")),
+              HasSubstr("simplenet needs images of at least 17 px, stage 0 has 16"));
+  EXPECT_THAT(problems_of(replaced(kRecipe, "flip_horizontal]", "flip_sideways]")),
+              HasSubstr("flip_sideways"));
+  EXPECT_THAT(problems_of(replaced(kRecipe, "precision: bf16", "precision: fp16, device: cpu")),
+              HasSubstr("fp16 needs a GPU"));
+  EXPECT_THAT(problems_of(replaced(kRecipe, "seed: 3", "seeds: [1, 2, 1]")),
+              HasSubstr("a seed is listed twice"));
+  EXPECT_THAT(problems_of(replaced(kRecipe, "name: fashion", "name: fashion/2")),
+              HasSubstr("can't name a run"));
+  EXPECT_THAT(
+      problems_of(replaced(kRecipe, "loss: {kind: cross_entropy}", "stacking: {alphas: [-1]}")),
+      HasSubstr("none below 0"));
+  EXPECT_EQ(problems_of(kRecipe), "");
+}
+
+TEST(RecipeTest, ABackboneMayHaveStagesOfItsOwn) {
+  const Recipe recipe = decode(replaced(kRecipe, "{name: simplenet}",
+                                        "{name: simplenet, stages: [{size_px: 40, batch: 8}]}"));
+  EXPECT_EQ(recipe.stages_of(0).size(), 1u);
+  EXPECT_EQ(recipe.batch_of(0, 0), 8);
+  EXPECT_EQ(recipe.stages_of(1).size(), 2u);
+  EXPECT_THAT(problems_of(replaced(kRecipe, "{name: simplenet}",
+                                   "{name: simplenet, stages: [{size_px: 9}]}")),
+              HasSubstr("needs images of at least 17 px, stage 0 has 9"));
+}
+
+TEST(RecipeTest, IdentityLeavesOutPlacesAndSpeed) {
+  const std::map<std::string, std::string> identity = recipe_identity(decode(kRecipe));
+  EXPECT_EQ(identity.at("stages.0.optimizer.lr"), "0.05");
+  EXPECT_EQ(identity.at("seeds.0"), "3");
+  for (const char* key : {"run_dir", "name", "dataset", "test", "training.loader_threads",
+                          "reliability.retries", "report.samples", "backbones.0.weights"}) {
+    EXPECT_EQ(identity.count(key), 0u) << key;
+  }
+}
+
+}  // namespace
+}  // namespace baleen
