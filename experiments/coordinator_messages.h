@@ -24,7 +24,7 @@ struct WorkerMessage {
     kStageDone,    ///< likewise
     kChainDone,    ///< this member has left the chain with a result
     kChainFailed,  ///< this member has left the chain with an error
-    kInterrupted,  ///< this member has left the chain because of a stop request
+    kInterrupted,  ///< left the chain because of a stop request; chain < 0: a signal arrived
     kFatal,        ///< this rank is about to end the job
   };
   Kind kind = Kind::kIdle;

@@ -3,12 +3,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <mutex>
-#include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
+#include "core/base/atomic_file.h"
 #include "core/base/error.h"
 
 namespace baleen {
@@ -67,23 +67,17 @@ class Journal {
   /// @throws Error kData naming file and line when the middle is damaged; kStorage when the file
   /// can't be written.
   explicit Journal(std::filesystem::path file);
-  ~Journal();
-  Journal(const Journal&) = delete;
-  Journal& operator=(const Journal&) = delete;
 
   const JournalState& state() const { return state_; }  ///< not while another thread appends
 
   /// Sets sequence and time, writes, syncs, and applies to state(). Any thread.
-  /// @throws Error kStorage; after that the file may end in a torn line and every further call
-  /// throws.
+  /// @throws Error kStorage; the record then is neither in the file nor in state().
   void append(JournalRecord record);
 
  private:
-  std::filesystem::path file_;
   std::mutex mutex_;
-  int descriptor_ = -1;
-  bool broken_ = false;
   JournalState state_;
+  std::unique_ptr<AppendFile> file_;
 };
 
 /// Reads a journal without changing it, for reports and `verify`. A torn last line is ignored.

@@ -1,0 +1,109 @@
+#include "experiments/failure.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "core/base/atomic_file.h"
+#include "core/base/file_descriptor.h"
+#include "core/base/logging.h"
+#include "experiments/json_error.h"
+
+namespace baleen {
+namespace {
+
+using nlohmann::ordered_json;
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+ordered_json to_json(const FailureEntry& entry) {
+  ordered_json j;
+  j["kind"] = name_of(entry.error.kind());
+  j["message"] = entry.error.message();
+  j["rank"] = entry.rank;
+  j["host"] = entry.host;
+  if (!entry.chain.empty()) j["chain"] = entry.chain;
+  j["context"] = entry.error.context();
+  j["hint"] = entry.error.hint();
+  j["exit_code"] = exit_code(entry.error.kind());
+  j["time"] = entry.time_s > 0 ? entry.time_s : now_s();
+  return j;
+}
+
+/// Lost peers and hung neighbours are seen by those that survive: consequences, unless there is
+/// nothing else.
+bool is_consequence(const ordered_json& failure) {
+  return failure.value("kind", "") == name_of(ErrorKind::kCommunication);
+}
+
+ordered_json existing_failures(const std::filesystem::path& file) {
+  if (!std::filesystem::exists(file)) return ordered_json::array();
+  const ordered_json stored =
+      ordered_json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
+  if (!stored.is_object() || !stored.contains("failures") || !stored["failures"].is_array()) {
+    return ordered_json::array();
+  }
+  return stored["failures"];
+}
+
+void add_failures(const std::filesystem::path& file, const std::vector<FailureEntry>& entries) {
+  // Several ranks may fail at once. Locking the directory leaves no file behind.
+  const UniqueFileDescriptor lock(
+      ::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (lock) ::flock(lock.get(), LOCK_EX);
+
+  std::vector<ordered_json> failures;
+  for (const ordered_json& old : existing_failures(file)) failures.push_back(old);
+  for (const FailureEntry& entry : entries) failures.push_back(to_json(entry));
+  std::stable_sort(failures.begin(), failures.end(),
+                   [](const ordered_json& a, const ordered_json& b) {
+                     if (is_consequence(a) != is_consequence(b)) return is_consequence(b);
+                     return a.value("time", 0.0) < b.value("time", 0.0);
+                   });
+  ordered_json whole;
+  whole["exit_code"] = failures.front()["exit_code"];
+  whole["root_cause"] = failures.front();
+  whole["failures"] = failures;
+  write_file_atomically(file,
+                        whole.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+}
+
+void add_or_log(const std::filesystem::path& file,
+                const std::vector<FailureEntry>& entries) noexcept {
+  try {
+    add_failures(file, entries);
+  } catch (...) {
+    log_error("can't write {}: {}", file.string(), current_error().what());
+  }
+}
+
+}  // namespace
+
+void record_failure(const std::filesystem::path& file, const FailureEntry& entry) noexcept {
+  try {
+    add_or_log(file, {entry});
+  } catch (...) {
+    log_line(LogLevel::kError, "out of memory while recording a failure");
+  }
+}
+
+void record_failed_chains(const std::filesystem::path& file, const RunSummary& summary) noexcept {
+  try {
+    std::vector<FailureEntry> entries;
+    double time_s = now_s();
+    for (const FailedChain& chain : summary.failed) {
+      entries.push_back({chain.error, chain.rank, chain.host, chain.chain, time_s});
+      time_s += 1e-3;  // keeps their order
+    }
+    if (!entries.empty()) add_or_log(file, entries);
+  } catch (...) {
+    log_line(LogLevel::kError, "out of memory while recording failures");
+  }
+}
+
+}  // namespace baleen

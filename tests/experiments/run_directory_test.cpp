@@ -1,0 +1,148 @@
+#include "experiments/run_directory.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "core/base/atomic_file.h"
+#include "core/base/error.h"
+#include "tests/support/temporary_directory.h"
+
+namespace baleen {
+namespace {
+
+using ::testing::HasSubstr;
+
+Plan plan_of(const std::string& size = "20", const std::string& hash = "h1") {
+  Plan plan;
+  plan.name = "run";
+  plan.hash = hash;
+  plan.identity = {{"stages.0.size_px", size}, {"seed", "1"}};
+  plan.data.digest = "d";
+  return plan;
+}
+
+class RunDirectoryTest : public ::testing::Test {
+ protected:
+  OpenedRun open(const std::string& resume = "auto", const Plan& plan = plan_of()) {
+    return open_run_directory(run_, Resume::parse(resume), plan, "name: run\n");
+  }
+  std::string refusal(const std::string& resume, const Plan& plan = plan_of(),
+                      ErrorKind kind = ErrorKind::kConfiguration) {
+    try {
+      open(resume, plan);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), kind);
+      return error.what();
+    }
+    return "";
+  }
+  testing::TemporaryDirectory directory_;
+  RunDirectory run_{directory_ / "runs" / "a"};
+};
+
+TEST_F(RunDirectoryTest, IsCreatedWithConfigurationAndPlanThenResumed) {
+  {
+    const OpenedRun opened = open();
+    EXPECT_FALSE(opened.resumed);
+    EXPECT_EQ(read_file(run_.config()), "name: run\n");
+    EXPECT_EQ(read_stored_plan(run_.plan()).hash, "h1");
+    EXPECT_TRUE(std::filesystem::is_directory(run_.chains()));
+    EXPECT_EQ(run_.log(3), run_.root() / "logs" / "rank-3.log");
+  }
+  const OpenedRun opened = open();
+  EXPECT_TRUE(opened.resumed);
+  EXPECT_FALSE(opened.lock.recovered());
+}
+
+TEST_F(RunDirectoryTest, NeverRefusesARunAndMustRefusesAFreshStart) {
+  EXPECT_THAT(refusal("must"), HasSubstr("holds no run to resume"));
+  EXPECT_FALSE(std::filesystem::exists(run_.root())) << "a refusal leaves nothing behind";
+  open("never");
+  EXPECT_THAT(refusal("never"), HasSubstr("--resume never"));
+  EXPECT_TRUE(open("must").resumed);
+}
+
+TEST_F(RunDirectoryTest, APathResumesThatRun) {
+  const RunDirectory other(directory_ / "other");
+  open_run_directory(other, {}, plan_of(), "x: 1\n");
+  const OpenedRun opened = open(other.root().string());
+  EXPECT_EQ(opened.directory.root(), other.root());
+  EXPECT_TRUE(opened.resumed);
+  EXPECT_THAT(refusal((directory_ / "nowhere").string()),
+              HasSubstr("nowhere holds no run to resume"));
+  EXPECT_THROW(Resume::parse(""), Error);
+}
+
+TEST_F(RunDirectoryTest, AnotherPlanIsRefusedWithTheKeysThatDiffer) {
+  open();
+  Plan other = plan_of("24", "h2");
+  other.identity["stages.1.size_px"] = "28";
+  other.data.digest = "e";
+  const std::string message = refusal("auto", other);
+  EXPECT_THAT(message, HasSubstr("stages.0.size_px: 20 in the run, 24 now"));
+  EXPECT_THAT(message, HasSubstr("stages.1.size_px: absent in the run, 28 now"));
+  EXPECT_THAT(message, HasSubstr("data.dataset: d in the run, e now"));
+  EXPECT_THAT(message, ::testing::Not(HasSubstr("seed")));
+  EXPECT_EQ(read_stored_plan(run_.plan()).hash, "h1") << "the stored plan is untouched";
+}
+
+TEST_F(RunDirectoryTest, SomebodyElsesFilesAreNotARunDirectory) {
+  std::filesystem::create_directories(run_.root());
+  std::ofstream(run_.root() / "thesis.tex") << "text";
+  EXPECT_THAT(refusal("auto"), HasSubstr("is not a run directory"));
+  EXPECT_EQ(read_file(run_.root() / "thesis.tex"), "text");
+}
+
+TEST_F(RunDirectoryTest, AStartThatDiedBeforeItsConfigurationWasWrittenIsStartedAgain) {
+  open();
+  std::filesystem::remove(run_.config());
+  const OpenedRun opened = open("auto", plan_of("24", "h2"));
+  EXPECT_FALSE(opened.resumed);
+  EXPECT_EQ(read_stored_plan(run_.plan()).hash, "h2");
+}
+
+TEST_F(RunDirectoryTest, ASecondLiveJobIsRefused) {
+  const OpenedRun first = open();
+  const std::string message = refusal("auto", plan_of(), ErrorKind::kUsage);
+  EXPECT_THAT(message, HasSubstr(fmt::format("is in use by process {} on host", getpid())));
+}
+
+TEST_F(RunDirectoryTest, TheLockOfAKilledJobIsRecovered) {
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const OpenedRun held = open();
+    const ssize_t written = write(ready[1], "x", 1);
+    pause();
+    _exit(written == 1 ? 0 : 1);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  EXPECT_THAT(refusal("auto", plan_of(), ErrorKind::kUsage),
+              HasSubstr(fmt::format("process {}", child)));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  const OpenedRun opened = open();
+  EXPECT_TRUE(opened.resumed);
+  EXPECT_TRUE(opened.lock.recovered());
+  close(ready[0]);
+  close(ready[1]);
+}
+
+TEST_F(RunDirectoryTest, AnOldFailureRecordIsKeptAside) {
+  open();
+  std::ofstream(run_.failure()) << "{}";
+  open();
+  EXPECT_FALSE(std::filesystem::exists(run_.failure()));
+  EXPECT_TRUE(std::filesystem::exists(run_.root() / "failure.previous.json"));
+}
+
+}  // namespace
+}  // namespace baleen
