@@ -2,10 +2,8 @@
 
 #include <atomic>
 #include <chrono>
-#include <deque>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -66,7 +64,9 @@ class Coordinator {
   struct Running {
     std::vector<int> members;
     Clock::time_point start;
-    double fraction = 0;                   ///< of the planned optimizer steps
+    double fraction = 0;         ///< of the planned optimizer steps
+    double first_fraction = -1;  ///< at the first progress message; < 0: none yet
+    Clock::time_point first_progress;
     std::map<int, WorkerMessage> reports;  ///< by rank: how it left the chain
   };
   struct Failure {
@@ -76,9 +76,9 @@ class Coordinator {
 
   void coordinate();
   void handle(int rank, WorkerMessage message);
-  void close_chain(int64_t chain);
-  void finish_chain(int64_t chain, const Running& run, const ChainOutcome& outcome);
-  void fail_chain(int64_t chain, const Running& run, const Error& error, int rank);
+  void close_chain(int64_t index);
+  void finish_chain(int64_t index, const Running& run, const ChainOutcome& outcome);
+  void fail_chain(int64_t index, const Running& run, const Error& error, int rank);
   void assign();
   void request_stop();
   double seconds_since(Clock::time_point start) const;

@@ -1,0 +1,296 @@
+#include "experiments/coordinator.h"
+
+#include <algorithm>
+
+#include "core/base/logging.h"
+
+namespace baleen {
+namespace {
+
+// Group tags come round long after their group is gone, and stay far below MPI's upper bound.
+constexpr int kNumGroupTags = 16384;
+
+}  // namespace
+
+Coordinator::Coordinator(const Plan& plan, Journal& journal, ControlChannel& control,
+                         CoordinatorOptions options)
+    : plan_(plan),
+      journal_(journal),
+      control_(control),
+      options_(std::move(options)),
+      hosts_(static_cast<size_t>(options_.num_ranks)) {
+  rates_ = measured_rates(plan_, journal_.state());
+  for (const ChainSpec& chain : plan_.chains) {
+    if (journal_.state().finished_chains.count(chain.name) > 0) {
+      ++summary_.num_known;
+    } else {
+      waiting_.push_back(chain.index);
+    }
+  }
+}
+
+RunSummary Coordinator::run() {
+  try {
+    coordinate();
+    if (abandoned_ && !fatal_) return summary_;  // nobody is left to be told
+  } catch (...) {
+    fatal_ = current_error();
+    fatal_->add_context("coordinating the run on rank 0");
+    log_error("{}", fatal_->what());
+  }
+  summary_.fatal = fatal_;
+  summary_.interrupted = stopping_ && !fatal_ && !waiting_.empty();
+  if (fatal_) {
+    summary_.exit_code = exit_code(fatal_->kind());
+  } else if (summary_.interrupted) {
+    summary_.exit_code = exit_code(ErrorKind::kInterrupted);
+  } else if (!summary_.failed.empty()) {
+    summary_.exit_code = exit_code(summary_.failed.front().error.kind());
+  }
+  try {
+    if (fatal_) request_stop();
+    CoordinatorMessage finish;
+    finish.summary = summary_;
+    for (int rank = 0; rank < options_.num_ranks; ++rank) send(rank, finish);
+  } catch (...) {
+    log_error("can't tell the ranks that the run is over: {}", current_error().what());
+  }
+  return summary_;
+}
+
+void Coordinator::coordinate() {
+  for (;;) {
+    if (!stopping_ && options_.stop_requested && options_.stop_requested()) request_stop();
+
+    // All that has arrived is taken in before the next decision: ranks that become idle together
+    // can form a group.
+    Message message;
+    for (double wait_s = options_.poll_s; control_.receive(kTagToCoordinator, wait_s, message);
+         wait_s = 0) {
+      handle(message.source, decode_worker_message(message.bytes));
+      if (fatal_) return;
+    }
+    if (abandoned_) return;
+    const bool everyone_is_here = std::none_of(
+        hosts_.begin(), hosts_.end(), [](const std::string& host) { return host.empty(); });
+    if (!everyone_is_here) continue;
+    if (!stopping_) assign();
+    if (running_.empty() && (waiting_.empty() || stopping_)) return;
+  }
+}
+
+void Coordinator::handle(int rank, WorkerMessage message) {
+  using Kind = WorkerMessage::Kind;
+  switch (message.kind) {
+    case Kind::kIdle:
+      hosts_[static_cast<size_t>(rank)] = message.host.empty() ? "?" : message.host;
+      idle_.push_back(rank);
+      return;
+    case Kind::kFatal:
+      fatal_ = message.error;
+      if (fatal_)
+        fatal_->add_context(
+            fmt::format("rank {} on host {}", rank, hosts_[static_cast<size_t>(rank)]));
+      else
+        fatal_ = Error(ErrorKind::kInternal, fmt::format("rank {} ended the job", rank));
+      return;
+    default:
+      break;
+  }
+  if (message.kind == Kind::kInterrupted &&
+      message.chain < 0) {  // a signal reached that rank alone
+    request_stop();
+    return;
+  }
+  const auto found = running_.find(message.chain);
+  if (found == running_.end()) {
+    throw Error(
+        ErrorKind::kInternal,
+        fmt::format("rank {} reports about chain {}, which is not running", rank, message.chain));
+  }
+  Running& run = found->second;
+  const ChainSpec& chain = plan_.chains[static_cast<size_t>(message.chain)];
+  if (message.kind == Kind::kProgress) {
+    const int64_t planned = std::max<int64_t>(1, chain.steps());
+    const double fraction = std::min(
+        1.0, static_cast<double>(message.progress.steps_done) / static_cast<double>(planned));
+    if (run.first_fraction < 0) {  // a resumed chain does not start at 0
+      run.first_fraction = fraction;
+      run.first_progress = Clock::now();
+    }
+    run.fraction = fraction;
+    if (options_.observer) options_.observer->chain_progress(chain, message.progress);
+  } else if (message.kind == Kind::kStageDone) {
+    JournalRecord record;
+    record.kind = JournalRecord::Kind::kStageFinished;
+    record.name = chain.name;
+    record.ranks = run.members;
+    record.stage = message.stage;
+    record.seconds = message.seconds;
+    record.digests = std::move(message.digests);
+    journal_.append(std::move(record));
+  } else {
+    const int64_t index = message.chain;
+    run.reports[rank] = std::move(message);
+    if (run.reports.size() == run.members.size()) close_chain(index);
+  }
+}
+
+void Coordinator::close_chain(int64_t index) {
+  using Kind = WorkerMessage::Kind;
+  const Running run = std::move(running_.at(index));
+  running_.erase(index);
+  idle_.insert(idle_.end(), run.members.begin(), run.members.end());
+
+  bool interrupted = false;
+  bool failed = false;
+  const WorkerMessage* cause = nullptr;
+  for (const auto& [rank, report] : run.reports) {
+    interrupted = interrupted || report.kind == Kind::kInterrupted;
+    failed = failed || report.kind == Kind::kChainFailed;
+    if (!cause && report.kind == Kind::kChainFailed && report.error) cause = &report;
+  }
+  if (failed) {
+    const auto seen_by = std::find_if(run.reports.begin(), run.reports.end(),
+                                      [&](const auto& entry) { return &entry.second == cause; });
+    const Error error =
+        cause ? *cause->error
+              : Error(ErrorKind::kInternal, "every member says that another one failed");
+    fail_chain(index, run, error, cause ? seen_by->first : run.members.front());
+  } else if (interrupted) {
+    waiting_.push_back(index);
+    request_stop();
+  } else {
+    const ChainOutcome& outcome = run.reports.at(run.members.front()).outcome;
+    const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
+    if (outcome.optimizer_steps != chain.steps() && !outcome.stopped_early) {
+      fail_chain(index, run,
+                 Error(ErrorKind::kInternal,
+                       fmt::format("it ended after {} optimizer steps, {} are planned",
+                                   outcome.optimizer_steps, chain.steps())),
+                 run.members.front());
+    } else {
+      finish_chain(index, run, outcome);
+    }
+  }
+}
+
+void Coordinator::finish_chain(int64_t index, const Running& run, const ChainOutcome& outcome) {
+  const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
+  const double seconds = run.reports.at(run.members.front()).seconds;
+  JournalRecord record;
+  record.kind = JournalRecord::Kind::kChainFinished;
+  record.name = chain.name;
+  record.ranks = run.members;
+  record.seconds = seconds;
+  record.optimizer_steps = outcome.optimizer_steps;
+  record.digests = outcome.digests;
+  record.metrics = outcome.metrics;
+  journal_.append(std::move(record));
+  ++summary_.num_finished;
+  if (!outcome.stopped_early) {
+    const double done_here =
+        1 - std::max(0.0, run.first_fraction);  // an earlier start may have done the rest
+    rates_.observe(chain.backbone_label, chain.cost * done_here, seconds, chain.logical_shards,
+                   static_cast<int>(run.members.size()));
+  }
+  if (options_.observer) options_.observer->chain_finished(chain, outcome, seconds);
+}
+
+void Coordinator::fail_chain(int64_t index, const Running& run, const Error& error, int rank) {
+  const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
+  JournalRecord record;
+  record.kind = JournalRecord::Kind::kChainFailed;
+  record.name = chain.name;
+  record.ranks = run.members;
+  record.rank = rank;
+  record.error_kind = name_of(error.kind());
+  record.error_message = error.what();
+  journal_.append(std::move(record));
+
+  Failure& failure = failures_[index];
+  ++failure.count;
+  failure.ranks.insert(failure.ranks.end(), run.members.begin(), run.members.end());
+  // What a recipe gets wrong stays wrong on any rank.
+  const bool retry = failure.count <= options_.retries && error.kind() != ErrorKind::kConfiguration;
+  if (retry) {
+    waiting_.push_back(index);
+  } else {
+    summary_.failed.push_back({chain.name, error, rank, hosts_[static_cast<size_t>(rank)]});
+  }
+  if (options_.observer) options_.observer->chain_failed(chain, error, rank, retry);
+}
+
+void Coordinator::assign() {
+  if (idle_.empty() || waiting_.empty()) return;
+  for (const Assignment& assignment : schedule(state())) {
+    const ChainSpec& chain = plan_.chains[static_cast<size_t>(assignment.chain)];
+    JournalRecord record;
+    record.kind = JournalRecord::Kind::kChainAssigned;
+    record.name = chain.name;
+    record.ranks = assignment.members;
+    journal_.append(std::move(record));
+
+    waiting_.erase(std::find(waiting_.begin(), waiting_.end(), assignment.chain));
+    for (int rank : assignment.members) idle_.erase(std::find(idle_.begin(), idle_.end(), rank));
+    Running& run = running_[assignment.chain];
+    run.members = assignment.members;
+    run.start = Clock::now();
+
+    CoordinatorMessage message;
+    message.kind = CoordinatorMessage::Kind::kAssign;
+    message.chain = assignment.chain;
+    message.members = assignment.members;
+    message.group_tag = next_tag_;
+    next_tag_ = (next_tag_ + 1) % kNumGroupTags;
+    for (int rank : assignment.members) send(rank, message);
+    if (options_.observer) options_.observer->chain_started(chain, assignment.members);
+  }
+}
+
+SchedulingState Coordinator::state() const {
+  SchedulingState state;
+  state.idle = idle_;
+  std::sort(state.idle.begin(), state.idle.end());
+  for (int64_t index : waiting_) {
+    const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
+    const auto failure = failures_.find(index);
+    state.waiting.push_back(
+        {index, rates_.expected_s(chain.backbone_label, chain.cost, 1, 1), chain.logical_shards,
+         failure == failures_.end() ? std::vector<int>{} : failure->second.ranks});
+  }
+  for (const auto& [index, run] : running_) {
+    const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
+    const double shown = run.fraction - run.first_fraction;
+    double remaining_s = 0;
+    if (run.first_fraction >= 0 && shown > 0.05) {
+      // What the chain itself has shown says more than what others of its backbone took.
+      remaining_s = seconds_since(run.first_progress) / shown * (1 - run.first_fraction) -
+                    seconds_since(run.first_progress);
+    } else {
+      remaining_s = rates_.expected_s(chain.backbone_label,
+                                      chain.cost * (1 - std::max(0.0, run.first_fraction)),
+                                      chain.logical_shards, static_cast<int>(run.members.size())) -
+                    seconds_since(run.start);
+    }
+    state.running.push_back({index, run.members, std::max(0.0, remaining_s)});
+  }
+  return state;
+}
+
+void Coordinator::request_stop() {
+  if (stopping_) return;
+  stopping_ = true;
+  log_info("stopping: chains in training write a checkpoint and end");
+  for (int rank = 0; rank < options_.num_ranks; ++rank) control_.send(rank, kTagStop, "stop");
+}
+
+double Coordinator::seconds_since(Clock::time_point start) const {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void Coordinator::send(int rank, const CoordinatorMessage& message) {
+  control_.send(rank, kTagToWorker, encode(message));
+}
+
+}  // namespace baleen
