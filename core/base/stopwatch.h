@@ -1,0 +1,22 @@
+#pragma once
+
+#include <chrono>
+
+namespace baleen {
+
+/// Seconds of a clock that never jumps; only differences mean anything.
+inline double monotonic_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Measures wall-clock time from its making or last restart.
+class Stopwatch {
+ public:
+  double elapsed_s() const { return monotonic_seconds() - start_; }
+  void restart() { start_ = monotonic_seconds(); }
+
+ private:
+  double start_ = monotonic_seconds();
+};
+
+}  // namespace baleen
