@@ -65,7 +65,7 @@ Progress::~Progress() { end_run(); }
 
 bool Progress::live() const { return options_.mode == ProgressOptions::Mode::kLive; }
 
-void Progress::begin_run(const RunProgress& run) {
+void Progress::begin_run(const RunDisplay& run) {
   const std::lock_guard lock(mutex_);
   run_ = run;
   if (run_.total_cost <= 0) {
@@ -89,7 +89,7 @@ void Progress::begin_chain(const std::string& name, const std::string& where, do
   redraw(chain.began_s, true);
 }
 
-void Progress::update_chain(const std::string& name, const ChainProgress& progress) {
+void Progress::update_chain(const std::string& name, const ChainDisplay& progress) {
   const std::lock_guard lock(mutex_);
   const auto found = chains_.find(name);
   if (found == chains_.end()) return;
@@ -171,7 +171,7 @@ std::string Progress::run_figures(double now) const {
 }
 
 std::string Progress::epoch_figures(const Chain& chain, double now) const {
-  const ChainProgress& at = chain.latest;
+  const ChainDisplay& at = chain.latest;
   std::string text;
   if (at.num_steps > 0) append(text, counter(at.step, at.num_steps));
   if (chain.rate > 0) append(text, format_rate(chain.rate, "img"));
@@ -184,14 +184,14 @@ std::string Progress::epoch_figures(const Chain& chain, double now) const {
 
 std::vector<std::string> Progress::draw(double now) const {
   std::vector<ProgressLine> lines = {{run_.name, run_fraction(), run_figures(now)}};
-  const auto epoch_of = [](const ChainProgress& at) {
+  const auto epoch_of = [](const ChainDisplay& at) {
     return at.epoch > 0 ? "epoch " + counter(at.epoch, at.num_epochs) : std::string();
   };
   // Rows of the terminal left for chains; the last one may have to say that there are more.
   const auto room = static_cast<size_t>(std::clamp(console_.output().height() - 4, 1, 16));
   size_t shown = 0;
   for (const auto& [name, chain] : chains_) {
-    const ChainProgress& at = chain.latest;
+    const ChainDisplay& at = chain.latest;
     const std::string label = fmt::format("  {}  {}", name, chain.where);
     std::string figures;
     if (chains_.size() == 1) {
@@ -232,7 +232,7 @@ void Progress::redraw(double now, bool at_once) {
 
 void Progress::maybe_print(const std::string& name, Chain& chain, double now) {
   if (options_.mode != ProgressOptions::Mode::kPlain) return;
-  const ChainProgress& at = chain.latest;
+  const ChainDisplay& at = chain.latest;
   const double waited = now - chain.line_s;
   // Rounding must not put off a line that is due.
   const bool far = at.fraction - chain.line_fraction >= options_.plain_fraction - 1e-9;

@@ -28,7 +28,7 @@ struct ProgressOptions {
 
 /// The run as a whole. Costs are in any unit, expected seconds for instance; they weigh chains
 /// against each other.
-struct RunProgress {
+struct RunDisplay {
   std::string name;
   int64_t num_chains = 0;
   int64_t num_finished = 0;  ///< before this start: a resumed run begins here
@@ -37,7 +37,7 @@ struct RunProgress {
 };
 
 /// Where one chain is, as its first rank reports it.
-struct ChainProgress {
+struct ChainDisplay {
   std::string phase;        ///< what it does, e.g. "stage 2/2, 96 px" or "predicting"
   int64_t epoch = 0;        ///< the current one, from 1; 0: not in an epoch
   int64_t num_epochs = 0;   ///< of this stage
@@ -66,13 +66,13 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void begin_run(const RunProgress& run);
+  void begin_run(const RunDisplay& run);
   /// @param chain e.g. "resnet18/fold2"
   /// @param where who trains it, e.g. "rank 1 hostb"
-  /// @param cost  in the unit of RunProgress::total_cost
+  /// @param cost  in the unit of RunDisplay::total_cost
   void begin_chain(const std::string& chain, const std::string& where, double cost = 1);
   /// Unknown chains are ignored: late messages may arrive after the end.
-  void update_chain(const std::string& chain, const ChainProgress& progress);
+  void update_chain(const std::string& chain, const ChainDisplay& progress);
   /// @param finished false when it failed or will be continued elsewhere: it then counts as not
   /// done
   void end_chain(const std::string& chain, bool finished);
@@ -83,7 +83,7 @@ class Progress {
   struct Chain {
     std::string where;
     double cost = 1;
-    ChainProgress latest;
+    ChainDisplay latest;
     double began_s = 0;
     double began_fraction = 0;  ///< of the first report: a resumed chain starts late
     bool reported = false;
@@ -112,7 +112,7 @@ class Progress {
 
   std::mutex mutex_;
   bool running_ = false;
-  RunProgress run_;
+  RunDisplay run_;
   double run_began_s_ = 0;
   double run_began_fraction_ = 0;
   double drawn_s_ = -1e300;

@@ -121,8 +121,8 @@ struct Display {
   Progress progress;
 };
 
-ChainProgress at_step(int64_t epoch, int64_t step, double fraction) {
-  ChainProgress progress;
+ChainDisplay at_step(int64_t epoch, int64_t step, double fraction) {
+  ChainDisplay progress;
   progress.phase = "stage 1/2, 64 px";
   progress.epoch = epoch;
   progress.num_epochs = 12;
