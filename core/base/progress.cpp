@@ -117,6 +117,7 @@ void Progress::update_chain(const std::string& name, const ChainDisplay& progres
     chain.rate_s = now;
     chain.rate_samples = progress.num_samples;
   }
+  if (progress.samples_per_s > 0) chain.rate = progress.samples_per_s;
   chain.latest = progress;
   if (live()) {
     redraw(now, false);

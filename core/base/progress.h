@@ -38,14 +38,15 @@ struct RunDisplay {
 
 /// Where one chain is, as its first rank reports it.
 struct ChainDisplay {
-  std::string phase;        ///< what it does, e.g. "stage 2/2, 96 px" or "predicting"
-  int64_t epoch = 0;        ///< the current one, from 1; 0: not in an epoch
-  int64_t num_epochs = 0;   ///< of this stage
-  int64_t step = 0;         ///< steps done in this epoch
-  int64_t num_steps = 0;    ///< steps of this epoch
-  int64_t num_samples = 0;  ///< images seen since this chain was begun or resumed; never falls
-  double fraction = 0;      ///< of the whole chain done, in [0, 1]
-  std::string note;         ///< e.g. "loss 0.1234"
+  std::string phase;         ///< what it does, e.g. "stage 2/2, 96 px" or "predicting"
+  int64_t epoch = 0;         ///< the current one, from 1; 0: not in an epoch
+  int64_t num_epochs = 0;    ///< of this stage
+  int64_t step = 0;          ///< steps done in this epoch
+  int64_t num_steps = 0;     ///< steps of this epoch
+  int64_t num_samples = 0;   ///< images since this chain was begun or resumed; never falls
+  double samples_per_s = 0;  ///< as the sender measured it; 0: measured here from num_samples
+  double fraction = 0;       ///< of the whole chain done, in [0, 1]
+  std::string note;          ///< e.g. "loss 0.1234"
 };
 
 /// Shows how far a run is: run, chains, and the epoch within, with bars, rates and the time left at

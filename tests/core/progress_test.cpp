@@ -315,6 +315,18 @@ TEST(ProgressTest, PlainLinesComeEveryTenthOrHalfMinute) {
   EXPECT_EQ(display.terminal.num_writes, 0);
 }
 
+TEST(ProgressTest, ARateThatIsReportedIsShown) {
+  Display display(100);
+  display.progress.begin_run({.name = "planet", .num_chains = 1});
+  display.progress.begin_chain("a", "rank 3");
+  ChainDisplay report = at_step(1, 1, 0.1);
+  report.num_samples = 0;
+  report.samples_per_s = 123;
+  display.now = 101;
+  display.progress.update_chain("a", report);
+  EXPECT_THAT(display.terminal.screen()[2], HasSubstr("123 img/s"));
+}
+
 TEST(ProgressTest, OffIsSilent) {
   ProgressOptions options;
   options.mode = ProgressOptions::Mode::kOff;
