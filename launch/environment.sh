@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts that start mpirun: settings that depend on the machine, never on the results.
 
 # Open MPI refuses to start as root unless told twice; a container where everything is root is the usual reason.

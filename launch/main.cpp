@@ -1,1 +1,54 @@
-int main() { return 0; }
+#include <cstdio>
+
+#include "distributed/communicator.h"
+#include "launch/command_line.h"
+#include "launch/process.h"
+#include "launch/signals.h"
+#include "launch/wiring.h"
+
+namespace {
+
+using namespace baleen;
+
+void set_up_logging(const LaunchPlace& place, LogLevel level) {
+  LogOptions options;
+  options.rank = place.rank;
+  options.world_size = place.world_size;
+  options.host = host_name();
+  options.console_level = level;
+  configure_logging(options);
+}
+
+}  // namespace
+
+// Reads the command line, runs one verb, and turns whatever is thrown on this rank into a message,
+// a record and an exit code.
+int main(int argc, char** argv) {
+  const LaunchPlace place = launch_place();
+  std::unique_ptr<MpiEnvironment> mpi;
+  VerbContext context;
+  try {
+    set_up_logging(place, LogLevel::kInfo);
+    context.command_line = quote_command_line(argc, argv);
+    const std::vector<Verb> verbs = make_verbs();
+    const Invocation invocation = parse_command_line(argc, argv, verbs);
+    if (!invocation.verb) {
+      if (place.rank == 0) std::fputs(invocation.text.c_str(), stdout);
+      return 0;
+    }
+    set_up_logging(place, invocation.log_level);
+    if (invocation.verb->needs_mpi) mpi = MpiEnvironment::start(argc, argv);
+    context.mpi = mpi.get();
+    context.stop = &install_stop_handlers();
+    const int code = invocation.verb->run(context);
+    if (mpi) mpi->finish();
+    return code;
+  } catch (...) {
+    const Error error = current_error();
+    report_error(error, place);
+    if (context.on_failure) context.on_failure(error);
+    const int code = exit_code(error.kind());
+    if (mpi) mpi->abort(code);
+    return code;
+  }
+}

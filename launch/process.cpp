@@ -1,0 +1,59 @@
+#include "launch/process.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <thread>
+
+#include "core/base/logging.h"
+
+namespace baleen {
+namespace {
+
+constexpr auto kHoldBack = std::chrono::milliseconds(700);
+
+int read_integer(const char* variable, int otherwise) {
+  const char* text = std::getenv(variable);
+  return text && *text ? std::atoi(text) : otherwise;
+}
+
+}  // namespace
+
+LaunchPlace launch_place() {
+  struct Launcher {
+    const char* rank;
+    const char* size;
+  };
+  // Open MPI; PMI as spoken by MPICH, Hydra and some srun plugins; srun itself. A batch script's
+  // own environment holds SLURM_PROCID too, but no step id.
+  for (const Launcher& launcher :
+       {Launcher{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, Launcher{"PMI_RANK", "PMI_SIZE"},
+        Launcher{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}}) {
+    if (!std::getenv(launcher.rank) || !std::getenv(launcher.size)) continue;
+    return {read_integer(launcher.rank, 0), read_integer(launcher.size, 1), true};
+  }
+  return {};
+}
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  const std::string full = name;
+  return full.substr(0, full.find('.'));
+}
+
+void report_error(const Error& error, const LaunchPlace& place) {
+  const bool same_everywhere =
+      error.kind() == ErrorKind::kUsage || error.kind() == ErrorKind::kConfiguration;
+  if (place.rank > 0 && same_everywhere) std::this_thread::sleep_for(kHoldBack);
+  if (place.world_size > 1 && !same_everywhere) {
+    log_error("rank {} of {} on {} ends: {} error: {}", place.rank, place.world_size, host_name(),
+              name_of(error.kind()), error.what());
+  } else {
+    log_error("{} error: {}", name_of(error.kind()), error.what());
+  }
+}
+
+}  // namespace baleen

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+
+#include "core/base/error.h"
+
+namespace baleen {
+
+/// This process's place in the job as mpirun or srun say it in the environment, before MPI is
+/// started.
+struct LaunchPlace {
+  int rank = 0;
+  int world_size = 1;
+  bool launched = false;  ///< started by mpirun or srun
+};
+LaunchPlace launch_place();
+
+/// Short name of this machine.
+std::string host_name();
+
+/// Tells the user why this rank ends: one block on stderr and in the rank's log.
+///
+/// A mistake in the command line or the recipe is the same on every rank, so that ranks other than
+/// 0 hold back for a moment: rank 0's message comes first and the launcher then ends the others
+/// before they repeat it. If rank 0 saw no mistake (a file that one host can't read), theirs is
+/// heard.
+void report_error(const Error& error, const LaunchPlace& place);
+
+}  // namespace baleen

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+
+namespace CLI {
+class App;
+}
+
+namespace baleen {
+
+class MpiEnvironment;
+
+/// What the program offers to a verb while it runs.
+struct VerbContext {
+  MpiEnvironment* mpi = nullptr;            ///< set for verbs that say `needs_mpi`
+  const std::atomic<bool>* stop = nullptr;  ///< becomes true when a signal asks the program to stop
+  std::string command_line;                 ///< as typed, for records
+  /// Set by a verb that keeps a record of failures: called on each rank with the error that ends
+  /// it. Must not throw.
+  std::function<void(const Error&)> on_failure;
+};
+
+/// One entry of the command line: its name, its options, and what it does.
+///
+/// The options live in an object that both functions own, so that a verb is one file and nothing
+/// else knows its options.
+struct Verb {
+  std::string name;
+  std::string summary;   ///< one line for the list of verbs
+  std::string examples;  ///< shown below its --help; may be empty
+  bool needs_mpi = false;
+  bool hidden = false;  ///< left out of the list: for maintainers
+  std::function<void(CLI::App&)> declare_options;
+  /// @return the process's exit code; failures are thrown
+  std::function<int(VerbContext&)> run;
+};
+
+}  // namespace baleen

@@ -1,0 +1,48 @@
+#include <CLI/App.hpp>
+#include <algorithm>
+#include <cstdio>
+
+#include "launch/doctor/check.h"
+#include "launch/process.h"
+#include "launch/verbs/verbs.h"
+
+namespace baleen {
+namespace {
+
+constexpr int kSomethingToMend = 1;
+
+int examine(const std::string& directory) {
+  if (launch_place().rank > 0) return 0;  // one report per job
+  // MPI first: its trial is a fork, which is best done before any library has made threads.
+  const Check mpi_start = check_mpi_start();
+  std::vector<Check> checks = check_software();
+  checks.push_back(mpi_start);
+  for (Check& check : check_machine()) checks.push_back(std::move(check));
+  for (Check& check : check_storage(directory)) checks.push_back(std::move(check));
+  checks.push_back(check_accelerator());
+  std::fputs(describe(checks).c_str(), stdout);
+  const bool bad = std::any_of(checks.begin(), checks.end(), [](const Check& check) {
+    return check.verdict == Check::Verdict::kBad;
+  });
+  return bad ? kSomethingToMend : 0;
+}
+
+}  // namespace
+
+Verb make_doctor_verb() {
+  Verb verb;
+  verb.name = "doctor";
+  verb.summary = "check libraries, MPI, memory, disk and GPU, and say what to mend";
+  verb.examples =
+      "  baleen doctor --dir /scratch/me      the file system that runs will be kept on";
+  auto directory = std::make_shared<std::string>(".");
+  verb.declare_options = [directory](CLI::App& app) {
+    app.add_option("--dir", *directory,
+                   "folder whose file system is examined; default: the current one")
+        ->option_text("PATH");
+  };
+  verb.run = [directory](VerbContext&) { return examine(*directory); };
+  return verb;
+}
+
+}  // namespace baleen

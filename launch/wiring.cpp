@@ -1,0 +1,19 @@
+#include "launch/wiring.h"
+
+#include "core/nn/registry.h"
+#include "launch/verbs/verbs.h"
+
+namespace baleen {
+
+// Everything that can be named on the command line or in a recipe is listed here by explicit calls:
+// what registers itself in a static initialiser vanishes from a static library without a word.
+
+std::vector<Verb> make_verbs() { return {make_models_verb(), make_doctor_verb()}; }
+
+BackboneRegistry make_backbone_registry() {
+  BackboneRegistry registry;
+  register_backbones(registry);
+  return registry;
+}
+
+}  // namespace baleen
