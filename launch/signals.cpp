@@ -2,6 +2,8 @@
 
 #include <csignal>
 
+#include "core/base/console.h"
+
 namespace baleen {
 namespace {
 
@@ -12,6 +14,7 @@ static_assert(std::atomic<bool>::is_always_lock_free,
 
 void on_signal(int signal) {
   if (stop.exchange(true) && (signal == SIGINT || signal == SIGTERM)) {
+    restore_cursor();
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }

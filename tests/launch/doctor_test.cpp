@@ -1,0 +1,75 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "launch/doctor/check.h"
+#include "tests/support/temporary_directory.h"
+
+namespace baleen {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using Verdict = Check::Verdict;
+
+const Check& find(const std::vector<Check>& checks, const std::string& name) {
+  for (const Check& check : checks) {
+    if (check.name == name) return check;
+  }
+  throw std::out_of_range("no check called " + name);
+}
+
+TEST(Doctor, FindsAnOrdinaryFolderFitForRunsAndLeavesNothingBehind) {
+  const testing::TemporaryDirectory folder;
+  const std::vector<Check> checks = check_storage(folder.path());
+  for (const Check& check : checks) EXPECT_NE(check.verdict, Verdict::kBad) << check.name << ": " << check.finding;
+  EXPECT_THAT(find(checks, "file system").finding, HasSubstr("GiB free"));
+  EXPECT_EQ(find(checks, "locks").verdict, Verdict::kGood);
+  EXPECT_EQ(find(checks, "mapped files").verdict, Verdict::kGood);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(Doctor, SaysWhatToDoAboutAFolderThatCannotBeWritten) {
+  for (const char* place : {"/proc/sys", "no/such/folder"}) {
+    const std::vector<Check> checks = check_storage(place);
+    ASSERT_EQ(checks.size(), 1u) << place;
+    EXPECT_EQ(checks[0].verdict, Verdict::kBad);
+    EXPECT_THAT(checks[0].finding, HasSubstr(place));
+    EXPECT_FALSE(checks[0].remedy.empty());
+  }
+}
+
+TEST(Doctor, NamesTheLibrariesAtRunTime) {
+  const std::vector<Check> checks = check_software();
+  EXPECT_THAT(find(checks, "LibTorch").finding, HasSubstr("libtorch_cpu.so"));
+  EXPECT_EQ(find(checks, "LibTorch").verdict, Verdict::kGood);
+  EXPECT_THAT(find(checks, "HDF5").finding, ::testing::ContainsRegex("^[0-9]+\\.[0-9]+\\.[0-9]+"));
+  EXPECT_THAT(find(checks, "OpenCV").finding, ::testing::ContainsRegex("^[0-9]+\\.[0-9]+"));
+  EXPECT_FALSE(find(checks, "MPI").finding.empty());
+}
+
+TEST(Doctor, CountsProcessorsAndMemory) {
+  const std::vector<Check> checks = check_machine();
+  EXPECT_THAT(find(checks, "processors").finding, HasSubstr("usable"));
+  EXPECT_THAT(find(checks, "memory").finding, HasSubstr("GiB available"));
+}
+
+TEST(Doctor, StartsMpiInAProcessOfItsOwn) {
+  const Check check = check_mpi_start();
+  EXPECT_EQ(check.verdict, Verdict::kGood) << check.finding;
+  EXPECT_THAT(check.finding, HasSubstr("MPI_THREAD_MULTIPLE"));
+}
+
+TEST(Doctor, PrintsWhatIsBadLastWithItsRemedy) {
+  const std::string text = describe({{"locks", Verdict::kBad, "none", "mount with locks"},
+                                     {"memory", Verdict::kGood, "plenty"},
+                                     {"space", Verdict::kNote, "little", "make room"}});
+  const size_t bad = text.find("BAD   locks");
+  ASSERT_NE(bad, std::string::npos) << text;
+  EXPECT_LT(text.find("note  space"), bad);
+  EXPECT_LT(text.find("To be mended"), bad);
+  EXPECT_THAT(text, AllOf(HasSubstr("ok    memory"), HasSubstr("make room"), HasSubstr("mount with locks")));
+  EXPECT_THAT(describe({{"memory", Verdict::kGood, "plenty"}}), HasSubstr("Nothing has to be mended"));
+}
+
+}  // namespace
+}  // namespace baleen

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Checks that the generated pages of docs/ are what the program generates, and that the help of both front doors works.
+
+    tests/lint/check_docs.py PATH_OF_BALEEN
+"""
+
+import difflib
+import subprocess
+import sys
+
+import sources
+
+PAGES = {"docs/configuration.md": ["docs", "configuration"]}
+SCRIPTS = ["tests/run.sh", "launch/quickstart.sh", "launch/install.sh"]
+
+
+def page_problems(program, path, arguments):
+    done = subprocess.run([program, *arguments], capture_output=True, text=True)
+    if done.returncode:
+        yield f"{path}: baleen {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}"
+        return
+    written = sources.read(path) if (sources.ROOT / path).is_file() else ""
+    if written != done.stdout:
+        changes = list(difflib.unified_diff(written.splitlines(), done.stdout.splitlines(), path, "generated", lineterm="", n=0))
+        yield f"{path} is not current. Make it again: baleen {' '.join(arguments)} > {path}\n" + "\n".join(changes[:20])
+
+
+def help_problems(script):
+    done = subprocess.run([sources.ROOT / script, "--help"], capture_output=True, text=True)
+    if done.returncode or not done.stdout.startswith("Usage:"):
+        yield f"{script} --help ended with {done.returncode} and printed: {done.stdout[:80]!r} {done.stderr[:200]!r}"
+    done = subprocess.run([sources.ROOT / script, "--no-such-option"], capture_output=True, text=True)
+    if done.returncode == 0 or "--no-such-option" not in done.stderr:
+        yield f"{script} --no-such-option ended with {done.returncode} and said {done.stderr[:200]!r}"
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    problems = []
+    for path, arguments in PAGES.items():
+        problems += page_problems(sys.argv[1], path, arguments)
+    for script in SCRIPTS:
+        problems += help_problems(script)
+    sources.finish("generated pages and help", problems, len(PAGES) + len(SCRIPTS))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Runs clang-tidy on files of ours. LibTorch's headers make it slow (about 15 s per file), so that the test takes the files
+that include none of them; --all takes all, names take those. Skips (exit 77) without clang-tidy or compile_commands.json.
+
+    tests/lint/check_tidy.py BUILD_FOLDER [--all | FILE ...]
+"""
+
+import concurrent.futures
+import functools
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import sources
+
+HEAVY = ("ATen/", "c10/", "torch/")
+
+
+@functools.cache
+def is_light(path):
+    """Whether neither this file nor what it includes of ours includes LibTorch."""
+    text = sources.read(path)
+    if any(name.startswith(HEAVY) for name in re.findall(r"#\s*include\s*<([^>]+)>", text)):
+        return False
+    own = re.findall(r'#\s*include\s*"([^"]+)"', text)
+    return all(is_light(name) for name in own if (sources.ROOT / name).is_file())
+
+
+def skip(why):
+    print(f"skipped: {why}")
+    sys.exit(77)
+
+
+def tidy(program, build, path):
+    command = [program, "--quiet", "-p", str(build), path.as_posix()]
+    done = subprocess.run(command, cwd=sources.ROOT, capture_output=True, text=True)
+    found = re.findall(r"^.*(?:error|warning):.*$", done.stdout, re.MULTILINE)
+    if done.returncode and not found:
+        found = [f"{path}: {(done.stderr or done.stdout).strip()[-500:]}"]
+    return found
+
+
+def without_precompiled_header(build):
+    """A compilation database for clang, which can't read gcc's precompiled header; files include what they use anyway."""
+    text = (build / "compile_commands.json").read_text()
+    text = re.sub(r"-Winvalid-pch -include \S+cmake_pch\.hxx ", "", text).replace("-fpch-preprocess ", "")
+    folder = build / "tidy"
+    folder.mkdir(exist_ok=True)
+    (folder / "compile_commands.json").write_text(text)
+    return folder
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    build = pathlib.Path(sys.argv[1]).resolve()
+    program = shutil.which("clang-tidy")
+    if not program:
+        skip("no clang-tidy here")
+    if not (build / "compile_commands.json").is_file():
+        skip(f"no compile_commands.json in {build}")
+    names = [name for name in sys.argv[2:] if not name.startswith("--")]
+    chosen = [path for path in sources.files(".cpp") if path.parts[0] in sources.ROOMS]
+    if names:
+        chosen = [pathlib.Path(name) for name in names]
+    elif "--all" not in sys.argv:
+        chosen = [path for path in chosen if is_light(path.as_posix())]
+    database = without_precompiled_header(build)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(lambda path: tidy(program, database, path), chosen)
+        problems = [problem for of_one in found for problem in of_one]
+    sources.finish("clang-tidy", problems, len(chosen))
+
+
+if __name__ == "__main__":
+    main()
