@@ -10,13 +10,24 @@ namespace {
 
 using namespace baleen;
 
-void set_up_logging(const LaunchPlace& place, LogLevel level) {
+void set_up_logging(const LaunchPlace& place, LogLevel level,
+                    const std::filesystem::path& file = {}) {
   LogOptions options;
   options.rank = place.rank;
   options.world_size = place.world_size;
   options.host = host_name();
   options.console_level = level;
+  options.file = file;
   configure_logging(options);
+}
+
+/// This rank did nothing wrong: the one that did gets the time to say so and to end the job with
+/// the code of its error.
+int leave_after_peer(MpiEnvironment* mpi) {
+  hold_back();
+  const int code = exit_code(ErrorKind::kCommunication);
+  if (mpi) mpi->abort(code);
+  return code;
 }
 
 }  // namespace
@@ -37,12 +48,17 @@ int main(int argc, char** argv) {
       return 0;
     }
     set_up_logging(place, invocation.log_level);
+    context.log_to_file = [&](const std::filesystem::path& file) {
+      set_up_logging(place, invocation.log_level, file);
+    };
     if (invocation.verb->needs_mpi) mpi = MpiEnvironment::start(argc, argv);
     context.mpi = mpi.get();
     context.stop = &install_stop_handlers();
     const int code = invocation.verb->run(context);
     if (mpi) mpi->finish();
     return code;
+  } catch (const PeerFailed&) {
+    return leave_after_peer(mpi.get());
   } catch (...) {
     const Error error = current_error();
     report_error(error, place);

@@ -44,10 +44,12 @@ std::string host_name() {
   return full.substr(0, full.find('.'));
 }
 
+void hold_back() { std::this_thread::sleep_for(kHoldBack); }
+
 void report_error(const Error& error, const LaunchPlace& place) {
   const bool same_everywhere =
       error.kind() == ErrorKind::kUsage || error.kind() == ErrorKind::kConfiguration;
-  if (place.rank > 0 && same_everywhere) std::this_thread::sleep_for(kHoldBack);
+  if (place.rank > 0 && same_everywhere) hold_back();
   if (place.world_size > 1 && !same_everywhere) {
     log_error("rank {} of {} on {} ends: {} error: {}", place.rank, place.world_size, host_name(),
               name_of(error.kind()), error.what());

@@ -18,6 +18,10 @@ LaunchPlace launch_place();
 /// Short name of this machine.
 std::string host_name();
 
+/// Waits for a moment, so that a rank that knows better speaks first and the launcher ends this
+/// one.
+void hold_back();
+
 /// Tells the user why this rank ends: one block on stderr and in the rank's log.
 ///
 /// A mistake in the command line or the recipe is the same on every rank, so that ranks other than

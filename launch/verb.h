@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ struct VerbContext {
   MpiEnvironment* mpi = nullptr;            ///< set for verbs that say `needs_mpi`
   const std::atomic<bool>* stop = nullptr;  ///< becomes true when a signal asks the program to stop
   std::string command_line;                 ///< as typed, for records
+  /// Lets this rank's log lines, debug level and up, go to a file too.
+  std::function<void(const std::filesystem::path&)> log_to_file;
   /// Set by a verb that keeps a record of failures: called on each rank with the error that ends
   /// it. Must not throw.
   std::function<void(const Error&)> on_failure;

@@ -12,13 +12,18 @@ namespace baleen {
 namespace {
 
 constexpr const char* kRecipeIntroduction =
-    "Keys of a recipe, the YAML file that `baleen run` and `baleen plan` take. This page is made by `baleen docs "
-    "configuration` from the lists that read the recipe, and a test compares the two.\n\nA file may begin from "
-    "another: `_base_: other.yaml`, or a list of files, relative to it. Maps are merged key by key, lists and values are "
-    "replaced; `_delete_: true` in a map drops what the base says there. `--set a.b=value` on the command line wins over "
+    "Keys of a recipe, the YAML file that `baleen run` and `baleen plan` take. This page is made "
+    "by `baleen docs "
+    "configuration` from the lists that read the recipe, and a test compares the two.\n\nA file "
+    "may begin from "
+    "another: `_base_: other.yaml`, or a list of files, relative to it. Maps are merged key by "
+    "key, lists and values are "
+    "replaced; `_delete_: true` in a map drops what the base says there. `--set a.b=value` on the "
+    "command line wins over "
     "all files.";
 constexpr const char* kPackIntroduction =
-    "Keys of a dataset description, the YAML file that `baleen pack` takes. Relative paths start from the folder of the "
+    "Keys of a dataset description, the YAML file that `baleen pack` takes. Relative paths start "
+    "from the folder of the "
     "file.";
 
 std::string configuration_page() {
@@ -37,7 +42,9 @@ Verb make_docs_verb() {
   verb.hidden = true;
   auto page = std::make_shared<std::string>();
   verb.declare_options = [page](CLI::App& app) {
-    app.add_option("page", *page, "configuration")->required()->check(CLI::IsMember({"configuration"}));
+    app.add_option("page", *page, "configuration")
+        ->required()
+        ->check(CLI::IsMember({"configuration"}));
   };
   verb.run = [](VerbContext&) {
     std::fputs(configuration_page().c_str(), stdout);

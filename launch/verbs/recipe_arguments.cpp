@@ -9,8 +9,9 @@ namespace baleen {
 
 void RecipeArguments::declare(CLI::App& app) {
   app.add_option("recipe", file, "YAML file; docs/configuration.md explains its keys")->required();
-  app.add_option("--set", assignments,
-                 "change one key, e.g. --set training.precision=bf16 or stages.0.epochs=2; may be repeated")
+  app.add_option(
+         "--set", assignments,
+         "change one key, e.g. --set training.precision=bf16 or stages.0.epochs=2; may be repeated")
       ->option_text("KEY=VALUE")
       ->allow_extra_args(false);
   app.add_flag("--print-config", print_config, "print every key with its value, and stop");
@@ -21,6 +22,8 @@ Recipe RecipeArguments::load() const {
   return load_recipe(file, assignments, &backbones);
 }
 
-std::string describe(const Recipe& recipe) { return config::print_yaml(config::encode(recipe, true)); }
+std::string describe(const Recipe& recipe) {
+  return config::print_yaml(config::encode(recipe, true));
+}
 
 }  // namespace baleen

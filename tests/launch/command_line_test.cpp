@@ -63,7 +63,8 @@ class CommandLine : public ::testing::Test {
 };
 
 TEST_F(CommandLine, ChoosesTheVerbAndSetsItsOptions) {
-  const Invocation invocation = parse({"run", "--set", "a.b=c", "planet.yaml", "--set", "d=e", "--ranks", "4"});
+  const Invocation invocation =
+      parse({"run", "--set", "a.b=c", "planet.yaml", "--set", "d=e", "--ranks", "4"});
   ASSERT_NE(invocation.verb, nullptr);
   EXPECT_EQ(invocation.verb->name, "run");
   EXPECT_EQ(options_->recipe, "planet.yaml");
@@ -85,7 +86,8 @@ TEST_F(CommandLine, NamesTheNearestVerb) {
 }
 
 TEST_F(CommandLine, ListsTheVerbsWhereNoneIsNear) {
-  EXPECT_THAT(refusal_of({"zzzzzzzz"}).hint(), AllOf(HasSubstr("run"), HasSubstr("report"), Not(HasSubstr("docs"))));
+  EXPECT_THAT(refusal_of({"zzzzzzzz"}).hint(),
+              AllOf(HasSubstr("run"), HasSubstr("report"), Not(HasSubstr("docs"))));
 }
 
 TEST_F(CommandLine, NamesTheNearestOption) {
@@ -95,7 +97,8 @@ TEST_F(CommandLine, NamesTheNearestOption) {
 }
 
 TEST_F(CommandLine, KnowsTheProgramsOwnOptionsToo) {
-  EXPECT_THAT(refusal_of({"run", "a.yaml", "--log-levle", "debug"}).hint(), HasSubstr("'--log-level'"));
+  EXPECT_THAT(refusal_of({"run", "a.yaml", "--log-levle", "debug"}).hint(),
+              HasSubstr("'--log-level'"));
 }
 
 TEST_F(CommandLine, RefusesWhatIsMissingTooMuchOrIllTyped) {
@@ -109,21 +112,24 @@ TEST_F(CommandLine, HelpListsVerbsButNotHiddenOnes) {
   for (const auto& arguments : {std::vector<const char*>{}, std::vector<const char*>{"--help"}}) {
     const Invocation invocation = parse(arguments);
     EXPECT_EQ(invocation.verb, nullptr);
-    EXPECT_THAT(invocation.text, AllOf(HasSubstr("run"), HasSubstr("write a page"), HasSubstr("--version"),
-                                       HasSubstr("mpirun -n 4"), Not(HasSubstr("for maintainers"))));
+    EXPECT_THAT(invocation.text,
+                AllOf(HasSubstr("run"), HasSubstr("write a page"), HasSubstr("--version"),
+                      HasSubstr("mpirun -n 4"), Not(HasSubstr("for maintainers"))));
   }
 }
 
 TEST_F(CommandLine, HelpOfAVerbShowsItsOptionsAndExamples) {
   const Invocation invocation = parse({"run", "--help"});
   EXPECT_EQ(invocation.verb, nullptr);
-  EXPECT_THAT(invocation.text, AllOf(HasSubstr("--ranks"), HasSubstr("baleen run a.yaml"), Not(HasSubstr("write a page"))));
+  EXPECT_THAT(invocation.text, AllOf(HasSubstr("--ranks"), HasSubstr("baleen run a.yaml"),
+                                     Not(HasSubstr("write a page"))));
 }
 
 TEST_F(CommandLine, HiddenVerbsWork) { EXPECT_EQ(parse({"docs"}).verb->name, "docs"); }
 
 TEST_F(CommandLine, VersionNamesProgramAndLibTorch) {
-  EXPECT_THAT(parse({"--version"}).text, ::testing::MatchesRegex("baleen [0-9.]+ \\(LibTorch [0-9.]+[^)]*\\)\n"));
+  EXPECT_THAT(parse({"--version"}).text,
+              ::testing::MatchesRegex("baleen [0-9.]+ \\(LibTorch [0-9.]+[^)]*\\)\n"));
 }
 
 TEST(QuotedCommandLine, CanBeTypedAgain) {

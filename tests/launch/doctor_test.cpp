@@ -21,7 +21,8 @@ const Check& find(const std::vector<Check>& checks, const std::string& name) {
 TEST(Doctor, FindsAnOrdinaryFolderFitForRunsAndLeavesNothingBehind) {
   const testing::TemporaryDirectory folder;
   const std::vector<Check> checks = check_storage(folder.path());
-  for (const Check& check : checks) EXPECT_NE(check.verdict, Verdict::kBad) << check.name << ": " << check.finding;
+  for (const Check& check : checks)
+    EXPECT_NE(check.verdict, Verdict::kBad) << check.name << ": " << check.finding;
   EXPECT_THAT(find(checks, "file system").finding, HasSubstr("GiB free"));
   EXPECT_EQ(find(checks, "locks").verdict, Verdict::kGood);
   EXPECT_EQ(find(checks, "mapped files").verdict, Verdict::kGood);
@@ -67,8 +68,10 @@ TEST(Doctor, PrintsWhatIsBadLastWithItsRemedy) {
   ASSERT_NE(bad, std::string::npos) << text;
   EXPECT_LT(text.find("note  space"), bad);
   EXPECT_LT(text.find("To be mended"), bad);
-  EXPECT_THAT(text, AllOf(HasSubstr("ok    memory"), HasSubstr("make room"), HasSubstr("mount with locks")));
-  EXPECT_THAT(describe({{"memory", Verdict::kGood, "plenty"}}), HasSubstr("Nothing has to be mended"));
+  EXPECT_THAT(text, AllOf(HasSubstr("ok    memory"), HasSubstr("make room"),
+                          HasSubstr("mount with locks")));
+  EXPECT_THAT(describe({{"memory", Verdict::kGood, "plenty"}}),
+              HasSubstr("Nothing has to be mended"));
 }
 
 }  // namespace

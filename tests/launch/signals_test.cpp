@@ -18,7 +18,8 @@ void exit_if_flag_after(int signal) {
 
 TEST(StopSignals, SetTheFlagAndLetTheProcessGoOn) {
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) {
-    EXPECT_EXIT(exit_if_flag_after(signal), ::testing::ExitedWithCode(42), "") << "signal " << signal;
+    EXPECT_EXIT(exit_if_flag_after(signal), ::testing::ExitedWithCode(42), "")
+        << "signal " << signal;
   }
 }
 

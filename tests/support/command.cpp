@@ -13,7 +13,8 @@ CommandResult run_command(const std::string& line) {
   if (!pipe) throw std::runtime_error("popen failed for " + line);
   CommandResult result;
   char buffer[4096];
-  while (const size_t count = fread(buffer, 1, sizeof buffer, pipe)) result.output.append(buffer, count);
+  while (const size_t count = fread(buffer, 1, sizeof buffer, pipe))
+    result.output.append(buffer, count);
   const int status = pclose(pipe);
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;

@@ -1,0 +1,73 @@
+#include <CLI/App.hpp>
+#include <cstdio>
+
+#include "distributed/communicator.h"
+#include "experiments/failure.h"
+#include "experiments/run.h"
+#include "launch/verbs/recipe_arguments.h"
+#include "launch/verbs/verbs.h"
+#include "launch/wiring.h"
+
+namespace baleen {
+namespace {
+
+struct RunArguments {
+  RecipeArguments recipe;
+  std::string resume = "auto";
+  std::string run_dir;
+};
+
+Recipe load(const RunArguments& arguments) {
+  Recipe recipe = arguments.recipe.load();
+  if (!arguments.run_dir.empty()) recipe.run_dir = arguments.run_dir;
+  return recipe;
+}
+
+int run(const RunArguments& arguments, VerbContext& context) {
+  MpiEnvironment& mpi = *context.mpi;
+  RunRequest request;
+  request.recipe = load(arguments);
+  if (arguments.recipe.print_config) {
+    if (mpi.rank() == 0) std::fputs(describe(request.recipe).c_str(), stdout);
+    return 0;
+  }
+  request.resume = Resume::parse(arguments.resume);
+  request.command_line = context.command_line;
+  request.stop_requested = [stop = context.stop] { return stop->load(); };
+  request.directory_opened = [&context, &mpi](const RunDirectory& directory) {
+    context.log_to_file(directory.log(mpi.rank()));
+    context.on_failure = [directory, rank = mpi.rank(), host = mpi.host()](const Error& error) {
+      record_failure(directory.failure(), {error, rank, host, "", 0});
+    };
+  };
+  return run_recipe(request, make_backbone_registry(), mpi);
+}
+
+}  // namespace
+
+Verb make_run_verb() {
+  Verb verb;
+  verb.name = "run";
+  verb.summary = "train, predict, stack and report what a recipe says; the same line resumes";
+  verb.examples =
+      "  mpirun -n 4 baleen run planet.yaml\n"
+      "  mpirun -n 4 baleen run planet.yaml --set folds.count=3 --run-dir runs/three-folds\n"
+      "  srun baleen run planet.yaml --resume must";
+  verb.needs_mpi = true;
+  auto arguments = std::make_shared<RunArguments>();
+  verb.declare_options = [arguments](CLI::App& app) {
+    arguments->recipe.declare(app);
+    app.add_option("--run-dir", arguments->run_dir,
+                   "keep the run here; default: the recipe's run_dir, else runs/<name>")
+        ->option_text("PATH");
+    app.add_option("--resume", arguments->resume,
+                   "auto: go on where there is a run, else start (default); never: refuse an "
+                   "existing run; must: refuse to "
+                   "start; PATH: go on with that run directory")
+        ->option_text("auto|never|must|PATH");
+  };
+  verb.run = [arguments](VerbContext& context) { return run(*arguments, context); };
+  return verb;
+}
+
+}  // namespace baleen

@@ -1,0 +1,124 @@
+// The program as a user meets it: exit codes and messages of the verbs that need no training.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <regex>
+
+#include "launch/wiring.h"
+#include "tests/support/command.h"
+#include "tests/support/temporary_directory.h"
+
+namespace baleen {
+namespace {
+
+using ::testing::AllOf;
+using testing::CommandResult;
+using ::testing::HasSubstr;
+using testing::run_baleen;
+using testing::TemporaryDirectory;
+
+std::filesystem::path write(const std::filesystem::path& file, const std::string& text) {
+  std::ofstream(file) << text;
+  return file;
+}
+
+TEST(Program, WithoutArgumentsPrintsItsVerbs) {
+  const CommandResult result = run_baleen("");
+  EXPECT_EQ(result.exit_code, 0);
+  for (const Verb& verb : make_verbs()) {
+    if (!verb.hidden) EXPECT_THAT(result.output, HasSubstr("\n  " + verb.name + " "));
+  }
+}
+
+TEST(Program, EveryVerbHasHelp) {
+  for (const Verb& verb : make_verbs()) {
+    const CommandResult result = run_baleen(verb.name + " --help");
+    EXPECT_EQ(result.exit_code, 0) << verb.name;
+    EXPECT_THAT(result.output, HasSubstr(verb.summary));
+  }
+}
+
+TEST(Program, AMistypedVerbIsAUsageError) {
+  const CommandResult result = run_baleen("inspcet x");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("usage error"), HasSubstr("did you mean 'inspect'?")));
+}
+
+TEST(Program, ListsItsNetworks) {
+  const CommandResult result = run_baleen("models");
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("simplenet"), ::testing::ContainsRegex("resnet18 +11689512")));
+}
+
+TEST(Program, DoctorExaminesTheGivenFolder) {
+  const TemporaryDirectory folder;
+  const CommandResult result = run_baleen("doctor --dir " + folder.path().string());
+  EXPECT_EQ(result.exit_code, 0) << result.output;
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr(folder.path().string()), HasSubstr("Nothing has to be mended")));
+  EXPECT_EQ(run_baleen("doctor --dir " + (folder / "missing").string()).exit_code, 1);
+}
+
+TEST(Program, NamesFiveMistakesOfADescriptionAtOnceAndWritesNothing) {
+  const TemporaryDirectory folder;
+  const auto file = write(folder / "data.yaml",
+                          "output: packed\n"
+                          "sorce: idx\n"
+                          "images: images.gz\n"
+                          "channels: 7\n"
+                          "encoding: png\n"
+                          "shard_samples: many\n"
+                          "images: again.gz\n");
+  const CommandResult result = run_baleen("pack " + file.string());
+  EXPECT_EQ(result.exit_code, 3);
+  const std::string at = file.string() + ":";
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr(at + "2:1"), HasSubstr("'source'"), HasSubstr(at + "4:11"),
+                    HasSubstr(at + "5:11"), HasSubstr(at + "6:16"), HasSubstr(at + "7:1")));
+  EXPECT_FALSE(std::filesystem::exists(folder / "packed"));
+}
+
+TEST(Program, PrintConfigOfARecipeIsARecipeAgain) {
+  const TemporaryDirectory folder;
+  const auto file =
+      write(folder / "recipe.yaml",
+            "dataset: packed\nbackbones: [{name: resnet18}]\nstages: [{size_px: 32}]\n");
+  const CommandResult first =
+      run_baleen("plan " + file.string() + " --print-config --set stages.0.epochs=7");
+  ASSERT_EQ(first.exit_code, 0) << first.output;
+  EXPECT_THAT(first.output, ::testing::ContainsRegex("epochs: 7"));
+  const auto resolved = write(folder / "recipe2.yaml", first.output);
+  EXPECT_EQ(run_baleen("plan " + resolved.string() + " --print-config").output, first.output);
+}
+
+TEST(Program, VerifyAndInspectRefuseWhatTheyDoNotKnow) {
+  const TemporaryDirectory folder;
+  for (const char* verb : {"verify ", "inspect "}) {
+    CommandResult result = run_baleen(verb + (folder / "missing").string());
+    EXPECT_EQ(result.exit_code, 4);
+    EXPECT_THAT(result.output, HasSubstr("does not exist"));
+    result = run_baleen(verb + folder.path().string());
+    EXPECT_EQ(result.exit_code, 4);
+    EXPECT_THAT(result.output, HasSubstr("manifest.json"));
+  }
+}
+
+TEST(Program, OnlyTheFirstOfSeveralRanksPrintsHelpAndMistakes) {
+  const std::string ranks = "mpirun -n 3 --oversubscribe --bind-to none $BALEEN_BIN ";
+  const CommandResult help = testing::run_command(ranks + "--version");
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_EQ(std::count(help.output.begin(), help.output.end(), '\n'), 1) << help.output;
+
+  const CommandResult mistake = testing::run_command(ranks + "reprot");
+  EXPECT_EQ(mistake.exit_code, 2) << mistake.output;
+  const std::regex message("unknown verb");
+  EXPECT_EQ(std::distance(
+                std::sregex_iterator(mistake.output.begin(), mistake.output.end(), message), {}),
+            1)
+      << mistake.output;
+}
+
+}  // namespace
+}  // namespace baleen
