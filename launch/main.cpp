@@ -35,7 +35,7 @@ int leave_after_peer(MpiEnvironment* mpi) {
 // Reads the command line, runs one verb, and turns whatever is thrown on this rank into a message,
 // a record and an exit code.
 int main(int argc, char** argv) {
-  const LaunchPlace place = launch_place();
+  LaunchPlace place = launch_place();
   std::unique_ptr<MpiEnvironment> mpi;
   VerbContext context;
   try {
@@ -47,11 +47,14 @@ int main(int argc, char** argv) {
       if (place.rank == 0) std::fputs(invocation.text.c_str(), stdout);
       return 0;
     }
+    if (invocation.verb->needs_mpi) {
+      mpi = MpiEnvironment::start(argc, argv);
+      place = {mpi->rank(), mpi->size(), place.launched};
+    }
     set_up_logging(place, invocation.log_level);
     context.log_to_file = [&](const std::filesystem::path& file) {
       set_up_logging(place, invocation.log_level, file);
     };
-    if (invocation.verb->needs_mpi) mpi = MpiEnvironment::start(argc, argv);
     context.mpi = mpi.get();
     context.stop = &install_stop_handlers();
     const int code = invocation.verb->run(context);
