@@ -42,8 +42,6 @@ cd "$(dirname "$0")/.."
 source launch/environment.sh
 build=build/quickstart
 baleen=$build/bin/baleen
-packed=packed/fashion-mnist
-recipe=experiments/recipes/quickstart.yaml
 
 say() {
   printf '\n== %s\n' "$1"
@@ -62,13 +60,14 @@ cmake --preset release -B "$build" -DBALEEN_TESTS=OFF >"$log" 2>&1 ||
 cmake --build "$build" --target baleen -j "$(nproc)" || die "the build failed (see the first error above)"
 echo "built in $(seconds_since "$start") s: $baleen"
 
-if [[ ! -f $packed/manifest.json ]]; then
-  say "Packing Fashion-MNIST"
-  "$baleen" pack experiments/recipes/quickstart-data.yaml
+say "Packing Fashion-MNIST"
+"$baleen" pack experiments/recipes/quickstart-data.yaml experiments/recipes/quickstart-test-data.yaml
+
+say "Training, stacking and reporting ($ranks ranks)"
+status=0
+mpirun -n "$ranks" --oversubscribe --bind-to none "$baleen" run experiments/recipes/quickstart.yaml --run-dir "$run_dir" ||
+  status=$?
+if [[ $status -ne 0 ]]; then
+  echo "quickstart: the run ended with code $status (docs/exit-codes.md); start this script again to go on where it was" >&2
 fi
-
-say "Training and stacking ($ranks ranks)"
-mpirun -n "$ranks" --oversubscribe --bind-to none "$baleen" run "$recipe" --run-dir "$run_dir" --resume auto
-
-say "Report"
-"$baleen" report "$run_dir"
+exit "$status"
