@@ -24,7 +24,7 @@ void set_up_logging(const LaunchPlace& place, LogLevel level,
 /// This rank did nothing wrong: the one that did gets the time to say so and to end the job with
 /// the code of its error.
 int leave_after_peer(MpiEnvironment* mpi) {
-  hold_back();
+  wait_for_peer();
   const int code = exit_code(ErrorKind::kCommunication);
   if (mpi) mpi->abort(code);
   return code;

@@ -12,7 +12,8 @@
 namespace baleen {
 namespace {
 
-constexpr auto kHoldBack = std::chrono::milliseconds(700);
+constexpr auto kHoldBack = std::chrono::milliseconds(700);  // between two equal messages
+constexpr auto kPeerHoldBack = std::chrono::seconds(10);    // a record on a slow disk, then MPI_Abort
 
 int read_integer(const char* variable, int otherwise) {
   const char* text = std::getenv(variable);
@@ -45,6 +46,8 @@ std::string host_name() {
 }
 
 void hold_back() { std::this_thread::sleep_for(kHoldBack); }
+
+void wait_for_peer() { std::this_thread::sleep_for(kPeerHoldBack); }
 
 void report_error(const Error& error, const LaunchPlace& place) {
   const bool same_everywhere =

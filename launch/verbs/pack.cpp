@@ -6,6 +6,7 @@
 #include "core/base/logging.h"
 #include "core/base/stopwatch.h"
 #include "core/config/decode.h"
+#include "core/config/encode.h"
 #include "data/pack/pack.h"
 #include "launch/process.h"
 #include "launch/verbs/verbs.h"
