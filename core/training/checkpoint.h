@@ -1,34 +1,33 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "core/optim/loss_scaler.h"
 #include "core/optim/schedule.h"
 #include "core/training/early_stopping.h"
 #include "core/training/trainer.h"
+#include "core/weights/safetensors.h"
 
 namespace baleen {
 
-/// Where a chain's training stands, all but the tensors. Every random draw is a function of seed and position, so that no
-/// generator state belongs here.
+/// Where a chain's training stands, all but the tensors. Every random draw is a function of seed
+/// and position, so that no generator state belongs here.
 struct TrainingState {
-  std::string identity;         ///< digest of what the chain is: a checkpoint of another recipe is refused
+  std::string identity;  ///< digest of what the chain is: a checkpoint of another recipe is refused
   int64_t stage = 0;
   int64_t epoch = 0;            ///< in the stage; the next to train, or the one that is half done
   EpochProgress progress;       ///< of that epoch
   int64_t optimizer_steps = 0;  ///< of the stage, for Optimizer::load
   int64_t chain_steps = 0;      ///< optimizer steps executed over all stages
   bool stage_complete = false;
-  bool stopped_early = false;   ///< in any stage so far
+  bool stopped_early = false;  ///< in any stage so far
   ScheduleState schedule;
   LossScalerState scaler;
+  int64_t ema_updates = 0;  ///< for Ema::load
   BestEpoch best;
 };
 
@@ -52,10 +51,9 @@ void visit_fields(Visitor& v, TrainingState& s) {
   v.field("stopped_early", s.stopped_early, "some stage ended by early stopping");
   v.field("schedule", s.schedule, "learning rate schedule");
   v.field("scaler", s.scaler, "loss scale");
+  v.field("ema_updates", s.ema_updates, "updates of the averaged weights");
   v.field("best", s.best, "best epoch of the stage");
 }
-
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 struct Checkpoint {
   TrainingState state;
@@ -67,9 +65,10 @@ struct Checkpoint {
 
 /// The checkpoints of one chain, in one directory.
 ///
-/// A checkpoint is two files: `NAME.safetensors`, then `NAME.json` with the state and the first file's size and digest. Each is
-/// written to a temporary name, synced and renamed, the JSON last: what has a JSON file is whole. A crash at any instant leaves
-/// the earlier checkpoints as they were.
+/// A checkpoint is two files: `NAME.safetensors`, then `NAME.json` with the state and the first
+/// file's size and digest. Each is written to a temporary name, synced and renamed, the JSON last:
+/// what has a JSON file is whole. A crash at any instant leaves the earlier checkpoints as they
+/// were.
 class CheckpointStore {
  public:
   /// @param keep_last how many of the newest are kept, at least 1
@@ -79,7 +78,8 @@ class CheckpointStore {
   /// @throws Error kStorage naming the file; earlier checkpoints stay as they are.
   void save(const Checkpoint& checkpoint, bool best);
 
-  /// The newest that is whole; a damaged one is reported by a warning and the one before it is taken.
+  /// The newest that is whole; a damaged one is reported by a warning and the one before it is
+  /// taken.
   /// @throws Error kData when the newest belongs to another recipe than `identity`.
   std::optional<Checkpoint> load_latest(const std::string& identity) const;
 

@@ -10,7 +10,8 @@ namespace {
 /// Puts the network into evaluation mode and back.
 class EvaluationMode {
  public:
-  explicit EvaluationMode(Backbone& network) : network_(network), was_training_(network.is_training()) {
+  explicit EvaluationMode(Backbone& network)
+      : network_(network), was_training_(network.is_training()) {
     network_.eval();
   }
   ~EvaluationMode() { network_.train(was_training_); }
@@ -52,7 +53,8 @@ void predict(Backbone& network, const Loss& loss, BatchSource& source, Precision
     if (!finite.all().item<bool>()) {
       const int64_t first = at::argmin(finite.to(at::kInt)).item<int64_t>();
       throw Error(ErrorKind::kNumeric,
-                  fmt::format("the prediction for row {} is not finite", batch->rows[static_cast<size_t>(first)]),
+                  fmt::format("the prediction for row {} is not finite",
+                              batch->rows[static_cast<size_t>(first)]),
                   "the weights have diverged: lower the learning rate or add clip_norm");
     }
     sink(batch->rows, probabilities);

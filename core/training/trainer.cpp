@@ -18,7 +18,8 @@ namespace {
 
 constexpr int64_t kMaxSkippedInARow = 10;
 
-// Columns of the table that the ranks exchange each step, one row per logical shard; statistics follow.
+// Columns of the table that the ranks exchange each step, one row per logical shard; statistics
+// follow.
 constexpr int64_t kLossColumn = 0;
 constexpr int64_t kStopColumn = 1;
 constexpr int64_t kNumFixedColumns = 2;
@@ -29,7 +30,8 @@ Trainer::Trainer(Parts parts, const TrainerOptions& options)
     : parts_(parts), options_(options), device_(parts.network->parameters().at(0).device()) {}
 
 at::Tensor Trainer::to_device(const at::Tensor& tensor) const {
-  return device_.is_cpu() ? tensor : tensor.to(device_, tensor.scalar_type(), /*non_blocking=*/true);
+  return device_.is_cpu() ? tensor
+                          : tensor.to(device_, tensor.scalar_type(), /*non_blocking=*/true);
 }
 
 /// This rank's micro-batches of one step; empty at the end of the epoch.
@@ -45,8 +47,9 @@ std::vector<Batch> Trainer::collect_step(BatchSource& source) {
 
 at::Tensor Trainer::forward(const Batch& batch, int64_t epoch, int64_t micro) {
   const auto key = [](int64_t value) { return static_cast<uint64_t>(value); };
-  seed_default_generator(device_, derive_seed(options_.seed, Stream::kDropout,
-                                              {key(epoch), key(batch.step), key(batch.shard), key(micro)}));
+  seed_default_generator(device_,
+                         derive_seed(options_.seed, Stream::kDropout,
+                                     {key(epoch), key(batch.step), key(batch.shard), key(micro)}));
   const FrozenStatistics frozen(*parts_.network, batch.shard != 0);
   const AutocastScope autocast(device_.type(), options_.precision);
   return parts_.network->forward(to_device(batch.images_NCHW));
@@ -69,14 +72,16 @@ Trainer::StepSums Trainer::gather(const at::Tensor& local_rows, bool stop) {
   return sums;
 }
 
-Trainer::StepSums Trainer::backward_plain(const std::vector<Batch>& batches, int64_t epoch, bool stop) {
+Trainer::StepSums Trainer::backward_plain(const std::vector<Batch>& batches, int64_t epoch,
+                                          bool stop) {
   const ShardRange shards = parts_.reducer->shards();
   std::vector<at::Tensor> losses;
   int64_t micro = 0;
   for (const Batch& batch : batches) {
     micro = batch.first_of_shard ? 0 : micro + 1;
     const at::Tensor logits = forward(batch, epoch, micro);
-    const at::Tensor loss = shard_loss(*parts_.loss, logits, to_device(batch.targets), batch.global_count, {});
+    const at::Tensor loss =
+        shard_loss(*parts_.loss, logits, to_device(batch.targets), batch.global_count, {});
     losses.push_back(loss.detach());
     parts_.reducer->backward(batch.shard, batch.first_of_shard, batch.last_of_shard, scaled(loss));
   }
@@ -88,14 +93,16 @@ Trainer::StepSums Trainer::backward_plain(const std::vector<Batch>& batches, int
   return gather(rows, stop);
 }
 
-/// For losses that are functions of sums over the whole batch: all local shards go forward first, their sums are added over
-/// shards, and the gradient of the loss in those sums weighs each shard's backward pass. Keeps the graphs of all local
-/// shards alive at once.
-Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& batches, int64_t epoch, bool stop) {
+/// For losses that are functions of sums over the whole batch: all local shards go forward first,
+/// their sums are added over shards, and the gradient of the loss in those sums weighs each shard's
+/// backward pass. Keeps the graphs of all local shards alive at once.
+Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& batches,
+                                                    int64_t epoch, bool stop) {
   const BatchTerm& term = *parts_.loss->batch_term();
   const ShardRange shards = parts_.reducer->shards();
   const int64_t num_statistics = term.num_statistics();
-  at::Tensor rows = at::zeros({shards.last - shards.first, kNumFixedColumns + num_statistics}, at::kDouble);
+  at::Tensor rows =
+      at::zeros({shards.last - shards.first, kNumFixedColumns + num_statistics}, at::kDouble);
   std::vector<at::Tensor> logits;
   int64_t micro = 0;
   for (const Batch& batch : batches) {
@@ -117,22 +124,25 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
   const at::Tensor weights_S = gradient_at(term, sums_S).to(device_);
   for (size_t i = 0; i < batches.size(); ++i) {
     const Batch& batch = batches[i];
-    const at::Tensor loss =
-        shard_loss(*parts_.loss, logits[i], to_device(batch.targets), batch.global_count, weights_S);
+    const at::Tensor loss = shard_loss(*parts_.loss, logits[i], to_device(batch.targets),
+                                       batch.global_count, weights_S);
     parts_.reducer->backward(batch.shard, batch.first_of_shard, batch.last_of_shard, scaled(loss));
     logits[i].reset();
   }
   StepSums sums;
-  sums.loss = global_loss(*parts_.loss, totals[kLossColumn].item<double>(), batches.front().global_count, sums_S);
+  sums.loss = global_loss(*parts_.loss, totals[kLossColumn].item<double>(),
+                          batches.front().global_count, sums_S);
   sums.stop = totals[kStopColumn].item<double>() != 0;
   return sums;
 }
 
-/// Clips and applies the gradient. @returns false when the loss scale overflowed and nothing was changed.
+/// Clips and applies the gradient. @returns false when the loss scale overflowed and nothing was
+/// changed.
 bool Trainer::update(double lr, StepReport& report) {
   at::NoGradGuard no_grad;
   const auto& parameters = parts_.optimizer->parameters();
   if (parts_.scaler) {
+    // The reduced gradient is the same on every rank, and so is this verdict.
     const bool finite = parts_.scaler->unscale(parameters);
     parts_.scaler->update(finite);
     if (!finite) return false;
@@ -146,8 +156,8 @@ bool Trainer::update(double lr, StepReport& report) {
   return true;
 }
 
-bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_of_epoch, EpochProgress& progress,
-                        const StepHook& after_step) {
+bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_of_epoch,
+                        EpochProgress& progress, const StepHook& after_step) {
   parts_.network->train();
   source.set_epoch(epoch, progress.next_step);
   bool want_stop = false;
@@ -172,14 +182,17 @@ bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_o
     report.samples = batches.front().global_count;
     report.lr = parts_.schedule->lr(first_step_of_epoch + report.step);
 
-    const StepSums sums = parts_.loss->batch_term() ? backward_with_statistics(batches, epoch, want_stop)
-                                                    : backward_plain(batches, epoch, want_stop);
+    const StepSums sums = parts_.loss->batch_term()
+                              ? backward_with_statistics(batches, epoch, want_stop)
+                              : backward_plain(batches, epoch, want_stop);
     report.loss = sums.loss;
     if (!std::isfinite(sums.loss)) {
       if (options_.on_nonfinite == OnNonFinite::kStop) {
-        throw Error(ErrorKind::kNumeric,
-                    fmt::format("the loss is {} at epoch {}, step {}", sums.loss, epoch, report.step),
-                    "lower the learning rate, add warm-up or clip_norm, or set training.on_nonfinite to skip");
+        throw Error(
+            ErrorKind::kNumeric,
+            fmt::format("the loss is {} at epoch {}, step {}", sums.loss, epoch, report.step),
+            "lower the learning rate, add warm-up or clip_norm, or set training.on_nonfinite to "
+            "skip");
       }
       report.skipped = true;
     } else {
@@ -187,12 +200,12 @@ bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_o
     }
     if (report.skipped) {
       ++progress.skipped_steps;
-      log_warning("epoch {}, step {} was skipped: loss {}, gradient norm {}", epoch, report.step, report.loss,
-                  report.gradient_norm);
+      log_warning("epoch {}, step {} was skipped: loss {}, gradient norm {}", epoch, report.step,
+                  report.loss, report.gradient_norm);
       if (++skipped_in_a_row_ >= kMaxSkippedInARow) {
         throw Error(ErrorKind::kNumeric,
-                    fmt::format("{} steps in a row were not finite, the last at epoch {}, step {}", skipped_in_a_row_,
-                                epoch, report.step),
+                    fmt::format("{} steps in a row were not finite, the last at epoch {}, step {}",
+                                skipped_in_a_row_, epoch, report.step),
                     "lower the learning rate, add warm-up or clip_norm");
       }
     } else {

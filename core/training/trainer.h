@@ -18,7 +18,8 @@ namespace baleen {
 class Ema;
 class LossScaler;
 
-/// What happens when the loss of a step is not finite on any rank. All ranks see the same loss and decide alike.
+/// What happens when the loss of a step is not finite on any rank. All ranks see the same loss and
+/// decide alike.
 enum class OnNonFinite {
   kStop,  ///< Error kNumeric
   kSkip,  ///< the step changes nothing; ten in a row stop all the same
@@ -34,15 +35,16 @@ struct TrainerOptions {
 /// One optimizer step, the same on every rank.
 struct StepReport {
   int64_t epoch = 0;
-  int64_t step = 0;           ///< in the epoch
-  double loss = 0;            ///< of the global batch
+  int64_t step = 0;  ///< in the epoch
+  double loss = 0;   ///< of the global batch
   double lr = 0;
-  double gradient_norm = 0;   ///< before clipping; 0 without clipping
-  int64_t samples = 0;        ///< in the global batch
-  bool skipped = false;       ///< nothing was updated: not finite, or the loss scale overflowed
+  double gradient_norm = 0;  ///< before clipping; 0 without clipping
+  int64_t samples = 0;       ///< in the global batch
+  bool skipped = false;      ///< nothing was updated: not finite, or the loss scale overflowed
 };
 
-/// How far an epoch has come; part of a checkpoint, so that an epoch resumed half-way reports the same mean loss.
+/// How far an epoch has come; part of a checkpoint, so that an epoch resumed half-way reports the
+/// same mean loss.
 struct EpochProgress {
   int64_t next_step = 0;
   double loss_sum = 0;  ///< Σ over steps of loss × samples
@@ -52,11 +54,13 @@ struct EpochProgress {
   double mean_loss() const { return samples ? loss_sum / static_cast<double>(samples) : 0.0; }
 };
 
-/// Runs optimizer steps: forward and backward of this rank's logical shards, reduction, clipping, update.
+/// Runs optimizer steps: forward and backward of this rank's logical shards, reduction, clipping,
+/// update.
 ///
-/// A step's result is a function of the global batch and the number of logical shards, never of the number of ranks: dropout
-/// is seeded per (epoch, step, shard, micro-batch), only shard 0 moves batch-norm statistics, gradients are added in the
-/// reducer's fixed tree (docs/determinism.md). Used from one thread.
+/// A step's result is a function of the global batch and the number of logical shards, never of the
+/// number of ranks: dropout is seeded per (epoch, step, shard, micro-batch), only shard 0 moves
+/// batch-norm statistics, gradients are added in the reducer's fixed tree (docs/determinism.md).
+/// Used from one thread.
 class Trainer {
  public:
   struct Parts {
@@ -68,24 +72,26 @@ class Trainer {
     Ema* ema = nullptr;            ///< may be null
     LossScaler* scaler = nullptr;  ///< for float16; may be null
   };
-  /// Called after each step on every rank. @returns whether this rank wants to stop after this step.
+  /// Called after each step on every rank. @returns whether this rank wants to stop after this
+  /// step.
   using StepHook = std::function<bool(const StepReport&, const EpochProgress&)>;
 
   Trainer(Parts parts, const TrainerOptions& options);
 
-  /// [collective] Trains from `progress.next_step` to the end of the epoch, or until the hook asks to stop on any rank: then
-  /// all ranks return after the same step. Buffers are broadcast before it returns.
+  /// [collective] Trains from `progress.next_step` to the end of the epoch, or until the hook asks
+  /// to stop on any rank: then all ranks return after the same step. Buffers are broadcast before
+  /// it returns.
   /// @param first_step_of_epoch steps of the stage before this epoch, for the schedule
   /// @returns whether the epoch is complete
   /// @throws Error kNumeric naming epoch and step; what the source and the reducer throw.
-  bool run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_of_epoch, EpochProgress& progress,
-                 const StepHook& after_step);
+  bool run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_of_epoch,
+                 EpochProgress& progress, const StepHook& after_step);
 
  private:
   struct MicroResult;
   struct StepSums {
-    double loss = 0;        ///< of the global batch
-    bool stop = false;      ///< some rank asked for it
+    double loss = 0;    ///< of the global batch
+    bool stop = false;  ///< some rank asked for it
   };
 
   std::vector<Batch> collect_step(BatchSource& source);

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/losses/loss.h"
+#include "core/nn/backbone.h"
+#include "core/training/precision.h"
+#include "core/training/predictor.h"
+#include "data/loader.h"
+#include "data/packed_dataset.h"
+#include "data/prediction_table.h"
+#include "distributed/communicator.h"
+
+namespace baleen {
+
+/// What to predict and how.
+struct PredictionJob {
+  std::string name;  ///< whose predictions, for messages: "resnet18-f2-s1, held-out fold"
+  std::shared_ptr<const PackedDataset> dataset;
+  std::vector<int64_t> rows;
+  int64_t num_outputs = 0;
+  int64_t chunk = 64;
+  ImageFeedOptions image;
+  Precision precision = Precision::kFloat32;
+  std::vector<View> views;     ///< test-time augmentation; empty: the images themselves
+  std::function<bool()> stop;  ///< a signal arrived; may be empty
+};
+
+/// [collective] Predicts the rows, in fixed chunks that are spread over the group's ranks; every
+/// rank returns the whole table.
+/// @throws Error kData, kNumeric naming the sample; kInterrupted on all ranks; PeerFailed.
+PredictionTable predict_rows(Backbone& network, const Loss& loss, const PredictionJob& job,
+                             Communicator& group);
+
+/// Targets of the rows: float32 [N, L] for multi-label data, int64 [N] for classes. Undefined
+/// without targets.
+at::Tensor targets_of(const PackedDataset& dataset, const std::vector<int64_t>& rows);
+
+/// The metrics of an epoch or a finished chain: "loss" (log loss) and "accuracy" for classes,
+/// "loss" and "f2" (per sample, at threshold 0.2) for labels.
+std::map<std::string, double> validation_metrics(const at::Tensor& predictions_NK,
+                                                 const at::Tensor& targets, TargetKind kind);
+
+/// The one that model selection goes by: "accuracy" or "f2". Larger is better.
+const char* main_metric(TargetKind kind);
+
+}  // namespace baleen

@@ -1,0 +1,118 @@
+#include "experiments/classification_chain.h"
+
+#include "core/base/atomic_file.h"
+#include "core/base/digest.h"
+#include "core/base/seeds.h"
+#include "core/nn/memory_format.h"
+#include "core/training/random_streams.h"
+#include "core/weights/state.h"
+#include "data/augment/d4.h"
+#include "experiments/chain_predictions.h"
+#include "experiments/collective.h"
+#include "experiments/stage_trainer.h"
+
+namespace baleen {
+namespace {
+
+/// The rows of one fold's split, in dataset order.
+struct Split {
+  std::vector<int64_t> training;
+  std::vector<int64_t> held_out;
+};
+
+std::vector<View> views_of(const std::vector<std::string>& names) {
+  std::vector<View> views;
+  for (D4 element : d4_views(names)) {
+    views.push_back([element](const at::Tensor& images) { return apply_d4(images, element); });
+  }
+  if (views.size() == 1) views.clear();  // the image itself
+  return views;
+}
+
+std::vector<int64_t> all_rows(const PackedDataset& dataset) {
+  std::vector<int64_t> rows(static_cast<size_t>(dataset.size()));
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
+  return rows;
+}
+
+}  // namespace
+
+ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& group,
+                                       ProgressSink& sink) {
+  return with_context(
+      [&] { return "training " + chain.name; },
+      [&] {
+        const Recipe& recipe = *context_.recipe;
+        const ChainFiles files(context_.directory.chain(chain.name));
+        const auto say = [&](const std::string& what) {
+          if (context_.set_activity) context_.set_activity(chain.name + ": " + what);
+        };
+        say("starting");
+        on_first_rank(group, [&] { std::filesystem::create_directories(files.directory); });
+
+        Split split{context_.folds->positions_outside(chain.fold),
+                    context_.folds->positions_in(chain.fold)};
+        StageTrainer trainer(
+            StageTrainer::Setup{.recipe = &recipe,
+                                .backbones = context_.backbones,
+                                .chain = &chain,
+                                .dataset = context_.dataset,
+                                .training_rows = split.training,
+                                .held_out_rows = split.held_out,
+                                .files = files,
+                                .tensorboard = context_.directory.tensorboard() / chain.name,
+                                .run_name = recipe.name,
+                                .identity = digest_hex(context_.plan_hash + "/" + chain.name),
+                                .say = say},
+            group, sink);
+        trainer.train();
+
+        say("predicting");
+        ChainOutcome outcome;
+        outcome.optimizer_steps = trainer.chain_steps();
+        outcome.stopped_early = trainer.stopped_early();
+        PredictionJob job;
+        job.num_outputs = static_cast<int64_t>(context_.dataset->label_names().size());
+        job.chunk = recipe.prediction.chunk;
+        job.image = trainer.image_options(chain.stages.back().size_px);
+        job.precision = precision_from_name(recipe.training.precision);
+        job.views = views_of(recipe.prediction.tta);
+        job.stop = [&sink] { return sink.stop_requested(); };
+
+        const auto predict_and_keep =
+            [&](const std::string& what, std::shared_ptr<const PackedDataset> dataset,
+                std::vector<int64_t> rows, const std::filesystem::path& file) {
+              job.name = chain.name + ", " + what;
+              job.dataset = std::move(dataset);
+              job.rows = std::move(rows);
+              const PredictionTable table = with_context(
+                  [&] { return "predicting the " + what; },
+                  [&] { return predict_rows(trainer.network(), trainer.loss(), job, group); });
+              on_first_rank(group, [&] {
+                table.write(file);
+                const std::string name =
+                    std::filesystem::relative(file, context_.directory.root()).string();
+                outcome.digests[name] = digest_hex(read_file(file));
+              });
+              return table.values();
+            };
+        const at::Tensor held_out =
+            predict_and_keep("held-out fold", context_.dataset, split.held_out, files.held_out());
+        outcome.metrics =
+            validation_metrics(held_out, targets_of(*context_.dataset, split.held_out),
+                               context_.dataset->target_kind());
+        if (context_.test)
+          predict_and_keep("test set", context_.test, all_rows(*context_.test), files.test());
+
+        on_first_rank(group, [&] {
+          write_safetensors(files.weights(), state_of(trainer.network()), {{"chain", chain.name}});
+          const std::string name =
+              std::filesystem::relative(files.weights(), context_.directory.root()).string();
+          outcome.digests[name] = digest_hex(read_file(files.weights()));
+        });
+        say("finished");
+        return outcome;
+      });
+}
+
+}  // namespace baleen

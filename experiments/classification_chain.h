@@ -1,0 +1,59 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/nn/backbone.h"
+#include "data/folds.h"
+#include "data/packed_dataset.h"
+#include "experiments/chain_executor.h"
+#include "experiments/plan.h"
+#include "experiments/recipe.h"
+#include "experiments/run_directory.h"
+
+namespace baleen {
+
+/// What all chains of a run share; outlives the executor.
+struct ChainContext {
+  const Recipe* recipe = nullptr;
+  const BackboneRegistry* backbones = nullptr;
+  std::shared_ptr<const PackedDataset> dataset;
+  std::shared_ptr<const PackedDataset> test;  ///< null without a test set
+  const FoldAssignment* folds = nullptr;
+  RunDirectory directory{""};
+  std::string plan_hash;
+  std::function<void(const std::string&)>
+      set_activity;  ///< for the watchdog's message; may be empty
+};
+
+/// Names of the files in a chain's directory.
+struct ChainFiles {
+  explicit ChainFiles(std::filesystem::path chain_directory)
+      : directory(std::move(chain_directory)) {}
+  std::filesystem::path directory;
+  std::filesystem::path weights() const { return directory / "weights.safetensors"; }
+  std::filesystem::path held_out() const {
+    return directory / "oof.h5";
+  }  ///< PredictionTable of the held-out fold
+  std::filesystem::path test() const {
+    return directory / "test.h5";
+  }  ///< PredictionTable of the test set
+  std::filesystem::path metrics() const { return directory / "metrics.jsonl"; }
+};
+
+/// Trains one backbone on one fold, stage after stage (progressive resolution: weights carried
+/// over, optimizer reset), then predicts the held-out fold and the test set with test-time
+/// augmentation.
+///
+/// Resumes from the chain's newest checkpoint, in the middle of an epoch too, to the same bits on
+/// any number of ranks up to the recipe's logical shards.
+class ClassificationChains final : public ChainExecutor {
+ public:
+  explicit ClassificationChains(ChainContext context) : context_(std::move(context)) {}
+  ChainOutcome run(const ChainSpec& chain, Communicator& group, ProgressSink& sink) override;
+
+ private:
+  ChainContext context_;
+};
+
+}  // namespace baleen

@@ -1,0 +1,215 @@
+#include "experiments/collect_report.h"
+
+#include <ATen/ATen.h>
+#include <fmt/ranges.h>
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "core/base/atomic_file.h"
+#include "core/base/logging.h"
+#include "core/metrics/metrics.h"
+#include "data/image/image.h"
+#include "data/inspect.h"
+#include "data/oof.h"
+#include "experiments/classification_chain.h"
+#include "experiments/environment.h"
+#include "experiments/evaluation.h"
+#include "experiments/finish_run.h"
+#include "experiments/journal.h"
+#include "experiments/report_samples.h"
+#include "experiments/report_timeline.h"
+#include "experiments/run.h"
+#include "experiments/stacking/stack_input.h"
+
+namespace baleen {
+namespace {
+
+std::string utc_text(double time_s) {
+  const std::time_t seconds = static_cast<std::time_t>(time_s);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &parts);
+  return text;
+}
+
+void add_status(ReportData& report, const JournalState& journal, const Plan& plan) {
+  report.chains_planned = static_cast<int64_t>(plan.chains.size());
+  report.chains_finished = static_cast<int64_t>(journal.finished_chains.size());
+  report.wall_seconds = active_seconds(journal);
+  if (!journal.records.empty()) report.started = utc_text(journal.records.front().time_s);
+  bool failed = false;
+  for (const JournalRecord& record : journal.records) {
+    if (record.kind == JournalRecord::Kind::kRunStarted) report.ranks = static_cast<int64_t>(record.ranks.size());
+    if (record.kind == JournalRecord::Kind::kChainFailed) {
+      failed = failed || !journal.finished_chains.contains(record.name);
+      report.failures.push_back({record.name, record.error_kind, record.error_message});
+    }
+  }
+  if (journal.complete) {
+    report.status = ReportData::Status::kComplete;
+  } else {
+    report.status = failed ? ReportData::Status::kFailed : ReportData::Status::kUnfinished;
+  }
+}
+
+void add_summary(ReportData& report, const Recipe& recipe, const Plan& plan) {
+  std::string sizes;
+  for (const StageOptions& stage : recipe.stages) {
+    sizes += fmt::format("{}{} px × {} epochs", sizes.empty() ? "" : ", then ", stage.size_px, stage.epochs);
+  }
+  std::string backbones;
+  for (const BackboneSection& backbone : recipe.backbones) {
+    backbones += (backbones.empty() ? "" : ", ") + backbone.label_or_name();
+  }
+  report.description = fmt::format("{} folds of {} on {} images with {} {}", plan.data.fold_sizes.size(), backbones,
+                                   plan.data.num_samples, plan.data.num_outputs, plan.data.target);
+  report.summary = {
+      {"data", fmt::format("{}: {} images, {} {}", recipe.dataset, plan.data.num_samples, plan.data.num_outputs, plan.data.target)},
+      {"test set", recipe.test.empty() ? "none" : fmt::format("{}: {} images", recipe.test, plan.data.num_test)},
+      {"folds", fmt::format("{} ({})", recipe.folds.count, recipe.folds.kind)},
+      {"stages", sizes},
+      {"loss", recipe.loss.kind},
+      {"logical shards", std::to_string(recipe.training.logical_shards)},
+      {"precision", recipe.training.precision},
+      {"determinism", recipe.training.determinism},
+      {"seeds", fmt::format("{}", fmt::join(recipe.chain_seeds(), ", "))},
+  };
+}
+
+void add_environment(ReportData& report, const RunDirectory& directory, const Plan& plan) {
+  report.environment = {{"plan", plan.hash}, {"data digest", plan.data.digest}};
+  if (!std::filesystem::exists(directory.environment())) return;
+  const auto root = nlohmann::json::parse(read_file(directory.environment()), nullptr, false);
+  if (root.is_discarded() || !root.contains("starts") || root["starts"].empty()) return;
+  for (const auto& [key, value] : root["starts"].back().items()) {
+    if (value.is_string()) report.environment.emplace_back(key, value.get<std::string>());
+    if (value.is_number()) report.environment.emplace_back(key, value.dump());
+  }
+}
+
+void add_scores(ReportData& report, const Evaluation& evaluation, const JournalState& journal, const PreparedRun& run) {
+  using Kind = ReportScores::Kind;
+  for (size_t i = 0; i < evaluation.candidates.size(); ++i) {
+    const Candidate& c = evaluation.candidates[i];
+    ReportScores row;
+    row.kind = i + 1 == evaluation.candidates.size()   ? Kind::kStack
+               : i + 2 == evaluation.candidates.size() ? Kind::kMean
+                                                       : Kind::kModel;
+    row.name = c.name;
+    for (double score : c.score_by_fold) row.folds.emplace_back(score);
+    row.oof = c.oof_score;
+    row.test = c.test_score;
+    if (row.kind == Kind::kModel) {
+      double seconds = 0;
+      for (const ChainSpec& chain : run.plan.chains) {
+        const auto found = journal.finished_chains.find(chain.name);
+        if (model_name(run.recipe, chain) == c.name && found != journal.finished_chains.end()) seconds += found->second.seconds;
+      }
+      row.train_seconds = seconds;
+    }
+    report.scores.push_back(std::move(row));
+  }
+}
+
+/// While chains are still missing: what each finished fold scored.
+void add_partial_scores(ReportData& report, const JournalState& journal, const PreparedRun& run) {
+  for (const ChainSpec& chain : run.plan.chains) {
+    const std::string name = model_name(run.recipe, chain);
+    auto row = std::find_if(report.scores.begin(), report.scores.end(), [&](const ReportScores& r) { return r.name == name; });
+    if (row == report.scores.end()) {
+      ReportScores fresh;
+      fresh.name = name;
+      fresh.folds.resize(static_cast<size_t>(run.folds.count));
+      row = report.scores.insert(report.scores.end(), std::move(fresh));
+    }
+    const auto found = journal.finished_chains.find(chain.name);
+    if (found == journal.finished_chains.end()) continue;
+    const auto metric = found->second.metrics.find(report.metric);
+    if (metric != found->second.metrics.end()) row->folds[static_cast<size_t>(chain.fold)] = metric->second;
+  }
+}
+
+void add_targets(ReportData& report, const Evaluation& evaluation, const OofData& data) {
+  const Candidate& stack = evaluation.stack();
+  if (data.target_kind == TargetKind::kMultiLabel) {
+    const auto counts = label_counts(data.targets, stack.thresholds.predicted_NL);
+    for (size_t l = 0; l < data.labels.size(); ++l) {
+      report.labels.push_back({data.labels[l], counts[l].true_positives + counts[l].false_negatives,
+                               stack.thresholds.final.values_L[l], f_beta(counts[l], 2.0), precision(counts[l]),
+                               recall(counts[l])});
+    }
+    return;
+  }
+  report.classes = data.labels;
+  report.confusion_CC.assign(data.labels.size(), std::vector<int64_t>(data.labels.size(), 0));
+  const at::Tensor predicted = stack.oof_NK.argmax(1);
+  for (int64_t i = 0; i < data.targets.size(0); ++i) {
+    ++report.confusion_CC[static_cast<size_t>(data.targets[i].item<int64_t>())][static_cast<size_t>(predicted[i].item<int64_t>())];
+  }
+}
+
+void add_weights(ReportData& report, const StackResult& stack) {
+  report.weight_models = stack.models;
+  report.weight_labels = stack.labels;
+  const at::Tensor weights = stack.weights_ML.to(at::kDouble).contiguous();
+  for (int64_t m = 0; m < weights.size(0); ++m) {
+    const double* row = weights[m].data_ptr<double>();
+    report.weights_ML.emplace_back(row, row + weights.size(1));
+  }
+}
+
+void add_curves(ReportData& report, const RunDirectory& directory, const Plan& plan) {
+  for (const ChainSpec& chain : plan.chains) {
+    const auto file = ChainFiles(directory.chain(chain.name)).metrics();
+    if (!std::filesystem::exists(file)) continue;
+    const auto records = latest_records(read_metrics(file));
+    report.metrics.insert(report.metrics.end(), records.begin(), records.end());
+  }
+}
+
+}  // namespace
+
+ReportData collect_report(const RunDirectory& directory, const PreparedRun* given) {
+  if (!std::filesystem::exists(directory.journal())) {
+    throw Error(ErrorKind::kData, directory.root().string() + " holds no run: there is no " + directory.journal().filename().string());
+  }
+  std::optional<PreparedRun> opened;
+  if (!given) {
+    opened = with_context([&] { return "opening the data of " + directory.root().string(); },
+                          [&] { return prepare_run(load_recipe(directory.config(), {}, nullptr)); });
+  }
+  const PreparedRun& run = given ? *given : *opened;
+  const JournalState journal = read_journal(directory.journal());
+  ReportData report;
+  report.run_name = run.recipe.name;
+  report.baleen_version = baleen_version();
+  report.config_yaml = read_file(directory.config());
+  report.target_kind = run.dataset->target_kind();
+  const bool labels = report.target_kind == TargetKind::kMultiLabel;
+  report.metric = labels ? "f2" : "accuracy";
+  report.metric_title = labels ? "F2" : "Accuracy";
+  add_status(report, journal, run.plan);
+  add_summary(report, run.recipe, run.plan);
+  add_environment(report, directory, run.plan);
+  add_curves(report, directory, run.plan);
+  report.timeline = timeline_of(journal, run.plan);
+  report.marks = marks_of(journal);
+  report.warnings = run.folds.warnings;
+  if (journal.finished_steps.contains("stacking")) {
+    const OofData data = read_oof(directory.oof());
+    const StackResult stack = fit_stack(make_stack_input(data), run.recipe.stacking);
+    const Evaluation evaluation = evaluate(data, stack, run.recipe.thresholds);
+    add_scores(report, evaluation, journal, run);
+    add_targets(report, evaluation, data);
+    add_weights(report, stack);
+    report.samples = sample_images(run, evaluation, data, run.recipe.report.samples);
+  } else {
+    add_partial_scores(report, journal, run);
+  }
+  return report;
+}
+
+}  // namespace baleen

@@ -1,0 +1,119 @@
+#include "experiments/finish_run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "core/base/atomic_file.h"
+#include "core/base/digest.h"
+#include "core/base/logging.h"
+#include "data/oof_assembly.h"
+#include "experiments/chain_predictions.h"
+#include "experiments/classification_chain.h"
+#include "experiments/records/metrics_log.h"
+#include "experiments/stacking/stack_input.h"
+
+namespace baleen {
+namespace {
+
+std::vector<int64_t> count_up(int64_t n) {
+  std::vector<int64_t> rows(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) rows[static_cast<size_t>(i)] = i;
+  return rows;
+}
+
+std::vector<std::string> ids_of(const PackedDataset& dataset, const std::vector<int64_t>& rows) {
+  std::vector<std::string> ids;
+  ids.reserve(rows.size());
+  for (int64_t row : rows) ids.push_back(dataset.id(row));
+  return ids;
+}
+
+/// Runs one step and journals it with the digests of the files it wrote.
+template <class Action>
+void step(Journal& journal, const RunDirectory& directory, const std::string& name,
+          const std::vector<std::filesystem::path>& files, Action&& action) {
+  const auto start = std::chrono::steady_clock::now();
+  with_context([&] { return "in the step '" + name + "' after training"; }, action);
+  JournalRecord record;
+  record.kind = JournalRecord::Kind::kStepFinished;
+  record.name = name;
+  record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (const auto& file : files) {
+    record.digests[std::filesystem::relative(file, directory.root()).string()] = digest_hex(read_file(file));
+  }
+  journal.append(record);
+}
+
+OofData assemble(const PreparedRun& run, const RunDirectory& directory) {
+  std::vector<std::string> models;
+  for (const ChainSpec& chain : run.plan.chains) {
+    const std::string name = model_name(run.recipe, chain);
+    if (std::find(models.begin(), models.end(), name) == models.end()) models.push_back(name);
+  }
+  std::vector<std::string> test_ids;
+  if (run.test) test_ids = ids_of(*run.test, count_up(run.test->size()));
+  OofAssembly assembly(run.subject, run.folds, models, test_ids);
+  for (const ChainSpec& chain : run.plan.chains) {
+    const ChainFiles files(directory.chain(chain.name));
+    const std::string model = model_name(run.recipe, chain);
+    assembly.add(model, chain.fold, PredictionTable::read(files.held_out()),
+                 ids_of(*run.dataset, run.folds.positions_outside(chain.fold)));
+    if (run.test) assembly.add_test(model, chain.fold, PredictionTable::read(files.test()));
+  }
+  OofData data = assembly.finish();
+  data.target_kind = run.dataset->target_kind();
+  data.targets = targets_of(*run.dataset, count_up(run.dataset->size()));
+  if (run.test && run.test->target_kind() == run.dataset->target_kind()) {
+    data.test_targets = targets_of(*run.test, count_up(run.test->size()));
+  }
+  data.config_hash = run.plan.recipe_hash;
+  return data;
+}
+
+/// The chains' own records, one per epoch, in the order of the plan.
+void merge_metrics(const PreparedRun& run, const RunDirectory& directory) {
+  std::vector<MetricsRecord> all;
+  for (const ChainSpec& chain : run.plan.chains) {
+    const auto records = latest_records(read_metrics(ChainFiles(directory.chain(chain.name)).metrics()));
+    all.insert(all.end(), records.begin(), records.end());
+  }
+  const std::filesystem::path temporary = temporary_path_for(directory.metrics_jsonl());
+  {
+    MetricsLog log(temporary);
+    for (const MetricsRecord& record : all) log.append(record);
+  }
+  publish_file(temporary, directory.metrics_jsonl());
+  write_metrics_csv(directory.metrics_csv(), all);
+}
+
+}  // namespace
+
+std::string model_name(const Recipe& recipe, const ChainSpec& chain) {
+  if (recipe.chain_seeds().size() <= 1) return chain.backbone_label;
+  return fmt::format("{}-s{}", chain.backbone_label, chain.seed);
+}
+
+Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
+  OofData data;
+  step(journal, directory, "assembly", {directory.oof()}, [&] {
+    data = assemble(run, directory);
+    write_oof(directory.oof(), data);
+    write_oof_csv(directory.root() / "oof.csv", data);
+    if (run.test) write_test_csv(directory.root() / "test.csv", data);
+  });
+  Evaluation evaluation;
+  const std::filesystem::path scores = directory.stack() / "scores.json";
+  step(journal, directory, "stacking", {}, [&] {
+    std::filesystem::create_directories(directory.stack());
+    const StackInput input = make_stack_input(data);
+    const StackResult stack = fit_stack(input, run.recipe.stacking);
+    save_stack(stack, input, directory.stack());
+    evaluation = evaluate(data, stack, run.recipe.thresholds);
+    write_file_atomically(scores, evaluation_to_json(evaluation, data));
+  });
+  step(journal, directory, "records", {directory.metrics_csv()}, [&] { merge_metrics(run, directory); });
+  return evaluation;
+}
+
+}  // namespace baleen

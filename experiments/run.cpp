@@ -1,0 +1,273 @@
+#include "experiments/run.h"
+
+#include <ATen/Parallel.h>
+
+#include <cstdio>
+#include <optional>
+
+#include "core/base/atomic_file.h"
+#include "core/base/digest.h"
+#include "core/base/format.h"
+#include "core/base/logging.h"
+#include "core/config/encode.h"
+#include "core/training/checkpoint.h"
+#include "data/sample_table.h"
+#include "distributed/device.h"
+#include "distributed/library_versions.h"
+#include "experiments/classification_chain.h"
+#include "experiments/collect_report.h"
+#include "experiments/collective.h"
+#include "experiments/coordinator_worker.h"
+#include "experiments/environment.h"
+#include "experiments/failure.h"
+#include "experiments/finish_run.h"
+#include "experiments/report/report.h"
+#include "experiments/run_progress.h"
+
+namespace baleen {
+namespace {
+
+DatasetFacts facts_of(const PreparedRun& run) {
+  DatasetFacts facts;
+  facts.digest = run.dataset->digest();
+  facts.target = run.dataset->target_kind() == TargetKind::kMultiLabel ? "labels" : "classes";
+  facts.num_samples = run.dataset->size();
+  facts.num_outputs = static_cast<int64_t>(run.dataset->label_names().size());
+  facts.channels = run.dataset->channels();
+  std::string folds;
+  for (int64_t k = 0; k < run.folds.count; ++k) {
+    facts.fold_sizes.push_back(static_cast<int64_t>(run.folds.positions_in(k).size()));
+  }
+  for (int64_t fold : run.folds.folds) folds += std::to_string(fold) + ",";
+  facts.folds_digest = digest_hex(folds);
+  if (run.test) {
+    facts.test_digest = run.test->digest();
+    facts.num_test = run.test->size();
+  }
+  for (const BackboneSection& backbone : run.recipe.backbones) {
+    if (!backbone.weights.empty()) facts.weights_digests[backbone.weights] = digest_hex(read_file(backbone.weights));
+  }
+  return facts;
+}
+
+void check_targets(const PreparedRun& run) {
+  const bool classes = run.dataset->target_kind() == TargetKind::kSingleClass;
+  if (run.dataset->target_kind() == TargetKind::kNone) {
+    throw Error(ErrorKind::kData, run.recipe.dataset + " has no targets to learn", "pack it with labels, or name it as `test`");
+  }
+  if (classes != (run.recipe.loss.kind == "cross_entropy")) {
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("loss.kind is {}, but {} has {}", run.recipe.loss.kind, run.recipe.dataset,
+                            classes ? "one class per sample" : "any number of labels per sample"),
+                classes ? "use cross_entropy" : "use bce, soft_f2 or bce_soft_f2");
+  }
+  if (run.test && run.test->target_kind() != TargetKind::kNone &&
+      run.test->label_names() != run.dataset->label_names()) {
+    throw Error(ErrorKind::kData, fmt::format("{} and {} name different labels", run.recipe.dataset, run.recipe.test),
+                "pack both with the same `labels` list");
+  }
+  if (run.test && run.test->channels() != run.dataset->channels()) {
+    throw Error(ErrorKind::kData, fmt::format("{} has {} channels, {} has {}", run.recipe.dataset, run.dataset->channels(),
+                                              run.recipe.test, run.test->channels()));
+  }
+}
+
+/// oneDNN's bfloat16 gradients of strided convolutions read memory that was never written where maps shrink to a pixel or
+/// two: with LibTorch 2.11 on AVX-512 the loss of small inputs is garbage now and then. Seen below 20 px, never from there on.
+void check_precision(const Recipe& recipe) {
+  constexpr int64_t kLeastSizePx = 20;
+  if (recipe.training.precision != "bf16" || !training_device(recipe.training.device).is_cpu()) return;
+  for (size_t b = 0; b < recipe.backbones.size(); ++b) {
+    for (const StageOptions& stage : recipe.stages_of(static_cast<int64_t>(b))) {
+      if (stage.size_px >= kLeastSizePx) continue;
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("bf16 on the CPU is not safe at {} px: LibTorch's kernels give wrong gradients below {} px",
+                              stage.size_px, kLeastSizePx),
+                  "set training.precision to fp32, or make the stage larger");
+    }
+  }
+}
+
+/// Rank 0's hold on the run: the lock, the journal, what the journal knew at the start.
+struct Ownership {
+  std::optional<OpenedRun> opened;
+  std::unique_ptr<Journal> journal;
+  std::vector<std::string> finished;  ///< chains, on every rank
+  bool complete = false;              ///< on every rank
+};
+
+/// [collective] Opens the run directory on rank 0 and tells everyone what is finished.
+Ownership take_ownership(const PreparedRun& run, const RunRequest& request, const RunDirectory& directory,
+                         Communicator& world) {
+  Ownership own;
+  std::string news;
+  on_first_rank(world, [&] {
+    own.opened.emplace(open_run_directory(directory, request.resume, run.plan, config::to_yaml(run.recipe)));
+    own.journal = std::make_unique<Journal>(directory.journal());
+    news = own.journal->state().complete ? "1" : "0";
+    for (const std::string& name : own.journal->state().finished_names()) news += "\n" + name;
+  });
+  news = world.broadcast(news, 0);
+  own.complete = news.starts_with("1");
+  for (size_t at = news.find('\n'); at != std::string::npos;) {
+    const size_t next = news.find('\n', at + 1);
+    own.finished.push_back(news.substr(at + 1, next == std::string::npos ? next : next - at - 1));
+    at = next;
+  }
+  return own;
+}
+
+void record_start(const PreparedRun& run, const RunRequest& request, const RunDirectory& directory, MpiEnvironment& mpi,
+                  const std::vector<std::string>& hosts, Journal* journal) {
+  StartFacts facts;
+  facts.mpi_library = mpi_library_version();
+  facts.hosts = hosts;
+  facts.threads_per_rank = static_cast<int>(run.recipe.training.threads_per_rank);
+  facts.device = training_device(run.recipe.training.device).str();
+  facts.command_line = request.command_line;
+  for (const std::string& warning : record_environment(directory.environment(), facts)) log_warning("{}", warning);
+  JournalRecord record;
+  record.kind = JournalRecord::Kind::kRunStarted;
+  record.plan_hash = run.plan.hash;
+  for (int r = 0; r < mpi.size(); ++r) record.ranks.push_back(r);
+  record.hosts = hosts;
+  journal->append(record);
+}
+
+void start_watching(const PreparedRun& run, const RunDirectory& directory, MpiEnvironment& mpi) {
+  mpi.watch(run.recipe.reliability.hang_timeout_s,
+            [&mpi, directory, host = mpi.host(), rank = mpi.rank()](int silent, const std::string& silent_host,
+                                                                    const std::string& activity, double seconds) {
+              Error error(ErrorKind::kHang,
+                          fmt::format("nothing was heard of rank {}{} for {:.0f} s; it was last seen {}", silent,
+                                      silent_host.empty() ? "" : " on host " + silent_host, seconds,
+                                      activity.empty() ? "starting" : activity),
+                          "the process is stopped, or its host is gone: look at that host, then start the same command "
+                          "again; finished work is kept");
+              log_error("{}", error.what());
+              record_failure(directory.failure(), {error, rank, host, "", 0});
+              mpi.abort(exit_code(ErrorKind::kHang));
+            });
+}
+
+/// Chains need their checkpoints no more once the journal knows them as finished.
+void drop_checkpoints(const PreparedRun& run, const RunDirectory& directory) {
+  for (const ChainSpec& chain : run.plan.chains) CheckpointStore(directory.chain(chain.name), 1).remove_all();
+}
+
+void write_run_report(const RunDirectory& directory, const PreparedRun& run) {
+  // A page that can't be drawn must not turn a finished training into a failure.
+  try {
+    write_report(directory.report(), collect_report(directory, &run));
+  } catch (...) {
+    log_warning("the report could not be written: {}", current_error().what());
+  }
+}
+
+void print_result(const RunDirectory& directory, const std::string& table) {
+  std::printf("\n%s\nreport: %s\n", table.c_str(), directory.report().c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+PreparedRun prepare_run(const Recipe& recipe) {
+  PreparedRun run;
+  run.recipe = recipe;
+  run.dataset = PackedDataset::open(recipe.dataset);
+  if (!recipe.test.empty()) run.test = PackedDataset::open(recipe.test);
+  check_targets(run);
+  check_precision(recipe);
+  std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
+  run.subject = fold_subject(*sample_table(run.dataset), rows);
+  run.folds = make_folds(run.subject, recipe.folds);
+  run.plan = make_plan(recipe, facts_of(run));
+  return run;
+}
+
+int run_recipe(const RunRequest& request, const BackboneRegistry& backbones, MpiEnvironment& mpi) {
+  const auto world = mpi.world();
+  at::set_num_threads(static_cast<int>(request.recipe.training.threads_per_rank));
+  const PreparedRun run = agreed(*world, [&] { return prepare_run(request.recipe); });
+  agree_on_plan(run.plan, *world);
+  if (mpi.rank() == 0) {
+    for (const std::string& warning : run.folds.warnings) log_warning("{}", warning);
+  }
+  const RunDirectory directory(request.resume.path.empty() ? run.recipe.run_directory() : request.resume.path);
+  Ownership own = take_ownership(run, request, directory, *world);
+  const std::string table_file = (directory.stack() / "scores.txt").string();
+  if (own.complete) {
+    if (mpi.rank() == 0) {
+      std::printf("%s is complete: nothing to do. (another run_dir, or --resume never with a fresh one, starts anew)\n",
+                  directory.root().c_str());
+      if (std::filesystem::exists(table_file)) print_result(directory, read_file(table_file));
+    }
+    return 0;
+  }
+  if (request.directory_opened) request.directory_opened(directory);
+  const std::vector<std::string> hosts = world->all_gather(mpi.host());
+  on_first_rank(*world, [&] { record_start(run, request, directory, mpi, hosts, own.journal.get()); });
+  start_watching(run, directory, mpi);
+
+  ChainContext context;
+  context.recipe = &run.recipe;
+  context.backbones = &backbones;
+  context.dataset = run.dataset;
+  context.test = run.test;
+  context.folds = &run.folds;
+  context.directory = directory;
+  context.plan_hash = run.plan.hash;
+  context.set_activity = [&mpi](const std::string& text) { mpi.set_activity(text); };
+  ClassificationChains executor(context);
+
+  RunSummary summary;
+  {
+    std::optional<RunProgressDisplay> display;
+    if (mpi.rank() == 0) display.emplace(run.plan, own.finished);
+    WorkerOptions worker;
+    worker.rank = mpi.rank();
+    worker.host = mpi.host();
+    worker.stop_requested = request.stop_requested;
+    CoordinatorOptions coordinator;
+    coordinator.num_ranks = mpi.size();
+    coordinator.retries = static_cast<int>(run.recipe.reliability.retries);
+    coordinator.stop_requested = request.stop_requested;
+    coordinator.observer = display ? &*display : nullptr;
+    summary = run_chains(
+        run.plan, own.journal.get(), *mpi.control(),
+        [&mpi](const std::vector<int>& members, int tag) { return mpi.make_group(members, tag); }, executor, worker,
+        coordinator);
+  }
+  mpi.set_activity("after the chains");
+
+  on_first_rank(*world, [&] {
+    if (summary.exit_code == 0) {
+      const Evaluation evaluation = finish_run(run, directory, *own.journal);
+      const std::string table = print_evaluation(evaluation);
+      write_file_atomically(table_file, table);
+      drop_checkpoints(run, directory);
+      JournalRecord record;
+      record.kind = JournalRecord::Kind::kRunFinished;
+      own.journal->append(record);
+      write_run_report(directory, run);
+      print_result(directory, table);
+      return;
+    }
+    if (summary.interrupted) {
+      log_warning("interrupted: {} of {} chains are finished; the same command goes on from here",
+                  summary.num_known + summary.num_finished, run.plan.chains.size());
+    } else {
+      record_failed_chains(directory.failure(), summary);
+      for (const FailedChain& failed : summary.failed) log_error("{} was set aside: {}", failed.chain, failed.error.message());
+    }
+    JournalRecord record;
+    record.kind = JournalRecord::Kind::kRunFinished;
+    record.exit_code = summary.exit_code;
+    own.journal->append(record);
+    write_run_report(directory, run);
+  });
+  return summary.exit_code;
+}
+
+}  // namespace baleen

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/nn/backbone.h"
+#include "data/folds.h"
+#include "data/packed_dataset.h"
+#include "distributed/communicator.h"
+#include "experiments/plan.h"
+#include "experiments/recipe.h"
+#include "experiments/run_directory.h"
+
+namespace baleen {
+
+/// A recipe with its data opened and everything worked out; nothing has been written.
+struct PreparedRun {
+  Recipe recipe;
+  std::shared_ptr<const PackedDataset> dataset;
+  std::shared_ptr<const PackedDataset> test;  ///< null without a test set
+  FoldSubject subject;
+  FoldAssignment folds;
+  Plan plan;
+};
+
+/// Opens the data, divides the folds, makes the plan.
+/// @throws Error kConfiguration, kData.
+PreparedRun prepare_run(const Recipe& recipe);
+
+struct RunRequest {
+  Recipe recipe;
+  Resume resume;
+  std::string command_line;               ///< for env.json
+  std::function<bool()> stop_requested;   ///< a signal arrived on this process; may be empty
+  /// Called once the run directory is there and this rank's log file has a place.
+  std::function<void(const RunDirectory&)> directory_opened;
+};
+
+/// [collective over the world] The main job: trains every chain of the recipe, assembles the out-of-fold predictions, stacks
+/// them, and writes the report. The same call goes on after any interruption; a complete run is only reported.
+/// @returns the exit code (docs/exit-codes.md)
+/// @throws Error, PeerFailed
+int run_recipe(const RunRequest& request, const BackboneRegistry& backbones, MpiEnvironment& mpi);
+
+}  // namespace baleen

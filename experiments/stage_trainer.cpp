@@ -1,0 +1,351 @@
+#include "experiments/stage_trainer.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "core/base/logging.h"
+#include "core/base/seeds.h"
+#include "core/nn/memory_format.h"
+#include "core/optim/ema.h"
+#include "core/optim/loss_scaler.h"
+#include "core/training/random_streams.h"
+#include "core/weights/state.h"
+#include "distributed/data_parallel.h"
+#include "distributed/device.h"
+#include "experiments/chain_predictions.h"
+#include "experiments/collective.h"
+
+namespace baleen {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double unix_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+void add_part(NamedTensors& to, const std::string& prefix, const NamedTensors& part) {
+  for (const auto& [name, tensor] : part) to.emplace_back(prefix + "." + name, tensor);
+}
+
+/// `weights` with those in `replacements` exchanged by name.
+NamedTensors overlaid(NamedTensors weights, const NamedTensors& replacements) {
+  std::map<std::string, at::Tensor> by_name(replacements.begin(), replacements.end());
+  for (auto& [name, tensor] : weights) {
+    if (const auto found = by_name.find(name); found != by_name.end()) tensor = found->second;
+  }
+  return weights;
+}
+
+}  // namespace
+
+/// What lives as long as one stage.
+struct StageTrainer::Stage {
+  const StageOptions* options = nullptr;
+  const StagePlan* plan = nullptr;
+  std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<Schedule> schedule;
+  std::unique_ptr<Ema> ema;
+  std::unique_ptr<LossScaler> scaler;
+  std::unique_ptr<DataParallel> reducer;
+  std::unique_ptr<BatchSource> source;
+  std::unique_ptr<Trainer> trainer;
+  int64_t epochs_before = 0;  ///< of earlier stages, as planned
+  double last_lr = 0;
+  double samples_per_s = 0;
+
+  bool keeps_best(const TrainingSection& training) const {
+    return training.keep_best ||
+           (options->early_stopping.patience > 0 && options->early_stopping.restore_best);
+  }
+};
+
+StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
+    : setup_(std::move(setup)),
+      group_(group),
+      sink_(sink),
+      device_(training_device(setup_.recipe->training.device)),
+      store_(setup_.files.directory, setup_.recipe->training.keep_last) {
+  const Recipe& recipe = *setup_.recipe;
+  const auto table = sample_table(setup_.dataset);
+  Normalisation measured;
+  if (recipe.images.normalise.kind == "dataset") {
+    measured =
+        channel_statistics(*table, setup_.training_rows, setup_.chain->stages.front().size_px);
+  }
+  normalisation_ =
+      resolve_normalisation(recipe.images.normalise, setup_.dataset->channels(), measured);
+  loss_ = make_loss(recipe.loss, static_cast<int64_t>(setup_.dataset->label_names().size()));
+  resumed_ = agreed(group_, [&] { return store_.load_latest(setup_.identity); });
+  state_.identity = setup_.identity;
+  if (resumed_) {
+    state_ = resumed_->state;
+    log_info("{} resumes at stage {}, epoch {}, step {}", setup_.chain->name, state_.stage,
+             state_.epoch, state_.progress.next_step);
+  }
+}
+
+uint64_t StageTrainer::seed_for(int64_t stage) const {
+  return derive_seed(static_cast<uint64_t>(setup_.chain->seed), Stream::kShuffle,
+                     {static_cast<uint64_t>(setup_.chain->fold), static_cast<uint64_t>(stage)});
+}
+
+ImageFeedOptions StageTrainer::image_options(int64_t size_px) const {
+  const Recipe& recipe = *setup_.recipe;
+  ImageFeedOptions image;
+  image.size_px = size_px;
+  image.channels = setup_.dataset->channels();
+  image.fit = recipe.images.fit;
+  image.normalise = normalisation_;
+  image.channels_last = recipe.training.channels_last;
+  image.pin = device_.is_cuda();
+  image.threads = recipe.training.loader_threads;
+  return image;
+}
+
+void StageTrainer::make_network(int64_t stage) {
+  const Recipe& recipe = *setup_.recipe;
+  const ChainSpec& chain = *setup_.chain;
+  const StageOptions& options = recipe.stages_of(chain.backbone).at(static_cast<size_t>(stage));
+  seed_default_generator(at::kCPU,
+                         derive_seed(static_cast<uint64_t>(chain.seed), Stream::kInitialisation,
+                                     {static_cast<uint64_t>(chain.fold)}));
+  BackboneOptions backbone;
+  backbone.name = recipe.backbones.at(static_cast<size_t>(chain.backbone)).name;
+  backbone.num_outputs = static_cast<int64_t>(setup_.dataset->label_names().size());
+  backbone.in_channels = setup_.dataset->channels();
+  backbone.dropout = options.dropout.value_or(chain.dropout);
+  network_ = setup_.backbones->create(backbone);
+  if (!resumed_ && !chain.weights.empty()) {
+    const LoadReport report = load_state(*network_, SafetensorsFile(chain.weights).tensors(),
+                                         chain.weights, {.head_name = network_->head_name()});
+    log_info("{}: {}: {}", chain.name, chain.weights, report.summary());
+  }
+  if (recipe.training.channels_last) to_channels_last(*network_);
+  network_->to(device_);
+  if (resumed_) load_state(*network_, resumed_->part("model"), "the checkpoint of " + chain.name);
+}
+
+void StageTrainer::train() {
+  const int64_t num_stages = static_cast<int64_t>(setup_.chain->stages.size());
+  if (first_rank() && state_.stage < num_stages) {
+    metrics_.emplace(setup_.files.metrics());
+    tensorboard_.emplace(setup_.tensorboard, state_.chain_steps > 0
+                                                 ? std::optional(state_.chain_steps + 1)
+                                                 : std::nullopt);
+  }
+  while (state_.stage < num_stages) train_stage();
+  agreed(group_, [&] { make_network(num_stages - 1); });  // with the last stage's final weights
+  resumed_.reset();
+}
+
+void StageTrainer::train_stage() {
+  const Recipe& recipe = *setup_.recipe;
+  const TrainingSection& training = recipe.training;
+  const auto start = Clock::now();
+  Stage stage;
+  stage.options = &recipe.stages_of(setup_.chain->backbone).at(static_cast<size_t>(state_.stage));
+  stage.plan = &setup_.chain->stages.at(static_cast<size_t>(state_.stage));
+  for (int64_t s = 0; s < state_.stage; ++s)
+    stage.epochs_before += setup_.chain->stages[static_cast<size_t>(s)].epochs;
+
+  agreed(group_, [&] {
+    make_network(state_.stage);
+    stage.optimizer = std::make_unique<Optimizer>(
+        parameter_groups(*network_, stage.options->optimizer), stage.options->optimizer);
+    stage.schedule =
+        std::make_unique<Schedule>(stage.options->schedule, stage.options->optimizer.lr,
+                                   ScheduleSpan{stage.plan->steps_per_epoch, stage.plan->epochs});
+    if (stage.options->ema.enabled)
+      stage.ema = std::make_unique<Ema>(*network_, stage.options->ema);
+    if (precision_from_name(training.precision) == Precision::kFloat16) {
+      stage.scaler = std::make_unique<LossScaler>(LossScalerOptions{});
+    }
+    if (resumed_ && !resumed_->part("optimizer").empty()) {
+      stage.optimizer->load(resumed_->part("optimizer"), state_.optimizer_steps);
+      stage.schedule->load(state_.schedule);
+      if (stage.ema) stage.ema->load(resumed_->part("ema"), state_.ema_updates);
+      if (stage.scaler) stage.scaler->load(state_.scaler);
+    }
+    resumed_.reset();
+  });
+  DataParallelOptions parallel;
+  parallel.num_shards = setup_.chain->logical_shards;
+  parallel.fixed_tree = training.determinism == "strict";
+  stage.reducer = make_data_parallel(*network_, group_, parallel);
+  agreed(group_, [&] {
+    TrainingFeedOptions feed;
+    feed.batch = stage.plan->batch;
+    feed.shards = stage.reducer->shards();
+    feed.accumulate = training.accumulate;
+    feed.seed = seed_for(state_.stage);
+    feed.augment = stage.options->augment;
+    feed.image = image_options(stage.plan->size_px);
+    stage.source = make_training_source(setup_.dataset, setup_.training_rows, feed);
+  });
+  TrainerOptions trainer_options;
+  trainer_options.precision = precision_from_name(training.precision);
+  trainer_options.clip_norm = training.clip_norm;
+  trainer_options.on_nonfinite =
+      training.on_nonfinite == "skip" ? OnNonFinite::kSkip : OnNonFinite::kStop;
+  trainer_options.seed = seed_for(state_.stage);
+  stage.trainer = std::make_unique<Trainer>(
+      Trainer::Parts{network_.get(), loss_.get(), stage.optimizer.get(), stage.schedule.get(),
+                     stage.reducer.get(), stage.ema.get(), stage.scaler.get()},
+      trainer_options);
+
+  with_context([&] { return fmt::format("stage {} ({} px)", state_.stage, stage.plan->size_px); },
+               [&] {
+                 while (state_.epoch < stage.plan->epochs &&
+                        !state_.best.exhausted(stage.options->early_stopping)) {
+                   const auto epoch_start = Clock::now();
+                   if (!train_epoch(stage)) {
+                     on_first_rank(group_, [&] { save(stage, false); });
+                     throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+                   }
+                   end_epoch(stage, seconds_since(epoch_start));
+                   throw_if_stopping();
+                 }
+               });
+  finish_stage(stage);
+  sink_.stage_done(state_.stage - 1, seconds_since(start), {});
+}
+
+bool StageTrainer::train_epoch(Stage& stage) {
+  const int64_t every = setup_.recipe->training.checkpoint_every_steps;
+  const int64_t first_step = state_.epoch * stage.plan->steps_per_epoch;
+  auto mark = Clock::now();
+  int64_t samples = 0;
+  return stage.trainer->run_epoch(
+      *stage.source, state_.epoch, first_step, state_.progress,
+      [&](const StepReport& report, const EpochProgress& progress) {
+        ++state_.chain_steps;
+        samples += report.samples;
+        stage.last_lr = report.lr;
+        stage.samples_per_s = static_cast<double>(samples) / std::max(seconds_since(mark), 1e-9);
+        ChainProgress sent;
+        sent.stage = state_.stage;
+        sent.epoch = state_.epoch;
+        sent.step = report.step + 1;
+        sent.steps_done = state_.chain_steps;
+        sent.samples_per_s = stage.samples_per_s;
+        sent.loss = progress.mean_loss();
+        sent.phase = "train";
+        sink_.progress(sent);
+        if (setup_.say) {
+          setup_.say(
+              fmt::format("stage {}, epoch {}, step {}", state_.stage, state_.epoch, report.step));
+        }
+        if (every > 0 && state_.chain_steps % every == 0 && first_rank()) save(stage, false);
+        return sink_.stop_requested();
+      });
+}
+
+std::map<std::string, double> StageTrainer::validate(Stage& stage) {
+  PredictionJob job;
+  job.name = setup_.chain->name + ", held-out fold";
+  job.dataset = setup_.dataset;
+  job.rows = setup_.held_out_rows;
+  job.num_outputs = static_cast<int64_t>(setup_.dataset->label_names().size());
+  job.chunk = setup_.recipe->prediction.chunk;
+  job.image = image_options(stage.plan->size_px);
+  job.precision = precision_from_name(setup_.recipe->training.precision);
+  std::optional<Ema::Swapped> averaged;
+  if (stage.ema) averaged.emplace(*stage.ema);
+  const PredictionTable table = predict_rows(*network_, *loss_, job, group_);
+  return validation_metrics(table.values(), targets_of(*setup_.dataset, setup_.held_out_rows),
+                            setup_.dataset->target_kind());
+}
+
+void StageTrainer::end_epoch(Stage& stage, double seconds) {
+  const auto validation_start = Clock::now();
+  const std::map<std::string, double> metrics = validate(stage);
+  const double metric = metrics.at(main_metric(setup_.dataset->target_kind()));
+  const double monitored = stage.options->schedule.mode == "min" ? metrics.at("loss") : metric;
+  if (stage.schedule->end_epoch(monitored))
+    log_info("{}: learning rate reduced", setup_.chain->name);
+  const bool best =
+      state_.best.update(metric, state_.epoch, stage.options->early_stopping.min_delta);
+
+  MetricsRecord record;
+  record.run = setup_.run_name;
+  record.chain = setup_.chain->name;
+  record.backbone = setup_.chain->backbone_label;
+  record.fold = setup_.chain->fold;
+  record.stage = state_.stage;
+  record.size_px = stage.plan->size_px;
+  record.epoch = stage.epochs_before + state_.epoch + 1;
+  record.step = state_.chain_steps;
+  record.lr = stage.last_lr;
+  record.train_loss = state_.progress.mean_loss();
+  record.val = metrics;
+  record.samples_per_s = stage.samples_per_s;
+  record.seconds = seconds + seconds_since(validation_start);
+  record.time_s = unix_time();
+  log_debug("{}: stage {}, epoch {}: train loss {:.4f}, {} {:.4f}", setup_.chain->name,
+            state_.stage, state_.epoch, record.train_loss,
+            main_metric(setup_.dataset->target_kind()), metric);
+
+  ++state_.epoch;
+  state_.progress = {};
+  on_first_rank(group_, [&] {
+    metrics_->append(record);
+    tensorboard_->add(record);
+    save(stage, best && stage.keeps_best(setup_.recipe->training));
+  });
+}
+
+Checkpoint StageTrainer::checkpoint(const Stage& stage) const {
+  Checkpoint result;
+  result.state = state_;
+  result.state.optimizer_steps = stage.optimizer->steps();
+  result.state.schedule = stage.schedule->state();
+  if (stage.scaler) result.state.scaler = stage.scaler->state();
+  add_part(result.tensors, "model", state_of(*network_));
+  add_part(result.tensors, "optimizer", stage.optimizer->state());
+  if (stage.ema) {
+    result.state.ema_updates = stage.ema->updates();
+    add_part(result.tensors, "ema", stage.ema->state());
+  }
+  return result;
+}
+
+void StageTrainer::save(const Stage& stage, bool best) { store_.save(checkpoint(stage), best); }
+
+void StageTrainer::finish_stage(Stage& stage) {
+  stage.reducer->close();
+  NamedTensors weights = state_of(*network_);
+  if (stage.ema) weights = overlaid(weights, stage.ema->state());
+  const EarlyStoppingOptions& stopping = stage.options->early_stopping;
+  if (stopping.patience > 0 && stopping.restore_best) {
+    const auto best =
+        agreed(group_, [&] { return store_.load_best(state_.stage, setup_.identity); });
+    if (best) {
+      weights = best->part("model");
+      if (stage.ema) weights = overlaid(weights, best->part("ema"));
+    }
+  }
+  Checkpoint next;
+  next.state.identity = state_.identity;
+  next.state.stage = state_.stage + 1;
+  next.state.chain_steps = state_.chain_steps;
+  next.state.stopped_early = state_.stopped_early || state_.epoch < stage.plan->epochs;
+  // Copies: the network and the averages go with the stage.
+  for (const auto& [name, tensor] : weights)
+    next.tensors.emplace_back("model." + name, tensor.detach().cpu().clone());
+  on_first_rank(group_, [&] { store_.save(next, false); });
+  state_ = next.state;
+  resumed_ = std::move(next);
+}
+
+void StageTrainer::throw_if_stopping() {
+  if (group_.any(sink_.stop_requested())) {
+    throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+  }
+}
+
+}  // namespace baleen

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/losses/loss.h"
+#include "core/nn/backbone.h"
+#include "core/training/checkpoint.h"
+#include "data/loader.h"
+#include "data/packed_dataset.h"
+#include "experiments/chain_executor.h"
+#include "experiments/classification_chain.h"
+#include "experiments/plan.h"
+#include "experiments/recipe.h"
+#include "experiments/records/metrics_log.h"
+#include "experiments/records/tensorboard_writer.h"
+
+namespace baleen {
+
+/// Trains the stages of one chain on a group of ranks: from its newest checkpoint, or from the
+/// start.
+///
+/// At the start of a stage the weights are carried over and everything else is fresh: optimizer,
+/// schedule, averaged weights, early stopping. Every draw depends on (chain seed, stage, epoch,
+/// step) only.
+class StageTrainer {
+ public:
+  struct Setup {
+    const Recipe* recipe = nullptr;
+    const BackboneRegistry* backbones = nullptr;
+    const ChainSpec* chain = nullptr;
+    std::shared_ptr<const PackedDataset> dataset;
+    std::vector<int64_t> training_rows;
+    std::vector<int64_t> held_out_rows;
+    ChainFiles files;
+    std::filesystem::path tensorboard;
+    std::string run_name;
+    std::string identity;  ///< checkpoints with another one are refused
+    std::function<void(const std::string&)> say;
+  };
+
+  /// [collective] Loads the newest checkpoint. References outlive the trainer.
+  StageTrainer(Setup setup, Communicator& group, ProgressSink& sink);
+
+  /// [collective] Trains what is left. @throws Error kInterrupted on all ranks, with a checkpoint
+  /// written.
+  void train();
+
+  Backbone& network() { return *network_; }
+  const Loss& loss() const { return *loss_; }
+  int64_t chain_steps() const { return state_.chain_steps; }
+  bool stopped_early() const { return state_.stopped_early; }
+  /// How images enter the network, at this size.
+  ImageFeedOptions image_options(int64_t size_px) const;
+
+ private:
+  struct Stage;
+
+  bool first_rank() const { return group_.rank() == 0; }
+  uint64_t seed_for(int64_t stage) const;
+  void make_network(int64_t stage);
+  void load(const Checkpoint& checkpoint);
+  void train_stage();
+  bool train_epoch(Stage& stage);
+  void end_epoch(Stage& stage, double seconds);
+  std::map<std::string, double> validate(Stage& stage);
+  void save(const Stage& stage, bool best);
+  void finish_stage(Stage& stage);
+  Checkpoint checkpoint(const Stage& stage) const;
+  void throw_if_stopping();
+
+  Setup setup_;
+  Communicator& group_;
+  ProgressSink& sink_;
+  at::Device device_;
+  Normalisation normalisation_;
+  std::shared_ptr<Backbone> network_;
+  std::unique_ptr<Loss> loss_;
+  CheckpointStore store_;
+  TrainingState state_;
+  std::optional<Checkpoint> resumed_;  ///< until its tensors are loaded
+  std::optional<MetricsLog> metrics_;
+  std::optional<TensorBoardWriter> tensorboard_;
+};
+
+}  // namespace baleen

@@ -1,0 +1,142 @@
+"""What goes wrong on clusters ends with a message that names rank, file and remedy, its exit code, and no process left.
+
+Usage: faults.py CASE
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from harness import Job, call, environment, expect, journal, main, make_dataset, no_process_left, write_recipe, BALEEN
+
+
+def wait_for_training(run, job, seconds=60):
+    """Until some chain has trained an epoch."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if any(run.glob("chains/*/metrics.jsonl")):
+            return
+        expect(job.process.poll() is None, f"the job ended early\n{job.output()}")
+        time.sleep(0.05)
+    expect(False, f"no training within {seconds} s\n{job.output()}")
+
+
+def mentions(text, *words):
+    missing = [word for word in words if word not in text]
+    expect(not missing, f"the message lacks {missing}:\n{text}")
+
+
+def configuration(directory):
+    recipe = directory / "recipe.yaml"
+    recipe.write_text(
+        "name: wrong\ndatasett: data\nfolds: {count: 1}\nbackbones: [{name: resnet81}]\n"
+        "stages:\n  - {size_px: large, epochs: 1, batch: 8, optimizer: {kind: sdg}}\n")
+    for ranks in (None, 2):
+        text = call(["run", recipe], directory, ranks=ranks, code=3)
+        for place in ("recipe.yaml:2:1", "recipe.yaml:3:", "recipe.yaml:4:", "recipe.yaml:6:"):
+            mentions(text, place)
+        mentions(text, "datasett", "dataset", "count", "resnet18", "size_px", "sgd")
+    expect(not (directory / "runs").exists(), "a run directory was made")
+
+
+def stopped_rank(directory):
+    recipe = write_recipe(directory, stages=[{"size_px": 12, "epochs": 500, "batch": 24, "optimizer": {"kind": "sgd"}}],
+                          reliability={"hang_timeout_s": 4})
+    job = Job(["run", recipe], directory, ranks=3)
+    wait_for_training(directory / "run", job)
+    victims = job.ranks()
+    os.kill(victims[1], signal.SIGSTOP)
+    start = time.monotonic()
+    code = job.wait(60)
+    expect(code == 86, f"exit code {code} instead of 86\n{job.output()}")
+    mentions(job.output(), "rank 1", "nothing was heard", "hint")
+    no_process_left(victims.values())
+    mentions((directory / "run/failure.json").read_text(), "hang", "rank 1")
+    print(f"a stopped rank ended the job after {time.monotonic() - start:.1f} s")
+
+
+def flipped_byte(directory):
+    shard = sorted((directory / "data").glob("*.h5"))[0]
+    content = bytearray(shard.read_bytes())
+    pixels = 16 * 16
+    content[len(content) // 2 : len(content) // 2 + 1] = bytes([content[len(content) // 2] ^ 1])
+    del pixels
+    shard.write_bytes(content)
+    recipe = write_recipe(directory)
+    text = call(["run", recipe], directory, ranks=2, code=4)
+    mentions(text, shard.name, "rank")
+    found = call(["verify", "data"], directory, code=4)
+    mentions(found, shard.name)
+
+
+def truncated_image(directory):
+    images = directory / "images/class"
+    images.mkdir(parents=True)
+    from PIL import Image
+    for i in range(3):
+        Image.new("RGB", (40, 40), (i * 40, 10, 10)).save(images / f"{i}.jpg")
+    whole = (images / "1.jpg").read_bytes()
+    (images / "1.jpg").write_bytes(whole[: len(whole) // 2])
+    description = directory / "pack.yaml"
+    description.write_text("output: packed\nsource: folders\nimages: images\nfit: squash\nsize_px: 32\n")
+    text = call(["pack", description], directory, code=4)
+    mentions(text, "1.jpg", "hint")
+    expect(not (directory / "packed").exists(), "half a dataset was left")
+    call(["pack", description, "--set", "bad_images=quarantine"], directory)
+    mentions((directory / "packed/quarantine.csv").read_text(), "1.jpg")
+
+
+def full_disk(directory):
+    small = directory / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", small], capture_output=True)
+    if mounted.returncode != 0:
+        print("SKIPPED: mounting a tmpfs needs root")
+        sys.exit(77)
+    try:
+        recipe = write_recipe(directory, training__keep_best=False)
+        text = call(["run", recipe, "--run-dir", small / "run"], directory, ranks=2, code=74)
+        mentions(text, "small/run", "No space left on device", "rank")
+        # What was written before is whole.
+        verified = call(["verify", small / "run"], directory, code=None)
+        expect("damaged" not in verified and "digest" not in verified.lower().replace("digests", ""), verified)
+        subprocess.run(["mount", "-o", "remount,size=2g", small], check=True)
+        call(["run", recipe, "--run-dir", small / "run"], directory, ranks=2)
+    finally:
+        subprocess.run(["umount", "-l", small])
+
+
+def signal_and_resume(directory):
+    recipe = write_recipe(directory)
+    job = Job(["run", recipe], directory, ranks=2)
+    wait_for_training(directory / "run", job)
+    victims = job.ranks()
+    os.kill(victims[0], signal.SIGTERM)
+    code = job.wait(60)
+    expect(code == 75, f"exit code {code} instead of 75\n{job.output()}")
+    no_process_left(victims.values())
+    call(["run", recipe, "--resume", "must"], directory, ranks=1)
+
+
+def second_job(directory):
+    recipe = write_recipe(directory, stages=[{"size_px": 12, "epochs": 500, "batch": 24, "optimizer": {"kind": "sgd"}}])
+    job = Job(["run", recipe], directory, ranks=1)
+    wait_for_training(directory / "run", job)
+    text = call(["run", recipe], directory, ranks=1, code=2)
+    mentions(text, "run", str(list(job.ranks().values())[0]))
+    job.kill_all()
+
+
+CASES = {f.__name__: f for f in (configuration, stopped_rank, flipped_byte, truncated_image, full_disk, signal_and_resume,
+                                 second_job)}
+
+
+def test(directory):
+    make_dataset(directory)
+    make_dataset(directory, "test", samples=60, seed=1)
+    CASES[sys.argv[1]](directory)
+
+
+main(test)
