@@ -42,7 +42,8 @@ void add_status(ReportData& report, const JournalState& journal, const Plan& pla
   if (!journal.records.empty()) report.started = utc_text(journal.records.front().time_s);
   bool failed = false;
   for (const JournalRecord& record : journal.records) {
-    if (record.kind == JournalRecord::Kind::kRunStarted) report.ranks = static_cast<int64_t>(record.ranks.size());
+    if (record.kind == JournalRecord::Kind::kRunStarted)
+      report.ranks = static_cast<int64_t>(record.ranks.size());
     if (record.kind == JournalRecord::Kind::kChainFailed) {
       failed = failed || !journal.finished_chains.contains(record.name);
       report.failures.push_back({record.name, record.error_kind, record.error_message});
@@ -58,17 +59,22 @@ void add_status(ReportData& report, const JournalState& journal, const Plan& pla
 void add_summary(ReportData& report, const Recipe& recipe, const Plan& plan) {
   std::string sizes;
   for (const StageOptions& stage : recipe.stages) {
-    sizes += fmt::format("{}{} px × {} epochs", sizes.empty() ? "" : ", then ", stage.size_px, stage.epochs);
+    sizes += fmt::format("{}{} px × {} epochs", sizes.empty() ? "" : ", then ", stage.size_px,
+                         stage.epochs);
   }
   std::string backbones;
   for (const BackboneSection& backbone : recipe.backbones) {
     backbones += (backbones.empty() ? "" : ", ") + backbone.label_or_name();
   }
-  report.description = fmt::format("{} folds of {} on {} images with {} {}", plan.data.fold_sizes.size(), backbones,
-                                   plan.data.num_samples, plan.data.num_outputs, plan.data.target);
+  report.description =
+      fmt::format("{} folds of {} on {} images with {} {}", plan.data.fold_sizes.size(), backbones,
+                  plan.data.num_samples, plan.data.num_outputs, plan.data.target);
   report.summary = {
-      {"data", fmt::format("{}: {} images, {} {}", recipe.dataset, plan.data.num_samples, plan.data.num_outputs, plan.data.target)},
-      {"test set", recipe.test.empty() ? "none" : fmt::format("{}: {} images", recipe.test, plan.data.num_test)},
+      {"data", fmt::format("{}: {} images, {} {}", recipe.dataset, plan.data.num_samples,
+                           plan.data.num_outputs, plan.data.target)},
+      {"test set", recipe.test.empty()
+                       ? "none"
+                       : fmt::format("{}: {} images", recipe.test, plan.data.num_test)},
       {"folds", fmt::format("{} ({})", recipe.folds.count, recipe.folds.kind)},
       {"stages", sizes},
       {"loss", recipe.loss.kind},
@@ -90,7 +96,8 @@ void add_environment(ReportData& report, const RunDirectory& directory, const Pl
   }
 }
 
-void add_scores(ReportData& report, const Evaluation& evaluation, const JournalState& journal, const PreparedRun& run) {
+void add_scores(ReportData& report, const Evaluation& evaluation, const JournalState& journal,
+                const PreparedRun& run) {
   using Kind = ReportScores::Kind;
   for (size_t i = 0; i < evaluation.candidates.size(); ++i) {
     const Candidate& c = evaluation.candidates[i];
@@ -106,7 +113,8 @@ void add_scores(ReportData& report, const Evaluation& evaluation, const JournalS
       double seconds = 0;
       for (const ChainSpec& chain : run.plan.chains) {
         const auto found = journal.finished_chains.find(chain.name);
-        if (model_name(run.recipe, chain) == c.name && found != journal.finished_chains.end()) seconds += found->second.seconds;
+        if (model_name(run.recipe, chain) == c.name && found != journal.finished_chains.end())
+          seconds += found->second.seconds;
       }
       row.train_seconds = seconds;
     }
@@ -118,7 +126,8 @@ void add_scores(ReportData& report, const Evaluation& evaluation, const JournalS
 void add_partial_scores(ReportData& report, const JournalState& journal, const PreparedRun& run) {
   for (const ChainSpec& chain : run.plan.chains) {
     const std::string name = model_name(run.recipe, chain);
-    auto row = std::find_if(report.scores.begin(), report.scores.end(), [&](const ReportScores& r) { return r.name == name; });
+    auto row = std::find_if(report.scores.begin(), report.scores.end(),
+                            [&](const ReportScores& r) { return r.name == name; });
     if (row == report.scores.end()) {
       ReportScores fresh;
       fresh.name = name;
@@ -128,7 +137,8 @@ void add_partial_scores(ReportData& report, const JournalState& journal, const P
     const auto found = journal.finished_chains.find(chain.name);
     if (found == journal.finished_chains.end()) continue;
     const auto metric = found->second.metrics.find(report.metric);
-    if (metric != found->second.metrics.end()) row->folds[static_cast<size_t>(chain.fold)] = metric->second;
+    if (metric != found->second.metrics.end())
+      row->folds[static_cast<size_t>(chain.fold)] = metric->second;
   }
 }
 
@@ -138,8 +148,8 @@ void add_targets(ReportData& report, const Evaluation& evaluation, const OofData
     const auto counts = label_counts(data.targets, stack.thresholds.predicted_NL);
     for (size_t l = 0; l < data.labels.size(); ++l) {
       report.labels.push_back({data.labels[l], counts[l].true_positives + counts[l].false_negatives,
-                               stack.thresholds.final.values_L[l], f_beta(counts[l], 2.0), precision(counts[l]),
-                               recall(counts[l])});
+                               stack.thresholds.final.values_L[l], f_beta(counts[l], 2.0),
+                               precision(counts[l]), recall(counts[l])});
     }
     return;
   }
@@ -147,7 +157,8 @@ void add_targets(ReportData& report, const Evaluation& evaluation, const OofData
   report.confusion_CC.assign(data.labels.size(), std::vector<int64_t>(data.labels.size(), 0));
   const at::Tensor predicted = stack.oof_NK.argmax(1);
   for (int64_t i = 0; i < data.targets.size(0); ++i) {
-    ++report.confusion_CC[static_cast<size_t>(data.targets[i].item<int64_t>())][static_cast<size_t>(predicted[i].item<int64_t>())];
+    ++report.confusion_CC[static_cast<size_t>(data.targets[i].item<int64_t>())]
+                         [static_cast<size_t>(predicted[i].item<int64_t>())];
   }
 }
 
@@ -174,12 +185,14 @@ void add_curves(ReportData& report, const RunDirectory& directory, const Plan& p
 
 ReportData collect_report(const RunDirectory& directory, const PreparedRun* given) {
   if (!std::filesystem::exists(directory.journal())) {
-    throw Error(ErrorKind::kData, directory.root().string() + " holds no run: there is no " + directory.journal().filename().string());
+    throw Error(ErrorKind::kData, directory.root().string() + " holds no run: there is no " +
+                                      directory.journal().filename().string());
   }
   std::optional<PreparedRun> opened;
   if (!given) {
-    opened = with_context([&] { return "opening the data of " + directory.root().string(); },
-                          [&] { return prepare_run(load_recipe(directory.config(), {}, nullptr)); });
+    opened =
+        with_context([&] { return "opening the data of " + directory.root().string(); },
+                     [&] { return prepare_run(load_recipe(directory.config(), {}, nullptr)); });
   }
   const PreparedRun& run = given ? *given : *opened;
   const JournalState journal = read_journal(directory.journal());

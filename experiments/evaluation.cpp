@@ -26,7 +26,8 @@ void judge_classes(Candidate& candidate, const OofData& data) {
         accuracy(data.targets.index_select(0, rows), candidate.oof_NK.index_select(0, rows)));
   }
   candidate.oof_score = accuracy(data.targets, candidate.oof_NK);
-  if (data.test_targets.defined()) candidate.test_score = accuracy(data.test_targets, candidate.test_TK);
+  if (data.test_targets.defined())
+    candidate.test_score = accuracy(data.test_targets, candidate.test_TK);
 }
 
 void judge_labels(Candidate& candidate, const OofData& data, const ThresholdOptions& options) {
@@ -34,8 +35,10 @@ void judge_labels(Candidate& candidate, const OofData& data, const ThresholdOpti
   candidate.score_by_fold = candidate.thresholds.score_of_fold;
   candidate.oof_score = candidate.thresholds.score;
   if (data.test_targets.defined()) {
-    const at::Tensor decided = apply_thresholds(candidate.test_TK, candidate.thresholds.final.values_L);
-    candidate.test_score = sample_f_beta(data.test_targets, decided, options.beta, options.empty_score);
+    const at::Tensor decided =
+        apply_thresholds(candidate.test_TK, candidate.thresholds.final.values_L);
+    candidate.test_score =
+        sample_f_beta(data.test_targets, decided, options.beta, options.empty_score);
   }
 }
 
@@ -72,7 +75,8 @@ const Candidate& Evaluation::best_model() const {
   return candidates[best];
 }
 
-Evaluation evaluate(const OofData& data, const StackResult& stack, const ThresholdOptions& thresholds) {
+Evaluation evaluate(const OofData& data, const StackResult& stack,
+                    const ThresholdOptions& thresholds) {
   const bool classes = data.target_kind == TargetKind::kSingleClass;
   Evaluation result;
   result.metric = classes ? "accuracy" : "F2";
@@ -118,19 +122,26 @@ std::string print_evaluation(const Evaluation& evaluation) {
   for (const Candidate& c : evaluation.candidates) width = std::max(width, c.name.size());
   const bool with_test = evaluation.stack().test_score.has_value();
   std::string text = fmt::format("{:<{}}", evaluation.metric, width);
-  for (size_t k = 0; k < evaluation.stack().score_by_fold.size(); ++k) text += fmt::format("  {:>6}", fmt::format("fold {}", k));
-  text += fmt::format("  {:>11}{}\n", "out of fold", with_test ? fmt::format("  {:>6}", "test") : "");
+  for (size_t k = 0; k < evaluation.stack().score_by_fold.size(); ++k)
+    text += fmt::format("  {:>6}", fmt::format("fold {}", k));
+  text +=
+      fmt::format("  {:>11}{}\n", "out of fold", with_test ? fmt::format("  {:>6}", "test") : "");
   for (size_t i = 0; i < evaluation.candidates.size(); ++i) {
     const Candidate& c = evaluation.candidates[i];
-    if (i + 2 == evaluation.candidates.size()) text += std::string(width + 8 * c.score_by_fold.size() + 13 + (with_test ? 8 : 0), '-') + "\n";
+    if (i + 2 == evaluation.candidates.size())
+      text +=
+          std::string(width + 8 * c.score_by_fold.size() + 13 + (with_test ? 8 : 0), '-') + "\n";
     text += fmt::format("{:<{}}", c.name, width);
     for (double score : c.score_by_fold) text += fmt::format("  {:>6}", cell(score));
-    text += fmt::format("  {:>11}{}\n", cell(c.oof_score), with_test ? fmt::format("  {:>6}", cell(c.test_score)) : "");
+    text += fmt::format("  {:>11}{}\n", cell(c.oof_score),
+                        with_test ? fmt::format("  {:>6}", cell(c.test_score)) : "");
   }
   const auto gain = [&](const Candidate& over) {
     std::string line = fmt::format("the stack against {}: {:+.4f} out of fold", over.name,
                                    evaluation.stack().oof_score - over.oof_score);
-    if (with_test) line += fmt::format(", {:+.4f} on the test set", *evaluation.stack().test_score - *over.test_score);
+    if (with_test)
+      line += fmt::format(", {:+.4f} on the test set",
+                          *evaluation.stack().test_score - *over.test_score);
     return line + "\n";
   };
   return text + gain(evaluation.best_model()) + gain(evaluation.mean());

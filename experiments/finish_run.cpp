@@ -40,7 +40,8 @@ void step(Journal& journal, const RunDirectory& directory, const std::string& na
   record.name = name;
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (const auto& file : files) {
-    record.digests[std::filesystem::relative(file, directory.root()).string()] = digest_hex(read_file(file));
+    record.digests[std::filesystem::relative(file, directory.root()).string()] =
+        digest_hex(read_file(file));
   }
   journal.append(record);
 }
@@ -75,7 +76,8 @@ OofData assemble(const PreparedRun& run, const RunDirectory& directory) {
 void merge_metrics(const PreparedRun& run, const RunDirectory& directory) {
   std::vector<MetricsRecord> all;
   for (const ChainSpec& chain : run.plan.chains) {
-    const auto records = latest_records(read_metrics(ChainFiles(directory.chain(chain.name)).metrics()));
+    const auto records =
+        latest_records(read_metrics(ChainFiles(directory.chain(chain.name)).metrics()));
     all.insert(all.end(), records.begin(), records.end());
   }
   const std::filesystem::path temporary = temporary_path_for(directory.metrics_jsonl());
@@ -112,7 +114,8 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
     evaluation = evaluate(data, stack, run.recipe.thresholds);
     write_file_atomically(scores, evaluation_to_json(evaluation, data));
   });
-  step(journal, directory, "records", {directory.metrics_csv()}, [&] { merge_metrics(run, directory); });
+  step(journal, directory, "records", {directory.metrics_csv()},
+       [&] { merge_metrics(run, directory); });
   return evaluation;
 }
 

@@ -6,13 +6,15 @@
 
 namespace baleen {
 
-/// What comes after the last chain: out-of-fold assembly with its proof, stacking, thresholds, scores, merged metrics.
-/// Writes oof.h5, oof.csv, test.csv, stack/, metrics.jsonl and metrics.csv, each atomically, and a journal record per step.
-/// Runs on rank 0 only. Takes seconds; is repeated as a whole where it was cut short.
+/// What comes after the last chain: out-of-fold assembly with its proof, stacking, thresholds,
+/// scores, merged metrics. Writes oof.h5, oof.csv, test.csv, stack/, metrics.jsonl and metrics.csv,
+/// each atomically, and a journal record per step. Runs on rank 0 only. Takes seconds; is repeated
+/// as a whole where it was cut short.
 /// @throws Error kData when a prediction is missing or leaked; kStorage.
 Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Journal& journal);
 
-/// The model a chain's predictions belong to: the backbone's label, with "-sN" when several seeds are trained.
+/// The model a chain's predictions belong to: the backbone's label, with "-sN" when several seeds
+/// are trained.
 std::string model_name(const Recipe& recipe, const ChainSpec& chain);
 
 }  // namespace baleen

@@ -14,7 +14,8 @@ namespace {
 
 constexpr int64_t kThumbnailPx = 96;
 
-/// Per-sample quality of the stack, larger is better: the margin of the true class, or the sample's F2.
+/// Per-sample quality of the stack, larger is better: the margin of the true class, or the sample's
+/// F2.
 at::Tensor quality_N(const Evaluation& evaluation, const OofData& data) {
   const Candidate& stack = evaluation.stack();
   if (data.target_kind == TargetKind::kSingleClass) {
@@ -44,12 +45,14 @@ std::vector<int64_t> order(const at::Tensor& values_N, bool descending) {
 
 std::string predicted_text(const Evaluation& evaluation, const OofData& data, int64_t row) {
   if (data.target_kind == TargetKind::kSingleClass) {
-    return data.labels[static_cast<size_t>(evaluation.stack().oof_NK[row].argmax().item<int64_t>())];
+    return data
+        .labels[static_cast<size_t>(evaluation.stack().oof_NK[row].argmax().item<int64_t>())];
   }
   std::string text;
   const at::Tensor decided = evaluation.stack().thresholds.predicted_NL[row];
   for (int64_t l = 0; l < decided.size(0); ++l) {
-    if (decided[l].item<bool>()) text += (text.empty() ? "" : " ") + data.labels[static_cast<size_t>(l)];
+    if (decided[l].item<bool>())
+      text += (text.empty() ? "" : " ") + data.labels[static_cast<size_t>(l)];
   }
   return text.empty() ? "(none)" : text;
 }
@@ -57,7 +60,8 @@ std::string predicted_text(const Evaluation& evaluation, const OofData& data, in
 }  // namespace
 
 std::string base64(std::string_view bytes) {
-  static constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  static constexpr char kAlphabet[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;
   text.reserve((bytes.size() + 2) / 3 * 4);
   for (size_t i = 0; i < bytes.size(); i += 3) {
@@ -72,8 +76,8 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-std::vector<ReportSample> sample_images(const PreparedRun& run, const Evaluation& evaluation, const OofData& data,
-                                        int64_t count) {
+std::vector<ReportSample> sample_images(const PreparedRun& run, const Evaluation& evaluation,
+                                        const OofData& data, int64_t count) {
   using Group = ReportSample::Group;
   const int64_t per_group = count / 3;
   const at::Tensor quality = quality_N(evaluation, data);
@@ -90,7 +94,8 @@ std::vector<ReportSample> sample_images(const PreparedRun& run, const Evaluation
       ReportSample sample;
       sample.group = group;
       sample.id = data.ids[static_cast<size_t>(rows[i])];
-      sample.png_base64 = base64(thumbnail_png(run.dataset->image(row, kThumbnailPx, scratch), kThumbnailPx));
+      sample.png_base64 =
+          base64(thumbnail_png(run.dataset->image(row, kThumbnailPx, scratch), kThumbnailPx));
       sample.truth = label_text(*run.dataset, row);
       sample.predicted = predicted_text(evaluation, data, rows[i]);
       sample.note = note(rows[i]);

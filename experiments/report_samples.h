@@ -8,10 +8,10 @@
 
 namespace baleen {
 
-/// Samples worth looking at, a third each: those the stack is surest about and right, those it gets most wrong, and those on
-/// which the models disagree most. Their images come from the packed data.
-std::vector<ReportSample> sample_images(const PreparedRun& run, const Evaluation& evaluation, const OofData& data,
-                                        int64_t count);
+/// Samples worth looking at, a third each: those the stack is surest about and right, those it gets
+/// most wrong, and those on which the models disagree most. Their images come from the packed data.
+std::vector<ReportSample> sample_images(const PreparedRun& run, const Evaluation& evaluation,
+                                        const OofData& data, int64_t count);
 
 /// RFC 4648 base64 with padding.
 std::string base64(std::string_view bytes);

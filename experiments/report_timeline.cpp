@@ -40,7 +40,8 @@ class TimelineReader {
           open_.erase(record.name);
         }
         break;
-      default: break;
+      default:
+        break;
     }
     last_s_ = now;
   }
@@ -61,17 +62,20 @@ class TimelineReader {
     const auto chain = chains_.find(name);
     if (it == open_.end() || chain == chains_.end()) return;
     const ChainSpec& spec = *chain->second;
-    const int64_t known = std::clamp<int64_t>(stage, 0, static_cast<int64_t>(spec.stages.size()) - 1);
+    const int64_t known =
+        std::clamp<int64_t>(stage, 0, static_cast<int64_t>(spec.stages.size()) - 1);
     for (int rank : it->second.ranks) {
       spans_.push_back({rank, name, spec.backbone_label, spec.fold, known,
-                        spec.stages[static_cast<size_t>(known)].size_px, it->second.since_s, end_s, failed});
+                        spec.stages[static_cast<size_t>(known)].size_px, it->second.since_s, end_s,
+                        failed});
     }
     it->second.since_s = end_s;
     it->second.stage = stage + 1;
   }
 
   void cut_off() {
-    for (const auto& [name, open] : std::map<std::string, Open>(open_)) close(name, last_s_, true, open.stage);
+    for (const auto& [name, open] : std::map<std::string, Open>(open_))
+      close(name, last_s_, true, open.stage);
     open_.clear();
   }
 
@@ -98,7 +102,8 @@ std::vector<ReportMark> marks_of(const JournalState& journal) {
     if (record.kind != JournalRecord::Kind::kRunStarted) continue;
     const char* what = marks.empty() ? "started" : "resumed";
     const char* ranks = record.ranks.size() == 1 ? "rank" : "ranks";
-    marks.push_back({record.time_s - journal.records.front().time_s, fmt::format("{} on {} {}", what, record.ranks.size(), ranks)});
+    marks.push_back({record.time_s - journal.records.front().time_s,
+                     fmt::format("{} on {} {}", what, record.ranks.size(), ranks)});
   }
   return marks;
 }

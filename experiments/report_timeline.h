@@ -8,8 +8,9 @@
 
 namespace baleen {
 
-/// Who worked on what and when, from the journal: one span per rank and stage. A chain that neither finished nor failed before
-/// the next start of the run was cut off: its last span ends with the last thing the journal heard and counts as failed.
+/// Who worked on what and when, from the journal: one span per rank and stage. A chain that neither
+/// finished nor failed before the next start of the run was cut off: its last span ends with the
+/// last thing the journal heard and counts as failed.
 std::vector<ReportSpan> timeline_of(const JournalState& journal, const Plan& plan);
 
 /// Starts and resumes.

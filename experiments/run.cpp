@@ -45,7 +45,8 @@ DatasetFacts facts_of(const PreparedRun& run) {
     facts.num_test = run.test->size();
   }
   for (const BackboneSection& backbone : run.recipe.backbones) {
-    if (!backbone.weights.empty()) facts.weights_digests[backbone.weights] = digest_hex(read_file(backbone.weights));
+    if (!backbone.weights.empty())
+      facts.weights_digests[backbone.weights] = digest_hex(read_file(backbone.weights));
   }
   return facts;
 }
@@ -53,35 +54,42 @@ DatasetFacts facts_of(const PreparedRun& run) {
 void check_targets(const PreparedRun& run) {
   const bool classes = run.dataset->target_kind() == TargetKind::kSingleClass;
   if (run.dataset->target_kind() == TargetKind::kNone) {
-    throw Error(ErrorKind::kData, run.recipe.dataset + " has no targets to learn", "pack it with labels, or name it as `test`");
+    throw Error(ErrorKind::kData, run.recipe.dataset + " has no targets to learn",
+                "pack it with labels, or name it as `test`");
   }
   if (classes != (run.recipe.loss.kind == "cross_entropy")) {
-    throw Error(ErrorKind::kConfiguration,
-                fmt::format("loss.kind is {}, but {} has {}", run.recipe.loss.kind, run.recipe.dataset,
-                            classes ? "one class per sample" : "any number of labels per sample"),
-                classes ? "use cross_entropy" : "use bce, soft_f2 or bce_soft_f2");
+    throw Error(
+        ErrorKind::kConfiguration,
+        fmt::format("loss.kind is {}, but {} has {}", run.recipe.loss.kind, run.recipe.dataset,
+                    classes ? "one class per sample" : "any number of labels per sample"),
+        classes ? "use cross_entropy" : "use bce, soft_f2 or bce_soft_f2");
   }
   if (run.test && run.test->target_kind() != TargetKind::kNone &&
       run.test->label_names() != run.dataset->label_names()) {
-    throw Error(ErrorKind::kData, fmt::format("{} and {} name different labels", run.recipe.dataset, run.recipe.test),
+    throw Error(ErrorKind::kData,
+                fmt::format("{} and {} name different labels", run.recipe.dataset, run.recipe.test),
                 "pack both with the same `labels` list");
   }
   if (run.test && run.test->channels() != run.dataset->channels()) {
-    throw Error(ErrorKind::kData, fmt::format("{} has {} channels, {} has {}", run.recipe.dataset, run.dataset->channels(),
-                                              run.recipe.test, run.test->channels()));
+    throw Error(ErrorKind::kData,
+                fmt::format("{} has {} channels, {} has {}", run.recipe.dataset,
+                            run.dataset->channels(), run.recipe.test, run.test->channels()));
   }
 }
 
-/// oneDNN's bfloat16 gradients of strided convolutions read memory that was never written where maps shrink to a pixel or
-/// two: with LibTorch 2.11 on AVX-512 the loss of small inputs is garbage now and then. Seen below 20 px, never from there on.
+/// oneDNN's bfloat16 gradients of strided convolutions read memory that was never written where
+/// maps shrink to a pixel or two: with LibTorch 2.11 on AVX-512 the loss of small inputs is garbage
+/// now and then. Seen below 20 px, never from there on.
 void check_precision(const Recipe& recipe) {
   constexpr int64_t kLeastSizePx = 20;
-  if (recipe.training.precision != "bf16" || !training_device(recipe.training.device).is_cpu()) return;
+  if (recipe.training.precision != "bf16" || !training_device(recipe.training.device).is_cpu())
+    return;
   for (size_t b = 0; b < recipe.backbones.size(); ++b) {
     for (const StageOptions& stage : recipe.stages_of(static_cast<int64_t>(b))) {
       if (stage.size_px >= kLeastSizePx) continue;
       throw Error(ErrorKind::kConfiguration,
-                  fmt::format("bf16 on the CPU is not safe at {} px: LibTorch's kernels give wrong gradients below {} px",
+                  fmt::format("bf16 on the CPU is not safe at {} px: LibTorch's kernels give wrong "
+                              "gradients below {} px",
                               stage.size_px, kLeastSizePx),
                   "set training.precision to fp32, or make the stage larger");
     }
@@ -97,12 +105,13 @@ struct Ownership {
 };
 
 /// [collective] Opens the run directory on rank 0 and tells everyone what is finished.
-Ownership take_ownership(const PreparedRun& run, const RunRequest& request, const RunDirectory& directory,
-                         Communicator& world) {
+Ownership take_ownership(const PreparedRun& run, const RunRequest& request,
+                         const RunDirectory& directory, Communicator& world) {
   Ownership own;
   std::string news;
   on_first_rank(world, [&] {
-    own.opened.emplace(open_run_directory(directory, request.resume, run.plan, config::to_yaml(run.recipe)));
+    own.opened.emplace(
+        open_run_directory(directory, request.resume, run.plan, config::to_yaml(run.recipe)));
     own.journal = std::make_unique<Journal>(directory.journal());
     news = own.journal->state().complete ? "1" : "0";
     for (const std::string& name : own.journal->state().finished_names()) news += "\n" + name;
@@ -117,15 +126,16 @@ Ownership take_ownership(const PreparedRun& run, const RunRequest& request, cons
   return own;
 }
 
-void record_start(const PreparedRun& run, const RunRequest& request, const RunDirectory& directory, MpiEnvironment& mpi,
-                  const std::vector<std::string>& hosts, Journal* journal) {
+void record_start(const PreparedRun& run, const RunRequest& request, const RunDirectory& directory,
+                  MpiEnvironment& mpi, const std::vector<std::string>& hosts, Journal* journal) {
   StartFacts facts;
   facts.mpi_library = mpi_library_version();
   facts.hosts = hosts;
   facts.threads_per_rank = static_cast<int>(run.recipe.training.threads_per_rank);
   facts.device = training_device(run.recipe.training.device).str();
   facts.command_line = request.command_line;
-  for (const std::string& warning : record_environment(directory.environment(), facts)) log_warning("{}", warning);
+  for (const std::string& warning : record_environment(directory.environment(), facts))
+    log_warning("{}", warning);
   JournalRecord record;
   record.kind = JournalRecord::Kind::kRunStarted;
   record.plan_hash = run.plan.hash;
@@ -135,24 +145,27 @@ void record_start(const PreparedRun& run, const RunRequest& request, const RunDi
 }
 
 void start_watching(const PreparedRun& run, const RunDirectory& directory, MpiEnvironment& mpi) {
-  mpi.watch(run.recipe.reliability.hang_timeout_s,
-            [&mpi, directory, host = mpi.host(), rank = mpi.rank()](int silent, const std::string& silent_host,
-                                                                    const std::string& activity, double seconds) {
-              Error error(ErrorKind::kHang,
-                          fmt::format("nothing was heard of rank {}{} for {:.0f} s; it was last seen {}", silent,
-                                      silent_host.empty() ? "" : " on host " + silent_host, seconds,
-                                      activity.empty() ? "starting" : activity),
-                          "the process is stopped, or its host is gone: look at that host, then start the same command "
-                          "again; finished work is kept");
-              log_error("{}", error.what());
-              record_failure(directory.failure(), {error, rank, host, "", 0});
-              mpi.abort(exit_code(ErrorKind::kHang));
-            });
+  mpi.watch(
+      run.recipe.reliability.hang_timeout_s,
+      [&mpi, directory, host = mpi.host(), rank = mpi.rank()](
+          int silent, const std::string& silent_host, const std::string& activity, double seconds) {
+        Error error(ErrorKind::kHang,
+                    fmt::format("nothing was heard of rank {}{} for {:.0f} s; it was last seen {}",
+                                silent, silent_host.empty() ? "" : " on host " + silent_host,
+                                seconds, activity.empty() ? "starting" : activity),
+                    "the process is stopped, or its host is gone: look at that host, then start "
+                    "the same command "
+                    "again; finished work is kept");
+        log_error("{}", error.what());
+        record_failure(directory.failure(), {error, rank, host, "", 0});
+        mpi.abort(exit_code(ErrorKind::kHang));
+      });
 }
 
 /// Chains need their checkpoints no more once the journal knows them as finished.
 void drop_checkpoints(const PreparedRun& run, const RunDirectory& directory) {
-  for (const ChainSpec& chain : run.plan.chains) CheckpointStore(directory.chain(chain.name), 1).remove_all();
+  for (const ChainSpec& chain : run.plan.chains)
+    CheckpointStore(directory.chain(chain.name), 1).remove_all();
 }
 
 void write_run_report(const RunDirectory& directory, const PreparedRun& run) {
@@ -194,20 +207,24 @@ int run_recipe(const RunRequest& request, const BackboneRegistry& backbones, Mpi
   if (mpi.rank() == 0) {
     for (const std::string& warning : run.folds.warnings) log_warning("{}", warning);
   }
-  const RunDirectory directory(request.resume.path.empty() ? run.recipe.run_directory() : request.resume.path);
+  const RunDirectory directory(request.resume.path.empty() ? run.recipe.run_directory()
+                                                           : request.resume.path);
   Ownership own = take_ownership(run, request, directory, *world);
   const std::string table_file = (directory.stack() / "scores.txt").string();
   if (own.complete) {
     if (mpi.rank() == 0) {
-      std::printf("%s is complete: nothing to do. (another run_dir, or --resume never with a fresh one, starts anew)\n",
-                  directory.root().c_str());
+      std::printf(
+          "%s is complete: nothing to do. (another run_dir, or --resume never with a fresh one, "
+          "starts anew)\n",
+          directory.root().c_str());
       if (std::filesystem::exists(table_file)) print_result(directory, read_file(table_file));
     }
     return 0;
   }
   if (request.directory_opened) request.directory_opened(directory);
   const std::vector<std::string> hosts = world->all_gather(mpi.host());
-  on_first_rank(*world, [&] { record_start(run, request, directory, mpi, hosts, own.journal.get()); });
+  on_first_rank(*world,
+                [&] { record_start(run, request, directory, mpi, hosts, own.journal.get()); });
   start_watching(run, directory, mpi);
 
   ChainContext context;
@@ -236,8 +253,8 @@ int run_recipe(const RunRequest& request, const BackboneRegistry& backbones, Mpi
     coordinator.observer = display ? &*display : nullptr;
     summary = run_chains(
         run.plan, own.journal.get(), *mpi.control(),
-        [&mpi](const std::vector<int>& members, int tag) { return mpi.make_group(members, tag); }, executor, worker,
-        coordinator);
+        [&mpi](const std::vector<int>& members, int tag) { return mpi.make_group(members, tag); },
+        executor, worker, coordinator);
   }
   mpi.set_activity("after the chains");
 
@@ -259,7 +276,8 @@ int run_recipe(const RunRequest& request, const BackboneRegistry& backbones, Mpi
                   summary.num_known + summary.num_finished, run.plan.chains.size());
     } else {
       record_failed_chains(directory.failure(), summary);
-      for (const FailedChain& failed : summary.failed) log_error("{} was set aside: {}", failed.chain, failed.error.message());
+      for (const FailedChain& failed : summary.failed)
+        log_error("{} was set aside: {}", failed.chain, failed.error.message());
     }
     JournalRecord record;
     record.kind = JournalRecord::Kind::kRunFinished;

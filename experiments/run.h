@@ -31,14 +31,15 @@ PreparedRun prepare_run(const Recipe& recipe);
 struct RunRequest {
   Recipe recipe;
   Resume resume;
-  std::string command_line;               ///< for env.json
-  std::function<bool()> stop_requested;   ///< a signal arrived on this process; may be empty
+  std::string command_line;              ///< for env.json
+  std::function<bool()> stop_requested;  ///< a signal arrived on this process; may be empty
   /// Called once the run directory is there and this rank's log file has a place.
   std::function<void(const RunDirectory&)> directory_opened;
 };
 
-/// [collective over the world] The main job: trains every chain of the recipe, assembles the out-of-fold predictions, stacks
-/// them, and writes the report. The same call goes on after any interruption; a complete run is only reported.
+/// [collective over the world] The main job: trains every chain of the recipe, assembles the
+/// out-of-fold predictions, stacks them, and writes the report. The same call goes on after any
+/// interruption; a complete run is only reported.
 /// @returns the exit code (docs/exit-codes.md)
 /// @throws Error, PeerFailed
 int run_recipe(const RunRequest& request, const BackboneRegistry& backbones, MpiEnvironment& mpi);

@@ -37,26 +37,31 @@ void RunProgressDisplay::chain_progress(const ChainSpec& chain, const ChainProgr
   const StagePlan& stage = chain.stages.at(static_cast<size_t>(progress.stage));
   const int64_t first = first_steps_.try_emplace(chain.name, progress.steps_done).first->second;
   ChainDisplay shown;
-  shown.phase = fmt::format("stage {}/{}, {} px", progress.stage + 1, chain.stages.size(), stage.size_px);
+  shown.phase =
+      fmt::format("stage {}/{}, {} px", progress.stage + 1, chain.stages.size(), stage.size_px);
   shown.epoch = progress.epoch + 1;
   shown.num_epochs = stage.epochs;
   shown.step = progress.step;
   shown.num_steps = stage.steps_per_epoch;
   shown.num_samples = std::max<int64_t>(progress.steps_done - first, 0) * stage.batch;
   shown.samples_per_s = progress.samples_per_s;
-  shown.fraction = static_cast<double>(progress.steps_done) / static_cast<double>(std::max<int64_t>(chain.steps(), 1));
+  shown.fraction = static_cast<double>(progress.steps_done) /
+                   static_cast<double>(std::max<int64_t>(chain.steps(), 1));
   shown.note = fmt::format("loss {:.4f}", progress.loss);
   progress_.update_chain(chain.name, shown);
 }
 
-void RunProgressDisplay::chain_finished(const ChainSpec& chain, const ChainOutcome& outcome, double seconds) {
+void RunProgressDisplay::chain_finished(const ChainSpec& chain, const ChainOutcome& outcome,
+                                        double seconds) {
   progress_.end_chain(chain.name, true);
   std::string metrics;
-  for (const auto& [name, value] : outcome.metrics) metrics += fmt::format(", {} {:.4f}", name, value);
+  for (const auto& [name, value] : outcome.metrics)
+    metrics += fmt::format(", {} {:.4f}", name, value);
   log_info("{} finished in {}{}", chain.name, format_duration(seconds), metrics);
 }
 
-void RunProgressDisplay::chain_failed(const ChainSpec& chain, const Error& error, int rank, bool will_retry) {
+void RunProgressDisplay::chain_failed(const ChainSpec& chain, const Error& error, int rank,
+                                      bool will_retry) {
   progress_.end_chain(chain.name, false);
   log_error("{} failed on rank {}: {}\n  {}", chain.name, rank, error.what(),
             will_retry ? "it will be tried once more" : "it is set aside; the rest goes on");

@@ -11,7 +11,8 @@
 
 namespace baleen {
 
-/// Shows the coordinator's view of a run as nested progress bars on rank 0. Lives as long as the run.
+/// Shows the coordinator's view of a run as nested progress bars on rank 0. Lives as long as the
+/// run.
 class RunProgressDisplay final : public CoordinatorObserver {
  public:
   /// @param finished names of chains that need not run again
@@ -25,7 +26,8 @@ class RunProgressDisplay final : public CoordinatorObserver {
 
  private:
   Progress progress_;
-  std::map<std::string, int64_t> first_steps_;  ///< optimizer steps each chain had when it was first heard of
+  std::map<std::string, int64_t>
+      first_steps_;  ///< optimizer steps each chain had when it was first heard of
 };
 
 }  // namespace baleen
