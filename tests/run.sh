@@ -6,8 +6,8 @@ usage() {
   cat <<'TEXT'
 Usage: tests/run.sh [options] [-- ctest options]
 
-Installs what is missing, configures, builds and tests. The last line says how many tests passed and how long each phase
-took; the exit code is ctest's.
+Installs what is missing, configures, builds and tests. Ends with how long each phase took and ctest's verdict; the exit
+code is ctest's.
 
   --fast             unit tests only
   --label NAME       tests of one label only: unit mpi parity e2e faults lint gpu slow
@@ -89,5 +89,6 @@ phase_done tests "$start"
 
 verdict=$(grep -E '^[0-9]+% tests passed' "build/$preset/tests.log" | tail -n 1 || true)
 skipped=$(grep -cE '\*\*\*Skipped' "build/$preset/tests.log" || true)
-echo "${verdict:-no test ran}, $skipped skipped ($phases)"
+echo "$skipped skipped; $phases"
+echo "${verdict:-no test ran}"
 exit "$status"

@@ -60,14 +60,12 @@ def stopped_rank(directory):
 def flipped_byte(directory):
     shard = sorted((directory / "data").glob("*.h5"))[0]
     content = bytearray(shard.read_bytes())
-    pixels = 16 * 16
-    content[len(content) // 2 : len(content) // 2 + 1] = bytes([content[len(content) // 2] ^ 1])
-    del pixels
+    content[len(content) // 2] ^= 1  # among the pixels, which fill most of the file
     shard.write_bytes(content)
     recipe = write_recipe(directory)
     text = call(["run", recipe], directory, ranks=2, code=4)
     mentions(text, shard.name, "rank")
-    found = call(["verify", "data"], directory, code=4)
+    found = call(["verify", "data"], directory, code=1)
     mentions(found, shard.name)
 
 
