@@ -8,7 +8,8 @@
 namespace baleen {
 namespace {
 
-// Whole numbers from 100 on, one decimal from 1 on, two digits below: columns of figures keep still.
+// Whole numbers from 100 on, one decimal from 1 on, two digits below: columns of figures keep
+// still.
 std::string few_digits(double value) {
   if (value == 0 || value >= 99.5) return fmt::format("{:.0f}", value);
   if (value >= 0.995) return fmt::format("{:.1f}", value);
