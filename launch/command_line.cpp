@@ -13,6 +13,7 @@
 namespace baleen {
 namespace {
 
+constexpr int kHelpColumn = 32;  // where explanations begin
 constexpr const char* kDescription =
     "Baleen trains ensembles of image models on a cluster with one mpirun, and resumes them after "
     "anything.";
@@ -83,7 +84,7 @@ Error usage_error(const CLI::ParseError& error, const CLI::App& app, const CLI::
 Invocation parse_command_line(int argc, const char* const* argv, const std::vector<Verb>& verbs) {
   Invocation invocation;
   CLI::App app(kDescription, "baleen");
-  app.set_version_flag("--version", version_text());
+  app.set_version_flag("--version", version_text(), "print the versions of Baleen and LibTorch");
   app.set_help_flag("-h,--help", "this text");
   app.add_option("--log-level", invocation.log_level,
                  "least severe lines shown: debug, info, warning, error")
@@ -101,7 +102,9 @@ Invocation parse_command_line(int argc, const char* const* argv, const std::vect
     verb.declare_options(*sub);
     verb_of[sub] = &verb;
   }
-  app.get_formatter()->column_width(32);
+  app.get_formatter()->column_width(kHelpColumn);
+  app.get_formatter()->label("SUBCOMMAND", "VERB");
+  app.get_formatter()->label("Subcommands", "Verbs");
 
   const std::string word = first_word(argc, argv);
   if (!word.empty()) require_known_verb(word, verbs);
