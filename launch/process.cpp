@@ -13,7 +13,7 @@ namespace baleen {
 namespace {
 
 constexpr auto kHoldBack = std::chrono::milliseconds(700);  // between two equal messages
-constexpr auto kPeerHoldBack = std::chrono::seconds(10);    // a record on a slow disk, then MPI_Abort
+constexpr auto kPeerHoldBack = std::chrono::seconds(10);  // a record on a slow disk, then MPI_Abort
 
 int read_integer(const char* variable, int otherwise) {
   const char* text = std::getenv(variable);

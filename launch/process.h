@@ -22,7 +22,8 @@ std::string host_name();
 /// one.
 void hold_back();
 
-/// Waits long enough for the rank that failed to record its error and to end the job with that error's exit code.
+/// Waits long enough for the rank that failed to record its error and to end the job with that
+/// error's exit code.
 void wait_for_peer();
 
 /// Tells the user why this rank ends: one block on stderr and in the rank's log.

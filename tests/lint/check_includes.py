@@ -3,7 +3,6 @@
 precompiled header would hide their absence from the compiler; the target verify_headers compiles every header alone, which
 takes minutes."""
 
-import functools
 import re
 
 import sources
@@ -54,17 +53,18 @@ FIXED_WIDTH = re.compile(r"(?<![\w:])(?:std::)?u?int(?:8|16|32|64)_t\b")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
-@functools.cache
-def included_by(path):
-    """Angled includes of a header of ours and of those of ours that it includes."""
+def included_by(path, seen=None):
+    """Angled includes of a header of ours and of those of ours that it includes. Headers may include each other."""
+    seen = set() if seen is None else seen
+    seen.add(path)
     text = sources.read(path)
     found = set(re.findall(r"#\s*include\s*<([^>]+)>", text))
     for own in re.findall(r'#\s*include\s*"([^"]+)"', text):
-        if (sources.ROOT / own).is_file():
-            found |= included_by(own)
+        if own not in seen and (sources.ROOT / own).is_file():
+            found |= included_by(own, seen)
     if any(name.startswith(("ATen/", "c10/", "torch/")) for name in found):
         found |= FROM_LIBTORCH
-    return frozenset(found)
+    return found
 
 
 def problems_of(path):

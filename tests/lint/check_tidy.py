@@ -6,7 +6,6 @@ that include none of them; --all takes all, names take those. Skips (exit 77) wi
 """
 
 import concurrent.futures
-import functools
 import os
 import pathlib
 import re
@@ -19,14 +18,15 @@ import sources
 HEAVY = ("ATen/", "c10/", "torch/")
 
 
-@functools.cache
-def is_light(path):
+def is_light(path, seen=None):
     """Whether neither this file nor what it includes of ours includes LibTorch."""
+    seen = set() if seen is None else seen
+    seen.add(path)
     text = sources.read(path)
     if any(name.startswith(HEAVY) for name in re.findall(r"#\s*include\s*<([^>]+)>", text)):
         return False
     own = re.findall(r'#\s*include\s*"([^"]+)"', text)
-    return all(is_light(name) for name in own if (sources.ROOT / name).is_file())
+    return all(is_light(name, seen) for name in own if name not in seen and (sources.ROOT / name).is_file())
 
 
 def skip(why):

@@ -90,6 +90,8 @@ class Checks(unittest.TestCase):
     def test_headers_without_the_includes_of_their_names(self):
         self.write("core/b.h", "#pragma once\n\nstd::vector<int64_t> b();  // std::map in a comment\n")
         self.write("core/c.h", '#pragma once\n\n#include "core/a.h"\n\nstd::string c();\n')
+        self.write("core/d.h", '#pragma once\n\n#include "core/e.h"\n')
+        self.write("core/e.h", '#pragma once\n\n#include "core/d.h"\n\n#include <map>\n\nstd::map<int, int> e();\n')
         self.assert_found("includes", "core/b.h: uses std::vector", "core/b.h: uses fixed-width")
         output = self.run_check("includes")[1]
         self.assertNotIn("std::map", output)
