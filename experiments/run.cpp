@@ -1,5 +1,6 @@
 #include "experiments/run.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
 #include <cstdio>
@@ -94,6 +95,15 @@ void check_precision(const Recipe& recipe) {
                   "set training.precision to fp32, or make the stage larger");
     }
   }
+}
+
+/// On GPUs the same bits need deterministic kernels; on CPUs LibTorch's are.
+void choose_kernels(const TrainingSection& training) {
+  if (!training_device(training.device).is_cuda()) return;
+  const bool strict = training.determinism == "strict";
+  at::globalContext().setDeterministicAlgorithms(strict, /*warn_only=*/false);
+  at::globalContext().setDeterministicCuDNN(strict);
+  at::globalContext().setBenchmarkCuDNN(!strict);
 }
 
 /// Rank 0's hold on the run: the lock, the journal, what the journal knew at the start.
@@ -204,6 +214,7 @@ int run_recipe(const RunRequest& request, const BackboneRegistry& backbones, Mpi
   at::set_num_threads(static_cast<int>(request.recipe.training.threads_per_rank));
   const PreparedRun run = agreed(*world, [&] { return prepare_run(request.recipe); });
   agree_on_plan(run.plan, *world);
+  choose_kernels(run.recipe.training);
   if (mpi.rank() == 0) {
     for (const std::string& warning : run.folds.warnings) log_warning("{}", warning);
   }

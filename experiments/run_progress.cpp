@@ -4,6 +4,7 @@
 
 #include "core/base/format.h"
 #include "core/base/logging.h"
+#include "core/base/process_age.h"
 
 namespace baleen {
 namespace {
@@ -34,6 +35,10 @@ void RunProgressDisplay::chain_started(const ChainSpec& chain, const std::vector
 }
 
 void RunProgressDisplay::chain_progress(const ChainSpec& chain, const ChainProgress& progress) {
+  if (!stepped_) {
+    stepped_ = true;
+    log_info("first optimizer step {} after the launch", format_duration(seconds_since_launch()));
+  }
   const StagePlan& stage = chain.stages.at(static_cast<size_t>(progress.stage));
   const int64_t first = first_steps_.try_emplace(chain.name, progress.steps_done).first->second;
   ChainDisplay shown;
