@@ -27,7 +27,8 @@ TEST(Program, WithoutArgumentsPrintsItsVerbs) {
   const CommandResult result = run_baleen("");
   EXPECT_EQ(result.exit_code, 0);
   for (const Verb& verb : make_verbs()) {
-    if (!verb.hidden) EXPECT_THAT(result.output, HasSubstr("\n  " + verb.name + " "));
+    if (verb.hidden) continue;
+    EXPECT_THAT(result.output, HasSubstr("\n  " + verb.name + " "));
   }
 }
 
