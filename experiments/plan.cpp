@@ -66,7 +66,8 @@ StagePlan plan_stage(const Recipe& recipe, const ChainSpec& chain, int64_t index
   const std::string& network = recipe.backbones[static_cast<size_t>(chain.backbone)].name;
   const auto trained = static_cast<double>(stage.steps() * stage.batch);
   const auto validated = static_cast<double>(stage.epochs * chain.held_out_rows);
-  stage.cost = forward_gmac(network, stage.size_px) * (trained * (1 + kBackwardPasses) + validated);
+  stage.sample_gmac = forward_gmac(network, stage.size_px);
+  stage.cost = stage.sample_gmac * (trained * (1 + kBackwardPasses) + validated);
   return stage;
 }
 
@@ -142,8 +143,8 @@ int64_t ChainSpec::steps() const {
 double ChainSpec::cost_with(int64_t num_shards) const {
   double total = predict_cost;
   for (const StagePlan& stage : stages) {
-    const auto pixels = static_cast<double>(stage.batch * stage.size_px * stage.size_px);
-    total += stage.cost * shard_overhead(num_shards, pixels / static_cast<double>(num_shards));
+    const double batch_gmac = stage.sample_gmac * static_cast<double>(stage.batch);
+    total += stage.cost * shard_overhead(num_shards, batch_gmac / static_cast<double>(num_shards));
   }
   return total;
 }

@@ -23,8 +23,8 @@ struct StagePlan {
   int64_t epochs = 0;           ///< planned; early stopping may end the stage before
   int64_t batch = 0;            ///< samples of a global batch, over all logical shards
   int64_t steps_per_epoch = 0;  ///< floor(rows / batch): the last partial batch is dropped
-  double cost =
-      0;  ///< training and validation in GMAC, for whole batches (experiments/plan_cost.h)
+  double sample_gmac = 0;       ///< forward pass of one image
+  double cost = 0;              ///< training and validation in GMAC, for whole batches
 
   int64_t steps() const { return epochs * steps_per_epoch; }
 };

@@ -22,10 +22,10 @@ double group_fraction(int64_t logical_shards, int group_size);
 /// sooner than 2.
 int useful_group_size(int64_t logical_shards, int group_size);
 
-/// Time with batches cut into shards of `pixels_per_shard` pixels (images × size²), relative to
-/// whole batches: small shards leave the processor waiting. Interpolates measurements of ResNet-18
-/// on one core (docs/determinism.md).
-double shard_overhead(int64_t logical_shards, double pixels_per_shard);
+/// Time with batches cut into shards whose forward pass is `gmac_per_shard` of work, relative to
+/// whole batches: small shards leave the processor waiting between calls. Interpolates measurements
+/// of ResNet-18 on one core (docs/determinism.md).
+double shard_overhead(int64_t logical_shards, double gmac_per_shard);
 
 /// Seconds per GMAC on one rank, by backbone, as measured so far. Not thread-safe.
 class CostRates {

@@ -19,7 +19,7 @@ Plan plan_of(int num_chains, int64_t logical_shards) {
     chain.name = fmt::format("net-f{}-s1", i);
     chain.backbone_label = "net";
     chain.logical_shards = logical_shards;
-    chain.stages = {{0, 32, 1, 8, 10, 100.0}};
+    chain.stages = {{0, 32, 1, 8, 10, 0.1, 100.0}};
     chain.cost = 100;
     plan.chains.push_back(chain);
   }

@@ -202,6 +202,16 @@ TEST(ForecastTest, LogicalShardsLetIdleRanksHelp) {
   EXPECT_GT(shared, 0.5 * alone);
 }
 
+TEST(ShardOverheadTest, AgreesWithWhatWasMeasuredForResNet18) {
+  const auto overhead = [](int64_t v, int64_t images, int64_t size_px) {
+    return shard_overhead(v, forward_gmac("resnet18", size_px) * static_cast<double>(images));
+  };
+  EXPECT_NEAR(overhead(4, 16, 128), 1.02, 0.01);
+  EXPECT_NEAR(overhead(2, 16, 64), 1.16, 0.03);
+  EXPECT_NEAR(overhead(4, 8, 64), 1.5, 0.03);
+  EXPECT_EQ(overhead(1, 1, 8), 1.0);
+}
+
 TEST(ForecastTest, MeasuredRatesComeFromWholeChainsOnly) {
   const Plan plan = make_plan(recipe_of({"resnet18"}), facts_of());
   JournalState journal;
