@@ -26,6 +26,7 @@ class RunProgressDisplay final : public CoordinatorObserver {
 
  private:
   Progress progress_;
+  bool stepped_ = false;  ///< some chain has done an optimizer step since this start
   std::map<std::string, int64_t>
       first_steps_;  ///< optimizer steps each chain had when it was first heard of
 };
