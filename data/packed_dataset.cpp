@@ -156,7 +156,8 @@ ImageView PackedDataset::image(int64_t row, int64_t min_side_px,
   if (state.manifest.encoding == Encoding::kRaw)
     return {bytes.data(), size.height, size.width, state.manifest.channels};
   return with_context(describe, [&] {
-    const ImageView view = decode_jpeg(bytes, state.manifest.channels, min_side_px, scratch);
+    const ImageView view =
+        decode_jpeg(bytes, state.manifest.channels, std::max<int64_t>(min_side_px, 1), scratch);
     for (const int64_t scale : {1, 2, 4, 8})  // scaled decoding rounds sides up
       if (view.height == (size.height + scale - 1) / scale &&
           view.width == (size.width + scale - 1) / scale)

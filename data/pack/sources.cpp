@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "core/base/atomic_file.h"
 #include "core/base/digest.h"
 #include "core/base/error.h"
 #include "data/pack/csv.h"
@@ -269,10 +270,15 @@ void check_ids(const SourceList& list) {
 }  // namespace
 
 SourceList list_sources(const PackOptions& options) {
-  SourceList list = options.source == "idx"       ? list_idx(options)
-                    : options.source == "folders" ? list_folders(options)
-                    : options.source == "images"  ? list_images(options)
-                                                  : list_csv(options);
+  SourceList list;
+  try {
+    list = options.source == "idx"       ? list_idx(options)
+           : options.source == "folders" ? list_folders(options)
+           : options.source == "images"  ? list_images(options)
+                                         : list_csv(options);
+  } catch (const fs::filesystem_error& error) {
+    throw storage_error("list", error.path1(), error.code().value());
+  }
   if (list.samples.empty())
     throw Error(ErrorKind::kData, "there is nothing to pack in " + options.images);
   check_ids(list);

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "data/image/image.h"
 #include "data/image/jpeg.h"
+#include "data/pack/options.h"
 #include "tests/support/temporary_directory.h"
 
 namespace baleen::testing {
@@ -50,6 +51,26 @@ inline void flip_bit(const std::filesystem::path& file, uint64_t position, int b
   const int byte = stream.get();
   stream.seekp(static_cast<std::streamoff>(position));
   stream.put(static_cast<char>(byte ^ (1 << bit)));
+}
+
+/// A folder with n PNG chips and tags: every chip is "primary", every second "water", every fifth
+/// "road".
+inline PackOptions tagged_chips(const TemporaryDirectory& directory, int n, int64_t side = 16) {
+  std::string csv = "image,tags\r\n";
+  for (int i = 0; i < n; ++i) {
+    const std::string name = "chip_" + std::to_string(i);
+    write_png(directory / "chips" / (name + ".png"), picture(side, side, 3, i));
+    csv += name + ",primary" + (i % 2 == 0 ? " water" : "") + (i % 5 == 0 ? " road" : "") + "\r\n";
+  }
+  write_text(directory / "tags.csv", csv);
+  PackOptions options;
+  options.output = (directory / "packed").string();
+  options.source = "csv_tags";
+  options.images = (directory / "chips").string();
+  options.labels_file = (directory / "tags.csv").string();
+  options.extension = ".png";
+  options.threads = 2;
+  return options;
 }
 
 /// What the action throws; a failure of kind kInternal when it throws nothing.

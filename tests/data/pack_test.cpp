@@ -4,10 +4,7 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
-#include <chrono>
-#include <cstdlib>
 #include <map>
-#include <set>
 
 #include "core/config/decode.h"
 #include "data/inspect.h"
@@ -25,30 +22,11 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::picture;
 using testing::read_text;
+using testing::tagged_chips;
 using testing::TemporaryDirectory;
 using testing::write_jpeg;
 using testing::write_png;
 using testing::write_text;
-
-// A folder with n PNG chips and tags: every chip is "primary", every second "water", every fifth
-// "road".
-PackOptions tagged_chips(const TemporaryDirectory& directory, int n, int64_t side = 16) {
-  std::string csv = "image,tags\r\n";
-  for (int i = 0; i < n; ++i) {
-    const std::string name = "chip_" + std::to_string(i);
-    write_png(directory / "chips" / (name + ".png"), picture(side, side, 3, i));
-    csv += name + ",primary" + (i % 2 == 0 ? " water" : "") + (i % 5 == 0 ? " road" : "") + "\r\n";
-  }
-  write_text(directory / "tags.csv", csv);
-  PackOptions options;
-  options.output = (directory / "packed").string();
-  options.source = "csv_tags";
-  options.images = (directory / "chips").string();
-  options.labels_file = (directory / "tags.csv").string();
-  options.extension = ".png";
-  options.threads = 2;
-  return options;
-}
 
 std::map<std::string, std::string> files_of(const fs::path& directory) {
   std::map<std::string, std::string> files;
@@ -241,182 +219,6 @@ TEST(PackTest, JpegFilesThatFitKeepTheirBytes) {
     EXPECT_EQ(Image(dataset->image(i, 40, scratch)).pixels, read_image(file, 3).pixels);
   }
   EXPECT_EQ(dataset->image(0, 10, scratch).height, 10) << "decoded at a quarter";
-}
-
-TEST(PackTest, EveryBadImageIsNamedAndNothingIsWritten) {
-  TemporaryDirectory directory;
-  const PackOptions options = tagged_chips(directory, 30);
-  const std::string whole = read_text(directory / "chips" / "chip_3.png");
-  write_text(directory / "chips" / "chip_3.png", whole.substr(0, whole.size() / 2));
-  write_text(directory / "chips" / "chip_7.png", "");
-  write_text(directory / "chips" / "chip_21.png", "no picture");
-  fs::remove(directory / "chips" / "chip_29.png");
-  const Error error = error_of([&] { pack_dataset(options); });
-  EXPECT_EQ(error.kind(), ErrorKind::kData);
-  EXPECT_THAT(error.message(), HasSubstr("4 of 30 images"));
-  for (const char* part :
-       {"chip_3.png: truncated PNG", "chip_7.png: the file is empty",
-        "chip_21.png: no JPEG, PNG or TIFF", "chip_29.png: there is no such file"})
-    EXPECT_THAT(error.message(), HasSubstr(part));
-  EXPECT_THAT(error.hint(), HasSubstr("quarantine"));
-  EXPECT_FALSE(fs::exists(directory / "packed"));
-  EXPECT_FALSE(fs::exists(directory / "packed.packing"));
-}
-
-TEST(PackTest, QuarantinedImagesAreListedAndTheOthersPacked) {
-  TemporaryDirectory directory;
-  PackOptions options = tagged_chips(directory, 30);
-  options.bad_images = "quarantine";
-  options.shard_samples = 10;
-  write_text(directory / "chips" / "chip_0.png", "no picture");
-  write_text(directory / "chips" / "chip_29.png", "");
-  write_png(directory / "chips" / "chip_15.png", picture(17, 16, 3, 15));
-  const PackSummary summary = pack_dataset(options);
-  EXPECT_EQ(summary.parts.at(0).rows, 27);
-  EXPECT_EQ(summary.parts.at(0).quarantined.size(), 3u);
-  EXPECT_THAT(summary.text(), HasSubstr("chip_29.png: the file is empty"));
-  const std::string csv = read_text(directory / "packed" / "quarantine.csv");
-  EXPECT_THAT(csv, HasSubstr("id,file,reason\nchip_0,"));
-  EXPECT_THAT(csv, HasSubstr("17 x 16 px"));
-  const auto dataset = PackedDataset::open(options.output);
-  EXPECT_EQ(dataset->size(), 27);
-  EXPECT_EQ(dataset->row_of("chip_15"), -1);
-  EXPECT_EQ(dataset->row_of("chip_1"), 0);
-  EXPECT_THAT(inspect_dataset(options.output), HasSubstr("3 bad images"));
-}
-
-TEST(PackTest, RepeatingAPackDoesNothingUntilSomethingChanges) {
-  TemporaryDirectory directory;
-  PackOptions options = tagged_chips(directory, 10);
-  EXPECT_FALSE(pack_dataset(options).already_complete());
-  const auto packed_at = fs::last_write_time(directory / "packed" / "shard-000.h5");
-  const PackSummary again = pack_dataset(options);
-  EXPECT_TRUE(again.already_complete());
-  EXPECT_THAT(again.text(), HasSubstr("already complete"));
-  EXPECT_EQ(fs::last_write_time(directory / "packed" / "shard-000.h5"), packed_at);
-
-  write_png(directory / "chips" / "chip_4.png", picture(16, 16, 3, 99));
-  const Error changed = error_of([&] { pack_dataset(options); });
-  EXPECT_EQ(changed.kind(), ErrorKind::kConfiguration);
-  EXPECT_THAT(changed.message(), HasSubstr("packed"));
-  EXPECT_FALSE(pack_dataset(options, {.overwrite = true}).already_complete());
-  std::vector<uint8_t> scratch;
-  EXPECT_EQ(Image(PackedDataset::open(options.output)->image(4, 16, scratch)).pixels,
-            picture(16, 16, 3, 99).pixels);
-  options.channels = 1;
-  EXPECT_EQ(error_of([&] { pack_dataset(options); }).kind(), ErrorKind::kConfiguration);
-}
-
-TEST(PackTest, ForeignFoldersAreNeverReplacedAndHalfMadeOnesAre) {
-  TemporaryDirectory directory;
-  const PackOptions options = tagged_chips(directory, 5);
-  write_text(directory / "packed" / "thesis.txt", "precious");
-  EXPECT_EQ(error_of([&] { pack_dataset(options, {.overwrite = true}); }).kind(),
-            ErrorKind::kConfiguration);
-  EXPECT_EQ(read_text(directory / "packed" / "thesis.txt"), "precious");
-  fs::remove_all(directory / "packed");
-
-  write_text(directory / "packed.packing" / "shard-000.h5", "left by a killed process");
-  int calls = 0;
-  const Error stopped =
-      error_of([&] { pack_dataset(options, {.stop_requested = [&] { return ++calls > 0; }}); });
-  EXPECT_EQ(stopped.kind(), ErrorKind::kInterrupted);
-  EXPECT_FALSE(fs::exists(directory / "packed"));
-  EXPECT_FALSE(fs::exists(directory / "packed.packing"));
-  pack_dataset(options);
-  EXPECT_EQ(PackedDataset::open(options.output)->size(), 5);
-}
-
-TEST(PackTest, AHeldOutPartIsBalancedDisjointAndKeepsGroupsWhole) {
-  TemporaryDirectory directory;
-  PackOptions options = tagged_chips(directory, 100, 4);
-  std::string groups = "image,place\n";
-  for (int i = 0; i < 100; ++i)
-    groups +=
-        "chip_" + std::to_string(i) + "," + (i % 4 == 0 ? "" : "g" + std::to_string(i / 6)) + "\n";
-  write_text(directory / "groups.csv", groups);
-  options.hold_out = 0.2;
-  for (const bool grouped : {false, true}) {
-    options.output = (directory / (grouped ? "grouped" : "single")).string();
-    if (grouped) {
-      options.group_file = (directory / "groups.csv").string();
-      options.group_column = "place";
-    }
-    const PackSummary summary = pack_dataset(options);
-    ASSERT_EQ(summary.parts.size(), 2u);
-    const auto train = PackedDataset::open(options.output);
-    const auto test = PackedDataset::open(options.output + "-test");
-    EXPECT_EQ(train->size() + test->size(), 100);
-    EXPECT_NEAR(static_cast<double>(test->size()), 20, grouped ? 2 : 0);
-    EXPECT_EQ(train->label_names(), test->label_names());
-    const Manifest manifest = read_manifest(options.output + "-test");
-    EXPECT_NEAR(static_cast<double>(manifest.label_counts[1]), 4, grouped ? 2 : 0) << "road";
-    EXPECT_NEAR(static_cast<double>(manifest.label_counts[2]), 10, grouped ? 2 : 0) << "water";
-    std::set<std::string> train_groups;
-    for (int64_t row = 0; row < train->size(); ++row) {
-      EXPECT_EQ(test->row_of(train->id(row)), -1);
-      if (!train->group(row).empty()) train_groups.insert(train->group(row));
-    }
-    for (int64_t row = 0; row < test->size(); ++row)
-      if (!test->group(row).empty()) {
-        EXPECT_FALSE(train_groups.contains(test->group(row))) << test->group(row);
-      }
-  }
-  EXPECT_TRUE(pack_dataset(options).already_complete());
-}
-
-TEST(PackTest, LimitsKeepAFixedSubset) {
-  TemporaryDirectory directory;
-  PackOptions options = tagged_chips(directory, 60, 4);
-  options.limit_total = 20;
-  pack_dataset(options);
-  const auto first = PackedDataset::open(options.output);
-  EXPECT_EQ(first->size(), 20);
-  options.output = (directory / "other").string();
-  options.seed = 1;
-  pack_dataset(options);
-  const auto second = PackedDataset::open(options.output);
-  int64_t common = 0;
-  for (int64_t row = 0; row < 20; ++row) common += second->row_of(first->id(row)) >= 0;
-  EXPECT_LT(common, 20) << "another seed, another subset";
-
-  options.output = (directory / "per_label").string();
-  options.limit_total = 0;
-  options.limit_per_label = 6;
-  pack_dataset(options);
-  const Manifest manifest = read_manifest(options.output);
-  for (const int64_t count : manifest.label_counts) EXPECT_GE(count, 6);
-  EXPECT_EQ(manifest.label_counts[1], 6) << "the rarest label is filled up exactly";
-  EXPECT_LT(manifest.rows, 40);
-}
-
-TEST(PackTest, ContradictionsInTheTablesAreAllReported) {
-  TemporaryDirectory directory;
-  PackOptions options = tagged_chips(directory, 4);
-  const auto message_for = [&](const std::string& csv) {
-    write_text(options.labels_file, csv);
-    const Error error = error_of([&] { pack_dataset(options); });
-    EXPECT_EQ(error.kind(), ErrorKind::kData) << error.what();
-    return std::string(error.what());
-  };
-  const std::string twice =
-      message_for("image,tags\nchip_0,a\nchip_1,b\nchip_0,a\nchip_1,a\nchip_2,a\n");
-  EXPECT_THAT(twice, HasSubstr("'chip_0' (2 times)"));
-  EXPECT_THAT(twice, HasSubstr("'chip_1' (2 times)"));
-  EXPECT_THAT(message_for("picture,tags\nchip_0,a\n"), HasSubstr("no column 'image'"));
-  EXPECT_THAT(message_for("picture,tags\nchip_0,a\n"), HasSubstr("picture, tags"));
-  EXPECT_THAT(message_for("image,tags\nchip_0,a\nchip_1\n"), HasSubstr("tags.csv:3: 1 fields"));
-  EXPECT_THAT(message_for("image,tags\nchip_0,\"a\n"),
-              HasSubstr("tags.csv:2: a quote is not closed"));
-  EXPECT_THAT(message_for("image,tags\nchip_0,\"a\"b\n"), HasSubstr("closing quote"));
-  EXPECT_THAT(message_for("image,image\nchip_0,a\n"), HasSubstr("same name"));
-  EXPECT_THAT(message_for(""), HasSubstr("empty"));
-  EXPECT_THAT(message_for("image,tags\n"), HasSubstr("nothing to pack"));
-  EXPECT_THAT(message_for("image,tags\n,a\n"), HasSubstr("tags.csv:2: no image"));
-  options.labels = {"primary", "water"};
-  const std::string unknown = message_for("image,tags\nchip_0,primary roads\nchip_1,watr\n");
-  EXPECT_THAT(unknown, HasSubstr("tags.csv:2: 'roads'"));
-  EXPECT_THAT(unknown, HasSubstr("tags.csv:3: 'watr'"));
 }
 
 TEST(PackTest, OptionsAreDecodedStrictlyFromYaml) {

@@ -170,7 +170,8 @@ Error error_of_crafted(Kind kind, Change&& change) {
   try {
     manifest.shards[0] = describe_shard(shard, manifest.shards[0].rows);
   } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kData);  // beyond description; what reads it must still not crash
+    EXPECT_EQ(error.kind(),
+              ErrorKind::kData);  // beyond description; what reads it must still not crash
   }
   write_text(dataset / "manifest.json", manifest_text(manifest));
   return error_of([&] {
