@@ -12,7 +12,7 @@
 namespace baleen {
 namespace {
 
-constexpr auto kHoldBack = std::chrono::milliseconds(700);  // between two equal messages
+constexpr auto kHoldBack = std::chrono::seconds(5);       // a launcher on a busy machine
 constexpr auto kPeerHoldBack = std::chrono::seconds(10);  // a record on a slow disk, then MPI_Abort
 
 int read_integer(const char* variable, int otherwise) {

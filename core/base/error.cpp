@@ -4,30 +4,48 @@ namespace baleen {
 
 int exit_code(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kUsage: return 2;
-    case ErrorKind::kConfiguration: return 3;
-    case ErrorKind::kData: return 4;
-    case ErrorKind::kInternal: return 70;
-    case ErrorKind::kStorage: return 74;
-    case ErrorKind::kInterrupted: return 75;
-    case ErrorKind::kHang: return 86;
-    case ErrorKind::kCommunication: return 87;
-    case ErrorKind::kNumeric: return 88;
+    case ErrorKind::kUsage:
+      return 2;
+    case ErrorKind::kConfiguration:
+      return 3;
+    case ErrorKind::kData:
+      return 4;
+    case ErrorKind::kInternal:
+      return 70;
+    case ErrorKind::kStorage:
+      return 74;
+    case ErrorKind::kInterrupted:
+      return 75;
+    case ErrorKind::kHang:
+      return 86;
+    case ErrorKind::kCommunication:
+      return 87;
+    case ErrorKind::kNumeric:
+      return 88;
   }
   return 70;
 }
 
 const char* name_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kUsage: return "usage";
-    case ErrorKind::kConfiguration: return "configuration";
-    case ErrorKind::kData: return "data";
-    case ErrorKind::kInternal: return "internal";
-    case ErrorKind::kStorage: return "storage";
-    case ErrorKind::kInterrupted: return "interrupted";
-    case ErrorKind::kHang: return "hang";
-    case ErrorKind::kCommunication: return "communication";
-    case ErrorKind::kNumeric: return "numeric";
+    case ErrorKind::kUsage:
+      return "usage";
+    case ErrorKind::kConfiguration:
+      return "configuration";
+    case ErrorKind::kData:
+      return "data";
+    case ErrorKind::kInternal:
+      return "internal";
+    case ErrorKind::kStorage:
+      return "storage";
+    case ErrorKind::kInterrupted:
+      return "interrupted";
+    case ErrorKind::kHang:
+      return "hang";
+    case ErrorKind::kCommunication:
+      return "communication";
+    case ErrorKind::kNumeric:
+      return "numeric";
   }
   return "internal";
 }

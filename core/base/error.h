@@ -60,8 +60,9 @@ class Error : public std::exception {
   std::string text_;
 };
 
-/// Ends a collective piece of work on the ranks that did nothing wrong: the rank that failed throws the root cause, the others
-/// throw this, so that the first message a person reads is the one that matters.
+/// Ends a collective piece of work on the ranks that did nothing wrong: the rank that failed throws
+/// the root cause, the others throw this, so that the first message a person reads is the one that
+/// matters.
 class PeerFailed : public std::exception {
  public:
   const char* what() const noexcept override { return "another rank of the group failed"; }

@@ -6,7 +6,8 @@
 
 namespace baleen::config {
 
-/// What a value must satisfy beyond its type. Checked while decoding and printed in the generated reference.
+/// What a value must satisfy beyond its type. Checked while decoding and printed in the generated
+/// reference.
 struct Rule {
   std::optional<double> min;         ///< inclusive
   std::optional<double> max;         ///< inclusive
@@ -22,7 +23,8 @@ inline Rule required(Rule rule = {}) {
   return rule;
 }
 
-// A configuration struct is plain data with defaults, beside its owner. One function lists its fields:
+// A configuration struct is plain data with defaults, beside its owner. One function lists its
+// fields:
 //
 //   struct FoldOptions {
 //     int64_t count = 5;                  ///< number of folds
@@ -34,8 +36,9 @@ inline Rule required(Rule rule = {}) {
 //     v.field("kind", o.kind, "how samples are assigned", config::one_of({"plain", "stratified"}));
 //   }
 //
-// found by argument-dependent lookup. That list drives decoding, encoding, hashing and the generated reference.
-// Field types: bool, int64_t, double, std::string, std::vector<T>, std::optional<T>, std::map<std::string, T>, and
-// structs with visit_fields. YAML keys are the snake_case names.
+// found by argument-dependent lookup. That list drives decoding, encoding, hashing and the
+// generated reference. Field types: bool, int64_t, double, std::string, std::vector<T>,
+// std::optional<T>, std::map<std::string, T>, and structs with visit_fields. YAML keys are the
+// snake_case names.
 
 }  // namespace baleen::config

@@ -9,15 +9,19 @@ namespace {
 
 TEST(ErrorTest, ContextIsAddedFromTheInsideOut) {
   try {
-    with_context([] { return std::string("training resnet18/fold2"); }, [] {
-      return with_context([] { return std::string("reading sample 812"); },
-                          []() -> int { throw Error(ErrorKind::kData, "checksum differs", "re-pack it"); });
-    });
+    with_context(
+        [] { return std::string("training resnet18/fold2"); },
+        [] {
+          return with_context(
+              [] { return std::string("reading sample 812"); },
+              []() -> int { throw Error(ErrorKind::kData, "checksum differs", "re-pack it"); });
+        });
     FAIL() << "nothing was thrown";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kData);
     EXPECT_STREQ(error.what(),
-                 "checksum differs\n  while reading sample 812\n  while training resnet18/fold2\n  hint: re-pack it");
+                 "checksum differs\n  while reading sample 812\n  while training resnet18/fold2\n  "
+                 "hint: re-pack it");
   }
 }
 

@@ -89,8 +89,8 @@ struct WorldRun {
 };
 
 WorldRun run_world(int num_ranks, const Plan& plan, const std::filesystem::path& journal_file,
-              Record& record, const Behaviour& behaviour = {},
-              const std::vector<std::function<bool()>>& stops = {}, int retries = 1) {
+                   Record& record, const Behaviour& behaviour = {},
+                   const std::vector<std::function<bool()>>& stops = {}, int retries = 1) {
   testing::MemoryRanks ranks(num_ranks);
   Journal journal(journal_file);
   WorldRun result;
@@ -291,7 +291,7 @@ TEST(CoordinatorTest, ASignalOnOneRankStopsAllAndTheRunIsResumable) {
   Record record;
   const auto never = [] { return false; };
   const WorldRun run = run_world(3, plan, directory / "journal.jsonl", record, wait_for_stop,
-                            {never, never, [&] { return signal.load(); }});
+                                 {never, never, [&] { return signal.load(); }});
   for (const RunSummary& summary : run.summaries) {
     EXPECT_TRUE(summary.interrupted);
     EXPECT_EQ(summary.exit_code, 75);

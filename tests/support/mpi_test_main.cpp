@@ -1,6 +1,7 @@
-// Runs GoogleTest on every rank under mpirun. Each rank runs the same tests in the same order; failures of ranks other than 0
-// are gathered and printed by rank 0 with their rank, and the verdict is agreed by all, so that a failure anywhere fails the
-// test everywhere. A rank that hangs is ended by ctest's TIMEOUT, which kills mpirun and with it all ranks.
+// Runs GoogleTest on every rank under mpirun. Each rank runs the same tests in the same order;
+// failures of ranks other than 0 are gathered and printed by rank 0 with their rank, and the
+// verdict is agreed by all, so that a failure anywhere fails the test everywhere. A rank that hangs
+// is ended by ctest's TIMEOUT, which kills mpirun and with it all ranks.
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <mpi.h>
@@ -16,9 +17,9 @@ class FailureCollector : public ::testing::EmptyTestEventListener {
   void OnTestPartResult(const ::testing::TestPartResult& result) override {
     if (!result.failed()) return;
     const ::testing::TestInfo* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    text_ += std::string(test ? test->test_suite_name() : "?") + "." + (test ? test->name() : "?") + " at " +
-             (result.file_name() ? result.file_name() : "?") + ":" + std::to_string(result.line_number()) + "\n" +
-             result.message() + "\n";
+    text_ += std::string(test ? test->test_suite_name() : "?") + "." + (test ? test->name() : "?") +
+             " at " + (result.file_name() ? result.file_name() : "?") + ":" +
+             std::to_string(result.line_number()) + "\n" + result.message() + "\n";
   }
   const std::string& text() const { return text_; }
 
@@ -56,7 +57,8 @@ int main(int argc, char** argv) {
       MPI_Recv(&length, 1, MPI_INT, other, 1, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
       std::string text(static_cast<size_t>(length), ' ');
       MPI_Recv(text.data(), length, MPI_CHAR, other, 2, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-      if (length > 0) std::fprintf(stderr, "--- failures on rank %d of %d ---\n%s", other, size, text.c_str());
+      if (length > 0)
+        std::fprintf(stderr, "--- failures on rank %d of %d ---\n%s", other, size, text.c_str());
     }
   }
   MPI_Finalize();

@@ -5,7 +5,8 @@
 
 namespace baleen::testing {
 
-/// A fresh directory below the system's temporary folder, removed with all its content at the end of the test.
+/// A fresh directory below the system's temporary folder, removed with all its content at the end
+/// of the test.
 class TemporaryDirectory {
  public:
   TemporaryDirectory();
@@ -19,7 +20,8 @@ class TemporaryDirectory {
   std::filesystem::path path_;
 };
 
-/// The folder of real images ($BALEEN_DATA), or an empty path where it is missing: the test then skips and says so.
+/// The folder of real images ($BALEEN_DATA), or an empty path where it is missing: the test then
+/// skips and says so.
 std::filesystem::path real_data();
 
 }  // namespace baleen::testing
