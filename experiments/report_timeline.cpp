@@ -1,5 +1,7 @@
 #include "experiments/report_timeline.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 

@@ -81,7 +81,7 @@ auto with_context(Describe&& describe, Action&& action) -> std::invoke_result_t<
   } catch (...) {
     Error error = current_error();
     error.add_context(describe());
-    throw error;
+    throw Error(std::move(error));
   }
 }
 

@@ -48,13 +48,13 @@ void append(std::string& text, const std::string& part) {
 Progress::Progress(ProgressOptions options)
     : Progress(
           standard_error(), [](const std::string& line) { log_info("{}", line); },
-          monotonic_seconds, std::move(options)) {}
+          monotonic_seconds, options) {}
 
 Progress::Progress(Console& console, LineSink plain_lines, Clock clock, ProgressOptions options)
     : console_(console),
       plain_lines_(std::move(plain_lines)),
       clock_(std::move(clock)),
-      options_(std::move(options)) {
+      options_(options) {
   if (options_.mode == ProgressOptions::Mode::kAuto) {
     options_.mode = console_.output().is_terminal() ? ProgressOptions::Mode::kLive
                                                     : ProgressOptions::Mode::kPlain;

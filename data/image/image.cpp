@@ -151,7 +151,7 @@ Image resize_and_crop(const ImageView& image, int64_t size_px, EnlargeFilter enl
   const auto scaled = [&](int64_t side) {
     return std::max(size_px, (side * size_px + shorter / 2) / shorter);
   };
-  const Image resized = resize_image(image, scaled(image.height), scaled(image.width), enlarge);
+  Image resized = resize_image(image, scaled(image.height), scaled(image.width), enlarge);
   if (resized.height == size_px && resized.width == size_px) return resized;
   Image square(size_px, size_px, image.channels);
   const int64_t top = (resized.height - size_px) / 2;

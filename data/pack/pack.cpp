@@ -130,7 +130,7 @@ std::vector<ConvertedSample> convert_block(const PackOptions& options, const Sou
 class PartPacker {
  public:
   PartPacker(const PackOptions& options, const SourceList& list, const Part& part)
-      : options_(options), list_(list), part_(part), output_(part.target) {
+      : options_(options), part_(part), output_(part.target) {
     manifest_.target_kind = list.target_kind;
     manifest_.label_names = list.label_names;
     manifest_.label_counts.resize(list.label_names.size());
@@ -211,7 +211,6 @@ class PartPacker {
   }
 
   const PackOptions& options_;
-  const SourceList& list_;
   const Part& part_;
   OutputDirectory output_;
   Manifest manifest_;

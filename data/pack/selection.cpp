@@ -45,6 +45,7 @@ std::vector<Unit> units_of(int64_t seed, const SourceList& list) {
     for (const int64_t label : sample.labels) unit.labels[static_cast<size_t>(label)] += 1;
   }
   std::vector<Unit> sorted;
+  sorted.reserve(units.size());
   for (auto& [key, unit] : units) sorted.push_back(std::move(unit));
   std::stable_sort(sorted.begin(), sorted.end(), [](const Unit& a, const Unit& b) {
     return std::tie(a.rank, a.name) < std::tie(b.rank, b.name);

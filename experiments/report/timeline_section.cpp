@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "experiments/report/html.h"
@@ -22,7 +23,7 @@ double tick_step(double length_s) {
 }
 
 std::string tick_label(double time_s) {
-  const auto whole = static_cast<int64_t>(time_s + 0.5);
+  const auto whole = std::llround(time_s);
   if (time_s < 60) return fmt::format("{:g} s", time_s);
   if (whole < 3600) {
     return whole % 60 ? fmt::format("{}:{:02} min", whole / 60, whole % 60)
