@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 
@@ -45,7 +46,10 @@ std::string host_name() {
   return full.substr(0, full.find('.'));
 }
 
-void hold_back() { std::this_thread::sleep_for(kHoldBack); }
+void hold_back() {
+  std::signal(SIGTERM, SIG_DFL);  // the launcher's signal ends this process while it waits
+  std::this_thread::sleep_for(kHoldBack);
+}
 
 void wait_for_peer() { std::this_thread::sleep_for(kPeerHoldBack); }
 

@@ -18,7 +18,7 @@ LaunchPlace launch_place();
 /// Short name of this machine.
 std::string host_name();
 
-/// Waits for a moment, so that a rank that knows better speaks first and the launcher ends this
+/// Waits for some seconds, so that a rank that knows better speaks first and the launcher ends this
 /// one.
 void hold_back();
 

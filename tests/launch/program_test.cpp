@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <regex>
+#include <tuple>
 
 #include "launch/wiring.h"
 #include "tests/support/command.h"
@@ -112,13 +113,16 @@ TEST(Program, OnlyTheFirstOfSeveralRanksPrintsHelpAndMistakes) {
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_EQ(std::count(help.output.begin(), help.output.end(), '\n'), 1) << help.output;
 
-  const CommandResult mistake = testing::run_command(ranks + "reprot");
-  EXPECT_EQ(mistake.exit_code, 2) << mistake.output;
-  const std::regex message("unknown verb");
-  EXPECT_EQ(std::distance(
-                std::sregex_iterator(mistake.output.begin(), mistake.output.end(), message), {}),
-            1)
-      << mistake.output;
+  // Both before MPI starts and after it, where ranks have handlers for signals.
+  for (const auto& [arguments, words, code] :
+       {std::tuple{"reprot", "unknown verb", 2},
+        std::tuple{"run no-such-recipe.yaml", "configuration error", 3}}) {
+    const CommandResult mistake = testing::run_command(ranks + arguments);
+    EXPECT_EQ(mistake.exit_code, code) << mistake.output;
+    const std::regex message(words);
+    const std::sregex_iterator first(mistake.output.begin(), mistake.output.end(), message);
+    EXPECT_EQ(std::distance(first, {}), 1) << mistake.output;
+  }
 }
 
 }  // namespace
