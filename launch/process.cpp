@@ -21,6 +21,13 @@ int read_integer(const char* variable, int otherwise) {
   return text && *text ? std::atoi(text) : otherwise;
 }
 
+/// Sleeps, unless the launcher ends this process: its signal must not be taken for a request to
+/// stop in good order.
+void wait_for_launcher(std::chrono::seconds limit) {
+  std::signal(SIGTERM, SIG_DFL);
+  std::this_thread::sleep_for(limit);
+}
+
 }  // namespace
 
 LaunchPlace launch_place() {
@@ -46,12 +53,9 @@ std::string host_name() {
   return full.substr(0, full.find('.'));
 }
 
-void hold_back() {
-  std::signal(SIGTERM, SIG_DFL);  // the launcher's signal ends this process while it waits
-  std::this_thread::sleep_for(kHoldBack);
-}
+void hold_back() { wait_for_launcher(kHoldBack); }
 
-void wait_for_peer() { std::this_thread::sleep_for(kPeerHoldBack); }
+void wait_for_peer() { wait_for_launcher(kPeerHoldBack); }
 
 void report_error(const Error& error, const LaunchPlace& place) {
   const bool same_everywhere =
