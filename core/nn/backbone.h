@@ -16,6 +16,18 @@ struct BackboneOptions {
   int64_t num_outputs = 1;  ///< K
   int64_t in_channels = 3;  ///< 1, 3 or 4
   double dropout = 0.0;     ///< probability, where the network has dropout
+  bool auxiliary = false;   ///< train with the auxiliary classifier, where the network has one
+  bool checkpoint = false;  ///< recompute cheap layers in the backward pass, where the network can:
+                            ///< less memory, the same numbers
+  std::string head = "linear";  ///< "linear": the published head; "gap": GapNet's, over all stages
+  bool coordinates = false;     ///< CoordConv: two coordinate channels join the stem's input
+};
+
+/// What a training step's loss is made of: loss(main) + auxiliary_weight * loss(auxiliary).
+struct TrainingLogits {
+  at::Tensor main;       ///< [N, K]
+  at::Tensor auxiliary;  ///< [N, K]; undefined: there is none
+  double auxiliary_weight = 0.0;
 };
 
 /// An image network: stage maps and logits.
@@ -28,6 +40,15 @@ class Backbone : public torch::nn::Module {
   virtual std::vector<at::Tensor> features(const at::Tensor& images_NCHW) = 0;
   /// Logits [N, K].
   virtual at::Tensor forward(const at::Tensor& images_NCHW) = 0;
+  /// What a training step calls: logits, with those of an auxiliary classifier where there is one.
+  virtual TrainingLogits forward_training(const at::Tensor& images_NCHW) {
+    return {forward(images_NCHW), {}, 0.0};
+  }
+  /// C_m of each map that features() returns, in its order.
+  virtual std::vector<int64_t> stage_channels() const = 0;
+  /// Name of the first convolution's module, e.g. "conv1": the one whose weights depend on the
+  /// number of image channels.
+  virtual std::string stem_name() const = 0;
   /// Name of the head's module, e.g. "fc": its parameters start with "fc.".
   virtual std::string head_name() const = 0;
 };

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "core/nn/conv_norm.h"
+
 namespace baleen {
 namespace {
 
@@ -41,13 +43,14 @@ BasicBlock::BasicBlock(int64_t in_channels, int64_t width, int64_t stride) {
 }
 
 at::Tensor BasicBlock::forward(const at::Tensor& x_NCHW) {
-  at::Tensor out = bn1_->forward(conv1_->forward(x_NCHW)).relu_();
-  out = bn2_->forward(conv2_->forward(out));
-  out += downsample_ ? projection_norm_->forward(projection_->forward(x_NCHW)) : x_NCHW;
+  at::Tensor out = conv_norm(*conv1_, *bn1_, x_NCHW).relu_();
+  out = conv_norm(*conv2_, *bn2_, out);
+  out += downsample_ ? conv_norm(*projection_, *projection_norm_, x_NCHW) : x_NCHW;
   return out.relu_();
 }
 
-ResNet::ResNet(const ResNetPlan& plan, const BackboneOptions& options) : dropout_(options.dropout) {
+ResNet::ResNet(const ResNetPlan& plan, const BackboneOptions& options)
+    : expansion_(plan.expansion), dropout_(options.dropout) {
   int64_t channels = 64;
   conv1_ = register_module("conv1", convolution(options.in_channels, channels, 7, 2));
   bn1_ = register_module("bn1", torch::nn::BatchNorm2d(channels));
@@ -68,8 +71,12 @@ ResNet::ResNet(const ResNetPlan& plan, const BackboneOptions& options) : dropout
 }
 
 at::Tensor ResNet::stem(const at::Tensor& images_NCHW) {
-  const at::Tensor x = bn1_->forward(conv1_->forward(images_NCHW)).relu_();
+  const at::Tensor x = conv_norm(*conv1_, *bn1_, images_NCHW).relu_();
   return at::max_pool2d(x, /*kernel_size=*/{3, 3}, /*stride=*/{2, 2}, /*padding=*/{1, 1});
+}
+
+std::vector<int64_t> ResNet::stage_channels() const {
+  return {64 * expansion_, 128 * expansion_, 256 * expansion_, 512 * expansion_};
 }
 
 std::vector<at::Tensor> ResNet::features(const at::Tensor& images_NCHW) {

@@ -56,6 +56,8 @@ class ResNet final : public Backbone {
   /// Outputs of layer1…layer4, strides 4, 8, 16, 32.
   std::vector<at::Tensor> features(const at::Tensor& images_NCHW) override;
   at::Tensor forward(const at::Tensor& images_NCHW) override;
+  std::vector<int64_t> stage_channels() const override;
+  std::string stem_name() const override { return "conv1"; }
   std::string head_name() const override { return "fc"; }
 
  private:
@@ -66,6 +68,7 @@ class ResNet final : public Backbone {
   torch::nn::BatchNorm2d bn1_{nullptr};
   std::array<Stage, 4> stages_;
   torch::nn::Linear fc_{nullptr};
+  int64_t expansion_ = 1;
   double dropout_ = 0.0;
 };
 

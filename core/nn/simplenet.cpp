@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/nn/conv_norm.h"
 
 namespace baleen {
 namespace {
@@ -93,7 +94,7 @@ std::vector<at::Tensor> SimpleNet::features(const at::Tensor& images_NCHW) {
   at::Tensor x = images_NCHW;
   for (size_t i = 0; i < units_.size(); ++i) {
     Unit& unit = units_[i];
-    x = unit.norm->forward(unit.conv->forward(x)).relu_();
+    x = conv_norm(*unit.conv, *unit.norm, x).relu_();
     x = at::feature_dropout(x, dropout_, training);
     if (unit.pool_after || i + 1 == units_.size()) maps.push_back(x);
     if (unit.pool_after) x = at::feature_dropout(at::max_pool2d(x, {2, 2}), dropout_, training);

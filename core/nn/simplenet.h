@@ -36,6 +36,8 @@ class SimpleNet final : public Backbone {
   std::vector<at::Tensor> features(const at::Tensor& images_NCHW) override;
   /// @throws Error kConfiguration for images smaller than min_size_px().
   at::Tensor forward(const at::Tensor& images_NCHW) override;
+  std::vector<int64_t> stage_channels() const override { return {128, 512, 256}; }
+  std::string stem_name() const override { return "features.0"; }
   std::string head_name() const override { return "classifier"; }
 
  private:
