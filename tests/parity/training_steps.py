@@ -4,6 +4,7 @@ Cases hold `model.*` (start weights), `images` [S, B, 3, H, W] and `targets` [S,
 """
 
 import os
+import sys
 import tempfile
 
 import torch
@@ -43,7 +44,10 @@ def train(rank, world, tensors, settings, store, results):
         answer["losses"] = torch.tensor(losses, dtype=torch.float64)
         torch.save(answer, results)
     if world > 1:
-        dist.destroy_process_group()
+        # Not through the destructors: gloo's can wait for a thread that waits for the interpreter's lock.
+        dist.barrier()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def answer(tensors, settings):
