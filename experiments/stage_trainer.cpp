@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/logging.h"
+#include "core/base/memory.h"
 #include "core/base/seeds.h"
 #include "core/nn/memory_format.h"
 #include "core/optim/ema.h"
@@ -108,6 +109,7 @@ ImageFeedOptions StageTrainer::image_options(int64_t size_px) const {
 }
 
 void StageTrainer::make_network(int64_t stage) {
+  release_freed_memory();  // the stage before had images of another size
   const Recipe& recipe = *setup_.recipe;
   const ChainSpec& chain = *setup_.chain;
   const StageOptions& options = recipe.stages_of(chain.backbone).at(static_cast<size_t>(stage));

@@ -1,5 +1,6 @@
 #include <cstdio>
 
+#include "core/base/memory.h"
 #include "distributed/communicator.h"
 #include "launch/command_line.h"
 #include "launch/process.h"
@@ -35,6 +36,7 @@ int leave_after_peer(MpiEnvironment* mpi) {
 // Reads the command line, runs one verb, and turns whatever is thrown on this rank into a message,
 // a record and an exit code.
 int main(int argc, char** argv) {
+  keep_freed_memory();
   LaunchPlace place = launch_place();
   std::unique_ptr<MpiEnvironment> mpi;
   VerbContext context;

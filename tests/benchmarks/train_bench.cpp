@@ -17,6 +17,7 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/memory.h"
 #include "core/losses/loss.h"
 #include "core/nn/memory_format.h"
 #include "core/nn/registry.h"
@@ -217,6 +218,7 @@ void measure(const Arguments& a, MpiEnvironment& mpi) {
 }  // namespace baleen
 
 int main(int argc, char** argv) {
+  baleen::keep_freed_memory();
   auto mpi = baleen::MpiEnvironment::start(argc, argv);
   try {
     const baleen::Arguments arguments = baleen::parse(argc, argv);
