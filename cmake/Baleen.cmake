@@ -10,8 +10,9 @@ add_library(baleen_options INTERFACE)
 target_compile_features(baleen_options INTERFACE cxx_std_20)
 # GCC 12 sees overlaps and overflows in std::string's operator+ that are not there (GCC bug 105651).
 target_compile_options(baleen_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>)
-# GCC 12 at -O3 warns of strings that are never read.
-target_compile_options(baleen_options INTERFACE $<$<AND:$<CXX_COMPILER_ID:GNU>,$<CONFIG:Release>>:-Wno-maybe-uninitialized>)
+# At -O3 it also warns of strings that are never read, and of sizes below zero.
+target_compile_options(baleen_options INTERFACE
+  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<CONFIG:Release>>:-Wno-maybe-uninitialized> $<$<AND:$<CXX_COMPILER_ID:GNU>,$<CONFIG:Release>>:-Wno-array-bounds>)
 # Plain -fPIC for programs too: one precompiled header serves libraries and programs only if their options agree.
 target_compile_options(baleen_options INTERFACE -fPIC -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers)
 if(BALEEN_WERROR)
