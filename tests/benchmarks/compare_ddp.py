@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-REFERENCE = ROOT / "tests/benchmarks/ddp_reference.py"
+REFERENCE = ROOT / "tests/benchmarks/pytorch_reference.py"
 
 
 def parse_arguments():

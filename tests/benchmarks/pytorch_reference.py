@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""The other side of the comparison: torchvision's ResNet-18 under DistributedDataParallel over Gloo, one training step at a time.
+"""The other side of the comparisons: a network in PyTorch, one training step at a time.
 
-    torchrun --nproc-per-node 2 tests/benchmarks/ddp_reference.py --batch 16 --size 64
+    torchrun --nproc-per-node 2 tests/benchmarks/pytorch_reference.py --batch 16 --size 64
+    python3 tests/benchmarks/pytorch_reference.py --network densenet121 --batch 16 --size 96 --threads 2
+
+Under torchrun it is wrapped in DistributedDataParallel over Gloo; alone it is plain eager PyTorch.
 
 Rank 0 prints one JSON line with the same keys as train_bench: median and minimum time of a step, samples per second of all
 ranks together, and the largest peak resident memory of a rank.
@@ -17,13 +20,14 @@ import time
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-import torchvision
+import pytorch_networks
 
 NUM_CLASSES = 1000
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="resnet18", help="one that pytorch_networks.py knows")
     parser.add_argument("--batch", type=int, default=16, help="images per rank")
     parser.add_argument("--size", type=int, default=64, help="side of the images in pixels")
     parser.add_argument("--steps", type=int, default=20, help="measured steps")
@@ -47,7 +51,7 @@ def main():
     if ranks > 1:
         dist.init_process_group("gloo")
     torch.manual_seed(1)
-    model = torchvision.models.resnet18(num_classes=NUM_CLASSES)
+    model = pytorch_networks.make(options.network, NUM_CLASSES)
     generator = torch.Generator().manual_seed(10 + rank)
     images = torch.randn(options.batch, 3, options.size, options.size, generator=generator)
     classes = torch.randint(NUM_CLASSES, (options.batch,), generator=generator)
@@ -78,6 +82,7 @@ def main():
         median = statistics.median(times_ms)
         result = {
             "config": "pytorch",
+            "network": options.network,
             "ranks": ranks,
             "batch_per_rank": options.batch,
             "size": options.size,
