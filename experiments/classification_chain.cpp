@@ -9,6 +9,7 @@
 #include "data/augment/d4.h"
 #include "experiments/chain_predictions.h"
 #include "experiments/collective.h"
+#include "experiments/export_weights.h"
 #include "experiments/stage_trainer.h"
 
 namespace baleen {
@@ -105,7 +106,8 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
           predict_and_keep("test set", context_.test, all_rows(*context_.test), files.test());
 
         on_first_rank(group, [&] {
-          write_safetensors(files.weights(), state_of(trainer.network()), {{"chain", chain.name}});
+          write_safetensors(files.weights(), state_of(trainer.network()),
+                            weights_metadata(recipe, chain, *context_.dataset, job.image));
           const std::string name =
               std::filesystem::relative(files.weights(), context_.directory.root()).string();
           outcome.digests[name] = digest_hex(read_file(files.weights()));

@@ -25,7 +25,7 @@ class SafetensorsFile {
  public:
   struct Entry {
     std::string name;
-    at::ScalarType dtype;
+    at::ScalarType dtype = at::ScalarType::Undefined;
     std::vector<int64_t> shape;
     uint64_t begin = 0;  ///< first byte, counted from the end of the header
     uint64_t end = 0;
@@ -37,7 +37,7 @@ class SafetensorsFile {
   /// In the order of their bytes in the file.
   const std::vector<Entry>& entries() const { return entries_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  bool contains(const std::string& name) const { return index_.contains(name); }
+  bool contains(const std::string& name) const { return find(name) != nullptr; }
 
   /// A tensor that shares the mapping and keeps it alive; a copy only where the bytes are not
   /// aligned for their dtype. Writing to it changes this process's view, never the file. The file
@@ -50,13 +50,14 @@ class SafetensorsFile {
  private:
   struct Mapping;
   void parse_header(const std::filesystem::path& path);
+  const Entry* find(const std::string& name) const;
   at::Tensor tensor_of(const Entry& entry) const;
 
   std::string name_;  ///< the path, for messages
   std::shared_ptr<const Mapping> mapping_;
   uint64_t data_begin_ = 0;
   std::vector<Entry> entries_;
-  std::map<std::string, size_t> index_;
+  std::vector<uint32_t> by_name_;  ///< positions in entries_, sorted by name
   std::map<std::string, std::string> metadata_;
 };
 

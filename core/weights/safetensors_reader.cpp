@@ -9,112 +9,25 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <limits>
-#include <nlohmann/json.hpp>
-#include <set>
-#include <string_view>
+#include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/base/file_descriptor.h"
 #include "core/weights/safetensors.h"
-#include "core/weights/safetensors_dtype.h"
+#include "core/weights/safetensors_header.h"
 
 namespace baleen {
 namespace {
 
-using Json = nlohmann::json;
 static_assert(std::endian::native == std::endian::little,
               "the format is little-endian and mapped as it is");
 
 constexpr uint64_t kLengthBytes = 8;
 /// The reference implementation's limit. Real headers are below 1 MB.
 constexpr uint64_t kLongestHeader = 100'000'000;
-constexpr size_t kMostDimensions = 64;  // LibTorch's own limit in many kernels
-
-[[noreturn]] void refuse(const std::string& file, const std::string& what) {
-  throw Error(ErrorKind::kData, fmt::format("{} is not a valid safetensors file: {}", file, what),
-              "it is cut short, damaged or of another format; write or download it again");
-}
-
-/// The header as JSON, with keys that occur twice refused: parsers keep either of them, so that two
-/// readers of one file could see different tensors.
-Json parse_object(const std::string& file, std::string_view text) {
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto watch = [&](int, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
-      refuse(file, fmt::format("the header holds '{}' twice", value.get<std::string>()));
-    }
-    return true;
-  };
-  Json header;
-  try {
-    header = Json::parse(text.begin(), text.end(), watch);
-  } catch (const Json::exception& error) {
-    refuse(file, fmt::format("the header is not JSON: {}", error.what()));
-  }
-  if (!header.is_object()) refuse(file, "the header is not a JSON object");
-  return header;
-}
-
-uint64_t unsigned_of(const Json& value, const std::string& file, const std::string& what) {
-  if (!value.is_number_unsigned()) refuse(file, what + " is not a whole number of at least 0");
-  return value.get<uint64_t>();
-}
-
-at::ScalarType dtype_of(const Json& fields, const std::string& file, const std::string& name) {
-  const auto dtype = fields.find("dtype");
-  if (dtype == fields.end() || !dtype->is_string())
-    refuse(file, fmt::format("'{}' has no dtype", name));
-  const auto& text = dtype->get_ref<const std::string&>();
-  for (const SafetensorsDtype& known : kSafetensorsDtypes) {
-    if (known.name == text) return known.type;
-  }
-  refuse(file, fmt::format("'{}' has the unknown dtype '{}'", name, text));
-}
-
-SafetensorsFile::Entry entry_of(const std::string& file, const std::string& name,
-                                const Json& fields) {
-  if (!fields.is_object()) refuse(file, fmt::format("the entry of '{}' is not an object", name));
-  for (const auto& [key, value] : fields.items()) {
-    if (key != "dtype" && key != "shape" && key != "data_offsets") {
-      refuse(file, fmt::format("'{}' has the unknown field '{}'", name, key));
-    }
-  }
-  SafetensorsFile::Entry entry{.name = name, .dtype = dtype_of(fields, file, name), .shape = {}};
-
-  const auto shape = fields.find("shape");
-  if (shape == fields.end() || !shape->is_array())
-    refuse(file, fmt::format("'{}' has no shape", name));
-  constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
-  if (shape->size() > kMostDimensions)
-    refuse(file, fmt::format("'{}' has too many dimensions", name));
-  uint64_t num_bytes = c10::elementSize(entry.dtype);
-  uint64_t extent = num_bytes;  // the same product without zeros: strides must not overflow either
-  for (const Json& item : *shape) {
-    const uint64_t size = unsigned_of(item, file, fmt::format("a size in the shape of '{}'", name));
-    if (size > 1 && extent > kMost / size)
-      refuse(file, fmt::format("the shape of '{}' is too large", name));
-    extent *= std::max<uint64_t>(size, 1);
-    num_bytes *= size;
-    entry.shape.push_back(static_cast<int64_t>(size));
-  }
-
-  const auto offsets = fields.find("data_offsets");
-  if (offsets == fields.end() || !offsets->is_array() || offsets->size() != 2) {
-    refuse(file, fmt::format("'{}' has no pair of data_offsets", name));
-  }
-  entry.begin = unsigned_of((*offsets)[0], file, fmt::format("the first byte of '{}'", name));
-  entry.end = unsigned_of((*offsets)[1], file, fmt::format("the last byte of '{}'", name));
-  if (entry.end < entry.begin || entry.end - entry.begin != num_bytes) {
-    refuse(file, fmt::format("'{}' lies at bytes {} to {}, but its shape and dtype need {} bytes",
-                             name, entry.begin, entry.end, num_bytes));
-  }
-  return entry;
-}
 
 }  // namespace
 
@@ -136,9 +49,10 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : name_(path
   }
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) throw storage_error("examine", path, errno);
-  if (!S_ISREG(status.st_mode)) refuse(name_, "it is not a regular file");
+  if (!S_ISREG(status.st_mode)) refuse_safetensors(name_, "it is not a regular file");
   const auto num_bytes = static_cast<size_t>(status.st_size);
-  if (num_bytes < kLengthBytes) refuse(name_, fmt::format("it has {} bytes", num_bytes));
+  if (num_bytes < kLengthBytes)
+    refuse_safetensors(name_, fmt::format("it has {} bytes", num_bytes));
   void* start = ::mmap(nullptr, num_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.get(), 0);
   if (start == MAP_FAILED) throw storage_error("map", path, errno);
   mapping_ = std::make_shared<const Mapping>(start, num_bytes);
@@ -151,40 +65,50 @@ void SafetensorsFile::parse_header(const std::filesystem::path& path) {
   std::memcpy(&header_bytes, mapping_->bytes, kLengthBytes);
   const uint64_t rest = mapping_->num_bytes - kLengthBytes;
   if (header_bytes > rest || header_bytes > kLongestHeader) {
-    refuse(file,
-           fmt::format("a header of {} bytes in a file of {}", header_bytes, mapping_->num_bytes));
+    refuse_safetensors(file, fmt::format("a header of {} bytes in a file of {}", header_bytes,
+                                         mapping_->num_bytes));
   }
-  const Json header =
-      parse_object(file, {mapping_->bytes + kLengthBytes, static_cast<size_t>(header_bytes)});
-  for (const auto& [name, fields] : header.items()) {
-    if (name != "__metadata__") {
-      entries_.push_back(entry_of(file, name, fields));
-      continue;
-    }
-    if (!fields.is_object()) refuse(file, "__metadata__ is not an object");
-    for (const auto& [key, value] : fields.items()) {
-      if (!value.is_string()) refuse(file, fmt::format("__metadata__ '{}' is not a string", key));
-      metadata_[key] = value.get<std::string>();
-    }
-  }
+  data_begin_ = kLengthBytes + header_bytes;
+  SafetensorsHeader header = parse_safetensors_header(
+      file, {mapping_->bytes + kLengthBytes, static_cast<size_t>(header_bytes)},
+      rest - header_bytes);
+  entries_ = std::move(header.entries);
+  metadata_ = std::move(header.metadata);
 
-  std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
   });
   uint64_t covered = 0;
   for (const Entry& entry : entries_) {
     if (entry.begin != covered) {
-      refuse(file, fmt::format("'{}' begins at byte {}, the tensor before it ends at {}",
-                               entry.name, entry.begin, covered));
+      refuse_safetensors(file,
+                         fmt::format("'{}' begins at byte {}, the tensor before it ends at {}",
+                                     shown_name(entry.name), entry.begin, covered));
     }
     covered = entry.end;
   }
-  data_begin_ = kLengthBytes + header_bytes;
   if (covered != rest - header_bytes) {
-    refuse(file, fmt::format("the tensors need {} bytes, the file has {} for them", covered,
-                             rest - header_bytes));
+    refuse_safetensors(file, fmt::format("the tensors need {} bytes, the file has {} for them",
+                                         covered, rest - header_bytes));
   }
-  for (size_t i = 0; i < entries_.size(); ++i) index_[entries_[i].name] = i;
+  by_name_.resize(entries_.size());
+  std::iota(by_name_.begin(), by_name_.end(), uint32_t{0});
+  std::sort(by_name_.begin(), by_name_.end(),
+            [&](uint32_t a, uint32_t b) { return entries_[a].name < entries_[b].name; });
+  // Readers keep either of two equal names, so that two of them could see different tensors.
+  for (size_t i = 1; i < by_name_.size(); ++i) {
+    if (entries_[by_name_[i - 1]].name == entries_[by_name_[i]].name) {
+      refuse_safetensors(
+          file, fmt::format("the header holds '{}' twice", shown_name(entries_[by_name_[i]].name)));
+    }
+  }
+}
+
+const SafetensorsFile::Entry* SafetensorsFile::find(const std::string& name) const {
+  const auto found =
+      std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                       [&](uint32_t i, const std::string& n) { return entries_[i].name < n; });
+  return found != by_name_.end() && entries_[*found].name == name ? &entries_[*found] : nullptr;
 }
 
 at::Tensor SafetensorsFile::tensor_of(const Entry& entry) const {
@@ -201,11 +125,11 @@ at::Tensor SafetensorsFile::tensor_of(const Entry& entry) const {
 }
 
 at::Tensor SafetensorsFile::tensor(const std::string& name) const {
-  const auto found = index_.find(name);
-  if (found == index_.end()) {
+  const Entry* entry = find(name);
+  if (!entry) {
     throw Error(ErrorKind::kData, fmt::format("{} holds no tensor '{}'", name_, name));
   }
-  return tensor_of(entries_[found->second]);
+  return tensor_of(*entry);
 }
 
 NamedTensors SafetensorsFile::tensors() const {

@@ -9,6 +9,7 @@ Verb make_pack_verb();
 Verb make_plan_verb();
 Verb make_run_verb();
 Verb make_report_verb();
+Verb make_export_verb();
 Verb make_verify_verb();
 Verb make_inspect_verb();
 Verb make_models_verb();

@@ -5,9 +5,11 @@
 
 #include <cstring>
 #include <fstream>
+#include <map>
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "tests/parity/oracle.h"
 #include "tests/support/temporary_directory.h"
 
 namespace baleen {
@@ -147,7 +149,12 @@ TEST_F(SafetensorsTest, MalformedHeadersAreRefused) {
   refused("[]", 0, "not a JSON object");
   refused("{", 0, "not JSON");
   refused("{\"\xff\":1}", 0, "not JSON");
-  refused(std::string(5000, '['), 0, "not JSON");
+  refused(std::string(5000, '['), 0, "not a JSON object");
+  refused("", 0, "not a JSON object");
+  refused("   ", 0, "not a JSON object");
+  refused("{} {}", 0, "text after the end");
+  refused("{,}", 0, "a string expected");
+  refused(R"({"a" 1})", 0, "':' expected");
   refused(R"({"a":1})", 0, "not an object");
   refused(R"({"a":{}})", 0, "has no dtype");
   refused(R"({"a":{"dtype":"F31","shape":[],"data_offsets":[0,4]}})", 4, "unknown dtype 'F31'");
@@ -167,7 +174,7 @@ TEST_F(SafetensorsTest, MalformedHeadersAreRefused) {
           "too large");
   refused(R"({"a":{)" + f32 + R"("shape":[18446744073709551615],"data_offsets":[0,4]}})", 4,
           "too large");
-  refused(R"({"a":{)" + f32 + R"("shape":[1e400],"data_offsets":[0,4]}})", 4, "not JSON");
+  refused(R"({"a":{)" + f32 + R"("shape":[1e400],"data_offsets":[0,4]}})", 4, "not a whole number");
   refused(R"({"a":{)" + f32 + R"("shape":[1],"data_offsets":[4,8]}})", 8, "begins at byte 4");
   refused(R"({"a":{)" + f32 + R"("shape":[1],"data_offsets":[0,4]}})", 8, "the file has 8");
   refused(R"({"a":{)" + f32 + R"("shape":[1],"data_offsets":[0,4]},"b":{)" + f32 +
@@ -185,6 +192,153 @@ TEST_F(SafetensorsTest, MalformedHeadersAreRefused) {
           "unknown field 'x'");
   refused(R"({"__metadata__":{"k":1}})", 0, "not a string");
   refused(R"({"__metadata__":[]})", 0, "not an object");
+}
+
+TEST_F(SafetensorsTest, EachFieldBrokenInEachWayIsRefusedAndNamed) {
+  const std::map<std::string, std::string> sound{
+      {"dtype", R"("F32")"}, {"shape", "[2]"}, {"data_offsets", "[0,8]"}};
+  const auto header_of = [](const std::map<std::string, std::string>& fields) {
+    std::string text = R"({"layer.weight":{)";
+    for (const auto& [key, value] : fields) {
+      if (!value.empty())
+        text += fmt::format("{}\"{}\":{}", text.back() == '{' ? "" : ",", key, value);
+    }
+    return text + "}}";
+  };
+  write_header(header_of(sound), 8);
+  EXPECT_EQ(SafetensorsFile(path()).tensor("layer.weight").numel(), 2);
+
+  const std::vector<std::string> never_sound{"",
+                                             "null",
+                                             "true",
+                                             "{}",
+                                             "7",
+                                             "-1",
+                                             "1.5",
+                                             R"("")",
+                                             R"("x")",
+                                             "[[2]]",
+                                             "[null]",
+                                             R"(["2"])",
+                                             "[-2]",
+                                             "[2.0]",
+                                             "[2e0]",
+                                             "[02]",
+                                             "[+2]",
+                                             "[2,]",
+                                             "[,2]",
+                                             "[2",
+                                             "2]",
+                                             "[0x2]",
+                                             "[NaN]",
+                                             "[9223372036854775807]",
+                                             "[9223372036854775808]",
+                                             "[18446744073709551615]",
+                                             "[18446744073709551616]",
+                                             "[340282366920938463463374607431768211456]",
+                                             "[8,0]",
+                                             "[0,7]",
+                                             "[1,9]",
+                                             "[0,16]",
+                                             "[0,0]",
+                                             "[0,8,8]",
+                                             "[3]",
+                                             "[1,1]",
+                                             "[2,2]",
+                                             R"("f32")",
+                                             R"("F32 ")",
+                                             R"("I32x")",
+                                             R"("F64")",
+                                             R"("F16")",
+                                             R"("C64")",
+                                             R"("F4")"};
+  int64_t num_refused = 0;
+  for (const auto& [field, value] : sound) {
+    for (const std::string& junk : never_sound) {
+      std::map<std::string, std::string> broken = sound;
+      broken[field] = junk;
+      SCOPED_TRACE(header_of(broken));
+      write_header(header_of(broken), 8);
+      expect_refusal("not a valid safetensors file");
+      ++num_refused;
+    }
+  }
+  EXPECT_EQ(num_refused, 3 * static_cast<int64_t>(never_sound.size()));
+}
+
+TEST_F(SafetensorsTest, OnlyUtf8IsText) {
+  const auto name = [&](const std::string& text) {
+    return "{\"" + text + R"(":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})";
+  };
+  const std::vector<std::string> broken{"\x80",
+                                        "\xff",
+                                        "\xc3",
+                                        "\xc3(",
+                                        "\xc0\xaf",
+                                        "\xc1\xbf",
+                                        "\xe2\x82",
+                                        "\xe0\x80\x80",
+                                        "\xed\xa0\x80",
+                                        "\xf0\x80\x80\x80",
+                                        "\xf4\x90\x80\x80",
+                                        "\xf5\x80\x80\x80",
+                                        "\xe2(\xa1",
+                                        "\n",
+                                        std::string(1, '\0'),
+                                        "\\x",
+                                        "\\u12",
+                                        "\\u12g4",
+                                        "\\ud800",
+                                        "\\udc00",
+                                        "\\ud800\\u0041",
+                                        "\\ud800\\n",
+                                        "\\"};
+  for (const std::string& text : broken) {
+    SCOPED_TRACE(::testing::PrintToString(text));
+    write_header(name(text), 1);
+    expect_refusal("not JSON");
+  }
+  const std::vector<std::pair<std::string, std::string>> sound{
+      {"\xc3\xa9", "\xc3\xa9"},
+      {"\xed\x9f\xbf", "\xed\x9f\xbf"},
+      {"\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf"},
+      {"\\u00E9", "\xc3\xa9"},
+      {"\\ud83d\\ude00", "\xf0\x9f\x98\x80"},
+      {"\\u20ac", "\xe2\x82\xac"},
+      {R"(\"\\\/\b\f\n\r\t)", "\"\\/\b\f\n\r\t"}};
+  for (const auto& [text, meaning] : sound) {
+    SCOPED_TRACE(text);
+    write_header(name(text), 1);
+    EXPECT_EQ(SafetensorsFile(path()).entries().at(0).name, meaning);
+  }
+}
+
+TEST_F(SafetensorsTest, WhatWeAcceptTheReferenceImplementationReadsAlike) {
+  write_safetensors(path(), {{"a", at::arange(3, at::kFloat)}, {"b", at::arange(2, at::kLong)}},
+                    {{"k", "v"}});
+  const std::string whole = read_file(path());
+  uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, whole.data(), 8);
+  const testing::TemporaryDirectory accepted;
+  int64_t count = 0;
+  for (size_t at = 0; at < 8 + header_bytes; ++at) {
+    for (int change = 1; change < 256; change += 3) {
+      std::string broken = whole;
+      broken[at] = static_cast<char>(broken[at] ^ change);
+      write(broken);
+      try {
+        const SafetensorsFile file(path());
+        const NamedTensors tensors = file.tensors();
+        const auto stem = fmt::format("{}", count++);
+        std::filesystem::copy_file(path(), accepted / (stem + ".in.safetensors"));
+        write_safetensors(accepted / (stem + ".ours.safetensors"), tensors);
+      } catch (const Error&) {
+      }
+    }
+  }
+  ASSERT_GT(count, 50);
+  BALEEN_RUN_ORACLE("reads_alike.py", accepted.path());
+  std::printf("[  ACCEPTED] %ld of the broken headers, all read alike\n", static_cast<long>(count));
 }
 
 TEST_F(SafetensorsTest, UnalignedTensorsAreCopied) {

@@ -1,0 +1,90 @@
+#include "experiments/export_weights.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/atomic_file.h"
+#include "core/base/digest.h"
+#include "core/base/error.h"
+#include "core/base/nearest.h"
+#include "core/weights/safetensors.h"
+#include "experiments/classification_chain.h"
+#include "experiments/journal.h"
+
+namespace baleen {
+namespace {
+
+JournalState journal_of(const RunDirectory& run) {
+  if (!std::filesystem::exists(run.journal())) {
+    throw Error(ErrorKind::kData, fmt::format("{} holds no run", run.root().string()),
+                "give the directory that `baleen run` printed, runs/<name> as a rule");
+  }
+  return read_journal(run.journal());
+}
+
+/// The file's place in the journal's digests.
+std::string digest_name(const RunDirectory& run, const std::filesystem::path& file) {
+  return file.lexically_relative(run.root()).string();
+}
+
+}  // namespace
+
+std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const ChainSpec& chain,
+                                                    const PackedDataset& dataset,
+                                                    const ImageFeedOptions& image) {
+  using nlohmann::json;
+  const auto dump = [](const json& value) {
+    return value.dump(-1, ' ', false, json::error_handler_t::replace);
+  };
+  return {{"format", "pt"},
+          {"backbone", recipe.backbones.at(static_cast<size_t>(chain.backbone)).name},
+          {"num_outputs", std::to_string(dataset.label_names().size())},
+          {"in_channels", std::to_string(dataset.channels())},
+          {"targets", dataset.target_kind() == TargetKind::kMultiLabel ? "labels" : "classes"},
+          {"labels", dump(dataset.label_names())},
+          {"size_px", std::to_string(image.size_px)},
+          {"fit", image.fit},
+          {"mean", dump(image.normalise.mean)},
+          {"std", dump(image.normalise.std)},
+          {"chain", chain.name},
+          {"fold", std::to_string(chain.fold)},
+          {"seed", std::to_string(chain.seed)}};
+}
+
+std::vector<std::string> exportable_chains(const RunDirectory& run) {
+  return journal_of(run).finished_names();
+}
+
+size_t export_weights(const RunDirectory& run, const std::string& chain,
+                      const std::filesystem::path& output, bool replace) {
+  const JournalState journal = journal_of(run);
+  const auto finished = journal.finished_chains.find(chain);
+  if (finished == journal.finished_chains.end()) {
+    const std::vector<std::string> known = journal.finished_names();
+    throw Error(ErrorKind::kUsage,
+                fmt::format("{} has no finished chain '{}'", run.root().string(), chain),
+                known.empty() ? "no chain is finished yet: go on with the run"
+                              : fmt::format("finished: {}", fmt::join(known, ", ")));
+  }
+  if (!replace && std::filesystem::exists(output)) {
+    throw Error(ErrorKind::kUsage, fmt::format("{} exists already", output.string()),
+                "give another name with --output, or --force to replace it");
+  }
+  const std::filesystem::path file = ChainFiles(run.chain(chain)).weights();
+  const auto expected = finished->second.digests.find(digest_name(run, file));
+  if (expected != finished->second.digests.end() &&
+      digest_hex(read_file(file)) != expected->second) {
+    throw Error(ErrorKind::kData,
+                fmt::format("{} is not the file that the chain was finished with", file.string()),
+                "`baleen verify` names all that is damaged in a run");
+  }
+  const SafetensorsFile weights(file);
+  std::map<std::string, std::string> metadata = weights.metadata();
+  metadata["plan"] = journal.plan_hash;
+  write_safetensors(output, weights.tensors(), metadata);
+  return weights.entries().size();
+}
+
+}  // namespace baleen
