@@ -1,5 +1,6 @@
 #include "distributed/data_parallel.h"
 
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -112,6 +113,25 @@ class DataParallelImpl final : public DataParallel {
 
   void backward(int64_t shard, bool first_of_shard, bool last_of_shard,
                 const at::Tensor& loss) override {
+    add_shard(shard, first_of_shard, last_of_shard, [&] { loss.backward(); });
+  }
+
+  void accumulate(int64_t shard, Gradients gradients) override {
+    for (size_t i = 0; i < params_.size(); ++i) {
+      at::Tensor& g = gradients.at(i);
+      const at::Tensor p = params_[i].detach();
+      if (!g.defined()) g = at::zeros_like(p);
+      // As autograd leaves them: in the parameters' own strides.
+      if (g.strides() != p.strides()) g = at::empty_like(p).copy_(g);
+    }
+    // A parameter as the root of a backward pass takes the gradient at once, and what waits for
+    // gradients sees it as any other.
+    add_shard(shard, true, true, [&] { torch::autograd::backward(params_, gradients); });
+  }
+
+  template <class Differentiate>
+  void add_shard(int64_t shard, bool first_of_shard, bool last_of_shard,
+                 Differentiate&& differentiate) {
     const bool last_shard = shard == range_.last - 1;
     if (first_of_shard) {
       // Undefined gradients let autograd hand over its own buffers instead of adding into ours.
@@ -124,7 +144,7 @@ class DataParallelImpl final : public DataParallel {
       reducer_->rebuild_buckets();
       reducer_->prepare_for_backward({});
     }
-    loss.backward();
+    differentiate();
     if (reduce) {
       partials_.clear();
     } else if (last_of_shard && (!last_shard || options_.num_shards > 1)) {

@@ -66,6 +66,11 @@ void validate_backbones(const Recipe& recipe, config::Problems& problems) {
                       first->second, b, label));
     }
     validate_stages(backbone.stages, here + ".stages", problems);
+    if (backbone.batch_norm == "sync" && recipe.training.accumulate > 1) {
+      problems.add(here + ".batch_norm",
+                   "sync does not go with training.accumulate: more logical_shards cut the batch, "
+                   "too");
+    }
     const std::vector<StageOptions>& stages = recipe.stages_of(static_cast<int64_t>(b));
     const int64_t parts =
         recipe.logical_shards_of(static_cast<int64_t>(b)) * recipe.training.accumulate;

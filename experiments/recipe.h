@@ -34,6 +34,8 @@ struct StageOptions {
   ScheduleOptions schedule;
   AugmentOptions augment;
   std::optional<double> dropout;
+  std::vector<std::string> freeze;
+  std::vector<std::string> unfreeze;
   EmaOptions ema;
   EarlyStoppingOptions early_stopping;
 };
@@ -44,6 +46,8 @@ struct BackboneSection {
   std::string label;  ///< empty: the name
   double dropout = 0.0;
   std::string weights;
+  std::string grey_stem = "luma";
+  std::string batch_norm = "local";
   std::optional<int64_t> logical_shards;
   double batch_factor = 1.0;
   std::vector<StageOptions> stages;  ///< empty: the recipe's

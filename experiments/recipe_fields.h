@@ -19,6 +19,10 @@ void visit_fields(Visitor& v, StageOptions& o) {
   v.field("augment", o.augment, "random changes of the training images");
   v.field("dropout", o.dropout, "probability in this stage; absent: the backbone's",
           config::between(0, 0.95));
+  v.field("freeze", o.freeze,
+          "what keeps its weights in this stage: names or shell patterns of modules or parameters, "
+          "or head, trunk, stem; each stage stands for itself");
+  v.field("unfreeze", o.unfreeze, "exceptions from freeze, e.g. freeze: ['*'], unfreeze: [head]");
   v.field("ema", o.ema, "averaged weights for evaluation and for what the stage hands on");
   v.field("early_stopping", o.early_stopping, "when to end the stage before its last epoch");
 }
@@ -31,8 +35,17 @@ void visit_fields(Visitor& v, BackboneSection& o) {
   v.field("dropout", o.dropout, "probability, where the network has dropout",
           config::between(0, 0.95));
   v.field("weights", o.weights,
-          "safetensors file that the network starts from; a head of another size is left out; "
-          "empty: fresh weights");
+          "safetensors file that the network starts from (launch/convert_weights.py makes one of a "
+          ".pth); a head of another size stays fresh; empty: fresh weights");
+  v.field("grey_stem", o.grey_stem,
+          "how weights for colour images become those for one channel: luma: .299 R + .587 G + "
+          ".114 B; sum: R + G + B, exactly what the published network makes of a grey image",
+          config::one_of({"luma", "sum"}));
+  v.field("batch_norm", o.batch_norm,
+          "statistics in training: local: each logical shard's own; sync: of the whole batch, with "
+          "exact gradients (a word between ranks at every layer, all of a rank's shards in memory "
+          "at once); frozen: the running ones, which stay, as do scale and shift",
+          config::one_of({"local", "sync", "frozen"}));
   v.field("logical_shards", o.logical_shards, "instead of training.logical_shards",
           config::between(1, 1024));
   v.field("batch_factor", o.batch_factor,

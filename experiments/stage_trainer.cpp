@@ -8,8 +8,10 @@
 #include "core/base/seeds.h"
 #include "core/nn/memory_format.h"
 #include "core/optim/ema.h"
+#include "core/optim/freeze.h"
 #include "core/optim/loss_scaler.h"
 #include "core/training/random_streams.h"
+#include "core/weights/pretrained.h"
 #include "core/weights/state.h"
 #include "distributed/data_parallel.h"
 #include "distributed/device.h"
@@ -117,19 +119,27 @@ void StageTrainer::make_network(int64_t stage) {
                          derive_seed(static_cast<uint64_t>(chain.seed), Stream::kInitialisation,
                                      {static_cast<uint64_t>(chain.fold)}));
   BackboneOptions backbone;
-  backbone.name = recipe.backbones.at(static_cast<size_t>(chain.backbone)).name;
+  const BackboneSection& section = recipe.backbones.at(static_cast<size_t>(chain.backbone));
+  backbone.name = section.name;
   backbone.num_outputs = static_cast<int64_t>(setup_.dataset->label_names().size());
   backbone.in_channels = setup_.dataset->channels();
   backbone.dropout = options.dropout.value_or(chain.dropout);
   network_ = setup_.backbones->create(backbone);
   if (!resumed_ && !chain.weights.empty()) {
-    const LoadReport report = load_state(*network_, SafetensorsFile(chain.weights).tensors(),
-                                         chain.weights, {.head_name = network_->head_name()});
+    const LoadReport report = load_pretrained(
+        *network_, chain.weights,
+        {.in_channels = backbone.in_channels, .grey_stem = grey_stem_from_name(section.grey_stem)});
     log_info("{}: {}: {}", chain.name, chain.weights, report.summary());
   }
   if (recipe.training.channels_last) to_channels_last(*network_);
   network_->to(device_);
   if (resumed_) load_state(*network_, resumed_->part("model"), "the checkpoint of " + chain.name);
+  // All stages' rules are checked before the first is trained.
+  for (const StageOptions& each : recipe.stages_of(chain.backbone))
+    frozen_parameters(*network_, {each.freeze, each.unfreeze});
+  const int64_t num_frozen = freeze_parameters(*network_, {options.freeze, options.unfreeze});
+  if (num_frozen > 0) log_info("{}: {} weights are frozen", chain.name, num_frozen);
+  if (section.batch_norm == "frozen") freeze_batch_norm_parameters(*network_);
 }
 
 void StageTrainer::train() {
@@ -195,6 +205,8 @@ void StageTrainer::train_stage() {
   trainer_options.on_nonfinite =
       training.on_nonfinite == "skip" ? OnNonFinite::kSkip : OnNonFinite::kStop;
   trainer_options.seed = seed_for(state_.stage);
+  trainer_options.batch_norm = batch_norm_mode_from_name(
+      recipe.backbones.at(static_cast<size_t>(setup_.chain->backbone)).batch_norm);
   stage.trainer = std::make_unique<Trainer>(
       Trainer::Parts{network_.get(), loss_.get(), stage.optimizer.get(), stage.schedule.get(),
                      stage.reducer.get(), stage.ema.get(), stage.scaler.get()},

@@ -3,11 +3,14 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "core/nn/batch_norm.h"
+
 namespace baleen {
 
 at::Tensor conv_norm(torch::nn::Conv2dImpl& conv, torch::nn::BatchNorm2dImpl& norm,
                      const at::Tensor& x_NCHW) {
-  if (norm.is_training() || at::GradMode::is_enabled()) return norm.forward(conv.forward(x_NCHW));
+  if (norm.is_training() || at::GradMode::is_enabled())
+    return batch_norm(norm, conv.forward(x_NCHW));
   const auto& options = conv.options;
   // In double: the fold is exact to the weights' own rounding.
   at::Tensor scale_C = (norm.running_var.to(at::kDouble) + norm.options.eps()).rsqrt();

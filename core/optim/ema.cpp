@@ -12,6 +12,7 @@ namespace baleen {
 
 Ema::Ema(torch::nn::Module& network, EmaOptions options) : options_(options) {
   for (const auto& item : network.named_parameters()) {
+    if (!item.value().requires_grad()) continue;  // frozen: its average is itself
     parameters_.push_back(item.value());
     averages_.emplace_back(item.key(), item.value().detach().clone(at::MemoryFormat::Preserve));
   }

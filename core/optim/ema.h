@@ -28,8 +28,8 @@ void visit_fields(Visitor& v, EmaOptions& o) {
       "use min(decay, (1 + t) / (10 + t)) at update t, so that early weights are soon forgotten");
 }
 
-/// Exponential moving average of a network's parameters: average ← d·average + (1 - d)·parameter
-/// after each step.
+/// Exponential moving average of a network's trainable parameters: average ← d·average + (1 -
+/// d)·parameter after each step.
 ///
 /// Buffers (running statistics) are not averaged: the averaged network is evaluated with the
 /// buffers of the moment. The network must outlive this object, and keep its parameters' dtype and

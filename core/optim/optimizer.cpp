@@ -26,6 +26,8 @@ void check(const OptimizerOptions& o) {
   }
   if (!(o.weight_decay >= 0.0))
     refuse(fmt::format("weight_decay is {}", o.weight_decay), "it must be at least 0");
+  if (o.head_weight_decay && !(*o.head_weight_decay >= 0.0))
+    refuse(fmt::format("head_weight_decay is {}", *o.head_weight_decay), "it must be at least 0");
 }
 
 std::optional<at::Tensor> optional_of(const at::Tensor& tensor) {
@@ -38,14 +40,16 @@ std::vector<ParameterGroup> parameter_groups(const Backbone& network,
                                              const OptimizerOptions& options) {
   const std::string head_prefix = network.head_name() + ".";
   std::vector<ParameterGroup> groups;  // trunk, trunk without decay, head, head without decay
-  for (double multiplier : {options.trunk_lr_multiplier, options.head_lr_multiplier}) {
-    for (double decay : {options.weight_decay, 0.0}) {
-      ParameterGroup group;
-      group.lr_multiplier = multiplier;
-      group.weight_decay = decay;
-      groups.push_back(std::move(group));
-    }
-  }
+  const auto add = [&](double multiplier, double decay) {
+    ParameterGroup group;
+    group.lr_multiplier = multiplier;
+    group.weight_decay = decay;
+    groups.push_back(std::move(group));
+  };
+  add(options.trunk_lr_multiplier, options.weight_decay);
+  add(options.trunk_lr_multiplier, 0.0);
+  add(options.head_lr_multiplier, options.head_weight_decay.value_or(options.weight_decay));
+  add(options.head_lr_multiplier, 0.0);
   for (const auto& item : network.named_parameters()) {
     const at::Tensor& parameter = item.value();
     if (!parameter.requires_grad()) continue;

@@ -27,6 +27,7 @@ struct OptimizerOptions {
   double epsilon = 1e-8;
   double head_lr_multiplier = 1.0;
   double trunk_lr_multiplier = 1.0;
+  std::optional<double> head_weight_decay;
   bool decay_norm_and_bias = true;
 };
 
@@ -53,6 +54,8 @@ void visit_fields(Visitor& v, OptimizerOptions& o) {
           config::at_least(0.0));
   v.field("trunk_lr_multiplier", o.trunk_lr_multiplier,
           "factor on the learning rate of all layers but the head", config::at_least(0.0));
+  v.field("head_weight_decay", o.head_weight_decay,
+          "weight_decay of the head; absent: that of all layers", config::at_least(0.0));
   v.field("decay_norm_and_bias", o.decay_norm_and_bias,
           "false: no weight decay on biases and normalisation layers, only on weights of two or "
           "more dimensions");
@@ -67,7 +70,8 @@ struct ParameterGroup {
 };
 
 /// The network's trainable parameters as the options ask: trunk and head, with and without weight
-/// decay; empty groups are left out. Within a group the network's own order.
+/// decay; empty groups are left out, and so are parameters without gradients (core/optim/freeze.h).
+/// Within a group the network's own order.
 std::vector<ParameterGroup> parameter_groups(const Backbone& network,
                                              const OptimizerOptions& options);
 

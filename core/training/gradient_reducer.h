@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace baleen {
 
@@ -30,6 +31,10 @@ class GradientReducer {
   /// @throws Error kCommunication when a peer is lost.
   virtual void backward(int64_t shard, bool first_of_shard, bool last_of_shard,
                         const at::Tensor& loss) = 0;
+
+  /// As backward() for a whole shard, with gradients that were computed already: one for each
+  /// trainable parameter of the model, in its order; undefined: zero.
+  virtual void accumulate(int64_t shard, std::vector<at::Tensor> gradients) = 0;
 
   /// [collective] Every shard's row of statistics: local [last-first, K] in, [total, K] out,
   /// ordered by shard, on every rank.

@@ -8,7 +8,6 @@
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/base/seeds.h"
-#include "core/nn/batch_norm.h"
 #include "core/optim/ema.h"
 #include "core/optim/loss_scaler.h"
 #include "core/training/random_streams.h"
@@ -17,12 +16,6 @@ namespace baleen {
 namespace {
 
 constexpr int64_t kMaxSkippedInARow = 10;
-
-// Columns of the table that the ranks exchange each step, one row per logical shard; statistics
-// follow.
-constexpr int64_t kLossColumn = 0;
-constexpr int64_t kStopColumn = 1;
-constexpr int64_t kNumFixedColumns = 2;
 
 }  // namespace
 
@@ -50,7 +43,8 @@ at::Tensor Trainer::forward(const Batch& batch, int64_t epoch, int64_t micro) {
   seed_default_generator(device_,
                          derive_seed(options_.seed, Stream::kDropout,
                                      {key(epoch), key(batch.step), key(batch.shard), key(micro)}));
-  const FrozenStatistics frozen(*parts_.network, batch.shard != 0);
+  const bool synchronised = options_.batch_norm == BatchNormMode::kSync;
+  const FrozenStatistics frozen(*parts_.network, batch.shard != 0 && !synchronised);
   const AutocastScope autocast(device_.type(), options_.precision);
   return parts_.network->forward(to_device(batch.images_NCHW));
 }
@@ -136,6 +130,13 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
   return sums;
 }
 
+Trainer::StepSums Trainer::backward(const std::vector<Batch>& batches, int64_t epoch, bool stop) {
+  if (options_.batch_norm == BatchNormMode::kSync)
+    return backward_synchronised(batches, epoch, stop);
+  if (parts_.loss->batch_term()) return backward_with_statistics(batches, epoch, stop);
+  return backward_plain(batches, epoch, stop);
+}
+
 /// Clips and applies the gradient. @returns false when the loss scale overflowed and nothing was
 /// changed.
 bool Trainer::update(double lr, StepReport& report) {
@@ -159,6 +160,7 @@ bool Trainer::update(double lr, StepReport& report) {
 bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_of_epoch,
                         EpochProgress& progress, const StepHook& after_step) {
   parts_.network->train();
+  if (options_.batch_norm == BatchNormMode::kFrozen) use_running_statistics(*parts_.network);
   source.set_epoch(epoch, progress.next_step);
   bool want_stop = false;
   bool complete = true;
@@ -182,9 +184,7 @@ bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_o
     report.samples = batches.front().global_count;
     report.lr = parts_.schedule->lr(first_step_of_epoch + report.step);
 
-    const StepSums sums = parts_.loss->batch_term()
-                              ? backward_with_statistics(batches, epoch, want_stop)
-                              : backward_plain(batches, epoch, want_stop);
+    const StepSums sums = backward(batches, epoch, want_stop);
     report.loss = sums.loss;
     if (!std::isfinite(sums.loss)) {
       if (options_.on_nonfinite == OnNonFinite::kStop) {

@@ -7,6 +7,7 @@
 
 #include "core/losses/loss.h"
 #include "core/nn/backbone.h"
+#include "core/nn/batch_norm.h"
 #include "core/optim/optimizer.h"
 #include "core/optim/schedule.h"
 #include "core/training/batch_source.h"
@@ -30,6 +31,7 @@ struct TrainerOptions {
   double clip_norm = 0;  ///< largest 2-norm of the whole gradient; 0: no clipping
   OnNonFinite on_nonfinite = OnNonFinite::kStop;
   uint64_t seed = 0;  ///< of dropout masks
+  BatchNormMode batch_norm = BatchNormMode::kLocal;
 };
 
 /// One optimizer step, the same on every rank.
@@ -59,8 +61,8 @@ struct EpochProgress {
 ///
 /// A step's result is a function of the global batch and the number of logical shards, never of the
 /// number of ranks: dropout is seeded per (epoch, step, shard, micro-batch), only shard 0 moves
-/// batch-norm statistics, gradients are added in the reducer's fixed tree (docs/determinism.md).
-/// Used from one thread.
+/// batch-norm statistics (or all shards do together, BatchNormMode::kSync), gradients are added in
+/// the reducer's fixed tree (docs/determinism.md). Used from one thread.
 class Trainer {
  public:
   struct Parts {
@@ -88,7 +90,12 @@ class Trainer {
                  EpochProgress& progress, const StepHook& after_step);
 
  private:
-  struct MicroResult;
+  // Columns of the table that the ranks exchange each step, one row per logical shard; statistics
+  // follow.
+  static constexpr int64_t kLossColumn = 0;
+  static constexpr int64_t kStopColumn = 1;
+  static constexpr int64_t kNumFixedColumns = 2;
+
   struct StepSums {
     double loss = 0;    ///< of the global batch
     bool stop = false;  ///< some rank asked for it
@@ -96,8 +103,10 @@ class Trainer {
 
   std::vector<Batch> collect_step(BatchSource& source);
   at::Tensor forward(const Batch& batch, int64_t epoch, int64_t micro);
+  StepSums backward(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_plain(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_with_statistics(const std::vector<Batch>& batches, int64_t epoch, bool stop);
+  StepSums backward_synchronised(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums gather(const at::Tensor& local_rows, bool stop);
   at::Tensor to_device(const at::Tensor& tensor) const;
   at::Tensor scaled(const at::Tensor& loss) const;

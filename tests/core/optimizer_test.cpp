@@ -221,6 +221,12 @@ TEST(OptimizerTest, MultipliersAndDecayFollowTheGroups) {
     }
   }
   EXPECT_EQ(total, all);
+  const auto own_decay =
+      parameter_groups(*network, {.weight_decay = 0.1, .head_weight_decay = 0.0});
+  ASSERT_EQ(own_decay.size(), 2u);
+  EXPECT_EQ(own_decay[0].weight_decay, 0.1);
+  EXPECT_EQ(own_decay[1].weight_decay, 0.0);
+  EXPECT_EQ(own_decay[1].names, (std::vector<std::string>{"fc.weight", "fc.bias"}));
   network->named_parameters()["conv1.weight"].set_requires_grad(false);
   size_t trainable = 0;
   for (const auto& group : parameter_groups(*network, {})) trainable += group.parameters.size();
@@ -280,6 +286,7 @@ TEST(OptimizerTest, SettingsOutOfRangeAreRefused) {
   EXPECT_THROW(make({.kind = "sgd", .momentum = 0.0, .nesterov = true}), Error);
   EXPECT_THROW(make({.beta1 = 1.0}), Error);
   EXPECT_THROW(make({.weight_decay = -1.0}), Error);
+  EXPECT_THROW(make({.head_weight_decay = -1.0}), Error);
 }
 
 TEST(ClipGradientsTest, SmallGradientsStayAndInfiniteOnesShow) {

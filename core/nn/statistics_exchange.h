@@ -1,0 +1,22 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace baleen {
+
+/// Sums over the logical shards of a global batch, taken in the middle of a forward or backward
+/// pass.
+///
+/// Every shard calls it the same number of times in the same order, as the same network on the same
+/// size of images does. Sums are added in the order of the shards: the same bits on every rank and
+/// for any number of ranks.
+class StatisticsExchange {
+ public:
+  virtual ~StatisticsExchange() = default;
+  /// [collective over shards] @param row_K float64 on the CPU
+  /// @returns every shard's row: [V, K], ordered by shard
+  /// @throws Error kCommunication when a peer is lost.
+  virtual at::Tensor gather(const at::Tensor& row_K) = 0;
+};
+
+}  // namespace baleen
