@@ -1,26 +1,32 @@
 #include "core/nn/batch_norm.h"
 
+#include <torch/nn/modules/batchnorm.h>
+
 #include <utility>
 
 namespace baleen {
 
+template <class BatchNorm>
+bool FrozenStatistics::hide(torch::nn::Module& module) {
+  auto* layer = module.as<BatchNorm>();
+  if (layer == nullptr) return false;
+  for (at::Tensor* statistic :
+       {&layer->running_mean, &layer->running_var, &layer->num_batches_tracked})
+    hidden_.push_back({statistic, std::exchange(*statistic, at::Tensor())});
+  return true;
+}
+
 FrozenStatistics::FrozenStatistics(const torch::nn::Module& network, bool freeze) {
   if (!freeze) return;
   for (const auto& module : network.modules(/*include_self=*/false)) {
-    auto* layer = module->as<torch::nn::BatchNorm2d>();
-    if (layer == nullptr) continue;
-    hidden_.push_back({layer, std::exchange(layer->running_mean, at::Tensor()),
-                       std::exchange(layer->running_var, at::Tensor()),
-                       std::exchange(layer->num_batches_tracked, at::Tensor())});
+    // The classes have no base in common that knows of statistics.
+    hide<torch::nn::BatchNorm2d>(*module) || hide<torch::nn::BatchNorm1d>(*module) ||
+        hide<torch::nn::BatchNorm3d>(*module);
   }
 }
 
 FrozenStatistics::~FrozenStatistics() {
-  for (Hidden& hidden : hidden_) {
-    hidden.layer->running_mean = std::move(hidden.running_mean);
-    hidden.layer->running_var = std::move(hidden.running_var);
-    hidden.layer->num_batches_tracked = std::move(hidden.num_batches_tracked);
-  }
+  for (Hidden& hidden : hidden_) *hidden.place = std::move(hidden.value);
 }
 
 }  // namespace baleen

@@ -2,14 +2,13 @@
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
-#include <torch/nn/modules/batchnorm.h>
 
 #include <vector>
 
 namespace baleen {
 
-/// While alive, forward passes in training mode leave the running statistics of every BatchNorm2d
-/// as they are.
+/// While alive, forward passes in training mode leave the running statistics of every batch norm
+/// (BatchNorm1d, 2d, 3d) as they are.
 ///
 /// A step's logical shards each normalise by their own batch, but only one shard may move the
 /// running statistics, or they would depend on how the shards are spread over ranks. The handles
@@ -26,9 +25,12 @@ class FrozenStatistics {
 
  private:
   struct Hidden {
-    torch::nn::BatchNorm2dImpl* layer;
-    at::Tensor running_mean, running_var, num_batches_tracked;
+    at::Tensor* place;
+    at::Tensor value;
   };
+  template <class BatchNorm>
+  bool hide(torch::nn::Module& module);
+
   std::vector<Hidden> hidden_;
 };
 

@@ -60,7 +60,9 @@ struct EpochProgress {
 /// A step's result is a function of the global batch and the number of logical shards, never of the
 /// number of ranks: dropout is seeded per (epoch, step, shard, micro-batch), only shard 0 moves
 /// batch-norm statistics, gradients are added in the reducer's fixed tree (docs/determinism.md).
-/// Used from one thread.
+/// Where the network has an auxiliary classifier, the loss of a step, backpropagated and reported,
+/// is loss(main) + weight · loss(auxiliary), each over the whole global batch. Used from one
+/// thread.
 class Trainer {
  public:
   struct Parts {
@@ -95,7 +97,7 @@ class Trainer {
   };
 
   std::vector<Batch> collect_step(BatchSource& source);
-  at::Tensor forward(const Batch& batch, int64_t epoch, int64_t micro);
+  TrainingLogits forward(const Batch& batch, int64_t epoch, int64_t micro);
   StepSums backward_plain(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_with_statistics(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums gather(const at::Tensor& local_rows, bool stop);
