@@ -43,6 +43,10 @@ struct BackboneSection {
   std::string name;
   std::string label;  ///< empty: the name
   double dropout = 0.0;
+  bool auxiliary = false;
+  std::string head = "linear";
+  bool coordinates = false;
+  bool recompute = false;
   std::string weights;
   std::optional<int64_t> logical_shards;
   double batch_factor = 1.0;
