@@ -25,12 +25,12 @@ constexpr std::array<KnownCost, 16> kKnownCosts = {{
     {"densenet169", 3.360, 224},
     {"densenet201", 4.291, 224},
     {"inception_v3", 5.713, 299},
-    {"bn_inception", 2.050, 224},
+    {"bninception", 2.050, 224},
     {"se_resnext50_32x4d", 4.250, 224},
     {"simplenet", 1.800, 224},
     {"simplenet_small", 0.449, 32},
     {"simplenet_cifar", 1.630, 32},
-    {"simplenet64_2", 0.110, 64},
+    {"simplenet64", 0.110, 64},
 }};
 
 // A guess for a processor core that has not been measured; only ratios of forecasts made with it

@@ -137,6 +137,16 @@ void check_against_registry(const Recipe& recipe, const BackboneRegistry& regist
                                                suggestion(backbone.name, known)));
       continue;
     }
+    if (backbone.auxiliary && !registry.info(backbone.name).has_auxiliary) {
+      problems.add(here + ".auxiliary",
+                   fmt::format("{} has no auxiliary classifier", backbone.name));
+    }
+    if (backbone.auxiliary && backbone.head != "linear") {
+      problems.add(here + ".auxiliary",
+                   fmt::format("the head '{}' leaves no place for an auxiliary classifier: leave "
+                               "out one of the two keys",
+                               backbone.head));
+    }
     const int64_t least = registry.info(backbone.name).min_size_px;
     const std::vector<StageOptions>& stages = recipe.stages_of(static_cast<int64_t>(b));
     for (size_t s = 0; s < stages.size(); ++s) {

@@ -45,6 +45,10 @@ struct BackboneSection {
   std::string name;
   std::string label;  ///< empty: the name
   double dropout = 0.0;
+  bool auxiliary = false;
+  std::string head = "linear";
+  bool coordinates = false;
+  bool recompute = false;
   std::string weights;
   std::string grey_stem = "luma";
   std::string batch_norm = "local";

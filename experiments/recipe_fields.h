@@ -34,6 +34,18 @@ void visit_fields(Visitor& v, BackboneSection& o) {
           "how chains and tables call it; needed where two entries share a name; empty: the name");
   v.field("dropout", o.dropout, "probability, where the network has dropout",
           config::between(0, 0.95));
+  v.field(
+      "auxiliary", o.auxiliary,
+      "train with the auxiliary classifier, where the network has one: inception_v3, whose share "
+      "of the loss is 0.4; it needs images of 299 px and rests in stages of smaller ones");
+  v.field("head", o.head,
+          "linear: the published head; gap: one linear layer over the means of all stages' maps",
+          config::one_of({"linear", "gap"}));
+  v.field("coordinates", o.coordinates,
+          "CoordConv: the first convolution also sees each pixel's x and y, in [-1, 1]");
+  v.field("recompute", o.recompute,
+          "compute cheap layers again in the backward pass instead of keeping their results, where "
+          "the network can (DenseNet): less memory, more time, the same numbers");
   v.field("weights", o.weights,
           "safetensors file that the network starts from (launch/convert_weights.py makes one of a "
           ".pth); a head of another size stays fresh; empty: fresh weights");

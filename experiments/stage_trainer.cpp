@@ -118,9 +118,13 @@ void StageTrainer::make_network(int64_t stage) {
   seed_default_generator(at::kCPU,
                          derive_seed(static_cast<uint64_t>(chain.seed), Stream::kInitialisation,
                                      {static_cast<uint64_t>(chain.fold)}));
-  BackboneOptions backbone;
   const BackboneSection& section = recipe.backbones.at(static_cast<size_t>(chain.backbone));
+  BackboneOptions backbone;
   backbone.name = section.name;
+  backbone.auxiliary = section.auxiliary;
+  backbone.checkpoint = section.recompute;
+  backbone.head = section.head;
+  backbone.coordinates = section.coordinates;
   backbone.num_outputs = static_cast<int64_t>(setup_.dataset->label_names().size());
   backbone.in_channels = setup_.dataset->channels();
   backbone.dropout = options.dropout.value_or(chain.dropout);

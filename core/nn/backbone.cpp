@@ -1,5 +1,6 @@
 #include "core/nn/backbone.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -34,6 +35,10 @@ size_t index_of(const std::string& name, const std::vector<BackboneInfo>& infos)
 
 }  // namespace
 
+at::Tensor Backbone::embedding(const at::Tensor& images_NCHW) {
+  return at::adaptive_avg_pool2d(features(images_NCHW).back(), {1, 1}).flatten(1);
+}
+
 void BackboneRegistry::add(BackboneInfo info, Factory factory) {
   for (const BackboneInfo& other : infos_) {
     if (other.name == info.name) {
@@ -61,6 +66,9 @@ std::shared_ptr<Backbone> BackboneRegistry::create(const BackboneOptions& option
   }
   if (!(options.dropout >= 0.0 && options.dropout < 1.0)) {
     refuse(fmt::format("dropout is {}", options.dropout), "give a probability in [0, 1)");
+  }
+  if (options.auxiliary && !infos_[index].has_auxiliary) {
+    refuse("it has no auxiliary classifier", "leave out the backbone's key 'auxiliary'");
   }
   return factories_[index](options);
 }

@@ -38,6 +38,9 @@ class Backbone : public torch::nn::Module {
  public:
   /// Feature maps of each stage, coarse last: M tensors [N, C_m, H_m, W_m].
   virtual std::vector<at::Tensor> features(const at::Tensor& images_NCHW) = 0;
+  /// What the head sees of each image, before dropout, [N, D]: for metric learning. The global
+  /// average of the last map, unless the network pools otherwise. D is the head's number of inputs.
+  virtual at::Tensor embedding(const at::Tensor& images_NCHW);
   /// Logits [N, K].
   virtual at::Tensor forward(const at::Tensor& images_NCHW) = 0;
   /// What a training step calls: logits, with those of an auxiliary classifier where there is one.
@@ -60,6 +63,7 @@ struct BackboneInfo {
   std::string source;  ///< paper or reference implementation
   int64_t min_size_px = 1;
   int64_t usual_size_px = 224;
+  bool has_auxiliary = false;  ///< BackboneOptions::auxiliary means something
 };
 
 /// The networks a recipe can name. Filled by explicit calls in launch/wiring.cpp.

@@ -195,6 +195,16 @@ void use_running_statistics(torch::nn::Module& network) {
   for_each_norm(network, [](auto& layer) { layer.eval(); });
 }
 
+template <class BatchNorm>
+bool FrozenStatistics::hide(torch::nn::Module& module) {
+  auto* layer = module.as<BatchNorm>();
+  if (layer == nullptr) return false;
+  for (at::Tensor* statistic :
+       {&layer->running_mean, &layer->running_var, &layer->num_batches_tracked})
+    hidden_.push_back({statistic, std::exchange(*statistic, at::Tensor())});
+  return true;
+}
+
 FrozenStatistics::FrozenStatistics(const torch::nn::Module& network, bool freeze) {
   if (!freeze) return;
   for_each_norm(network, [&](auto& layer) {

@@ -2,7 +2,6 @@
 
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
-#include <torch/nn/modules/batchnorm.h>
 
 #include <string>
 #include <vector>

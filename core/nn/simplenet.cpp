@@ -102,12 +102,15 @@ std::vector<at::Tensor> SimpleNet::features(const at::Tensor& images_NCHW) {
   return maps;
 }
 
-at::Tensor SimpleNet::forward(const at::Tensor& images_NCHW) {
+at::Tensor SimpleNet::embedding(const at::Tensor& images_NCHW) {
   const at::Tensor map_NCHW = features(images_NCHW).back();
   // Not amax(): with ties it would spread the gradient, where pooling gives it to the first
   // maximum.
-  return classifier_->forward(
-      at::max_pool2d(map_NCHW, {map_NCHW.size(2), map_NCHW.size(3)}).flatten(1));
+  return at::max_pool2d(map_NCHW, {map_NCHW.size(2), map_NCHW.size(3)}).flatten(1);
+}
+
+at::Tensor SimpleNet::forward(const at::Tensor& images_NCHW) {
+  return classifier_->forward(embedding(images_NCHW));
 }
 
 void add_simplenets(BackboneRegistry& registry) {

@@ -34,6 +34,8 @@ class SimpleNet final : public Backbone {
   /// Maps before the first pool (128 channels), before the second (512) and of the last convolution
   /// (256).
   std::vector<at::Tensor> features(const at::Tensor& images_NCHW) override;
+  /// [N, 256]: the global maximum of the last map.
+  at::Tensor embedding(const at::Tensor& images_NCHW) override;
   /// @throws Error kConfiguration for images smaller than min_size_px().
   at::Tensor forward(const at::Tensor& images_NCHW) override;
   std::vector<int64_t> stage_channels() const override { return {128, 512, 256}; }

@@ -3,27 +3,9 @@
 #include <ATen/ATen.h>
 
 #include "core/base/error.h"
+#include "core/nn/evaluation_mode.h"
 
 namespace baleen {
-namespace {
-
-/// Puts the network into evaluation mode and back.
-class EvaluationMode {
- public:
-  explicit EvaluationMode(Backbone& network)
-      : network_(network), was_training_(network.is_training()) {
-    network_.eval();
-  }
-  ~EvaluationMode() { network_.train(was_training_); }
-  EvaluationMode(const EvaluationMode&) = delete;
-  EvaluationMode& operator=(const EvaluationMode&) = delete;
-
- private:
-  Backbone& network_;
-  bool was_training_;
-};
-
-}  // namespace
 
 void predict(Backbone& network, const Loss& loss, BatchSource& source, Precision precision,
              const std::vector<View>& views,

@@ -2,8 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
 #include <cmath>
 #include <exception>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
@@ -11,6 +13,7 @@
 #include "core/optim/ema.h"
 #include "core/optim/loss_scaler.h"
 #include "core/training/random_streams.h"
+#include "core/training/training_loss.h"
 
 namespace baleen {
 namespace {
@@ -38,7 +41,7 @@ std::vector<Batch> Trainer::collect_step(BatchSource& source) {
   return batches;
 }
 
-at::Tensor Trainer::forward(const Batch& batch, int64_t epoch, int64_t micro) {
+TrainingLogits Trainer::forward(const Batch& batch, int64_t epoch, int64_t micro) {
   const auto key = [](int64_t value) { return static_cast<uint64_t>(value); };
   seed_default_generator(device_,
                          derive_seed(options_.seed, Stream::kDropout,
@@ -46,7 +49,7 @@ at::Tensor Trainer::forward(const Batch& batch, int64_t epoch, int64_t micro) {
   const bool synchronised = options_.batch_norm == BatchNormMode::kSync;
   const FrozenStatistics frozen(*parts_.network, batch.shard != 0 && !synchronised);
   const AutocastScope autocast(device_.type(), options_.precision);
-  return parts_.network->forward(to_device(batch.images_NCHW));
+  return parts_.network->forward_training(to_device(batch.images_NCHW));
 }
 
 at::Tensor Trainer::scaled(const at::Tensor& loss) const {
@@ -73,9 +76,9 @@ Trainer::StepSums Trainer::backward_plain(const std::vector<Batch>& batches, int
   int64_t micro = 0;
   for (const Batch& batch : batches) {
     micro = batch.first_of_shard ? 0 : micro + 1;
-    const at::Tensor logits = forward(batch, epoch, micro);
+    const TrainingLogits logits = forward(batch, epoch, micro);
     const at::Tensor loss =
-        shard_loss(*parts_.loss, logits, to_device(batch.targets), batch.global_count, {});
+        micro_batch_loss(*parts_.loss, logits, to_device(batch.targets), batch.global_count, {});
     losses.push_back(loss.detach());
     parts_.reducer->backward(batch.shard, batch.first_of_shard, batch.last_of_shard, scaled(loss));
   }
@@ -94,39 +97,50 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
                                                     int64_t epoch, bool stop) {
   const BatchTerm& term = *parts_.loss->batch_term();
   const ShardRange shards = parts_.reducer->shards();
+  // Per set of logits: the sum over samples, then the statistics. There is room for two sets, so
+  // that tables are equally wide on all ranks.
   const int64_t num_statistics = term.num_statistics();
-  at::Tensor rows =
-      at::zeros({shards.last - shards.first, kNumFixedColumns + num_statistics}, at::kDouble);
-  std::vector<at::Tensor> logits;
+  const auto columns_of = [&](const at::Tensor& row, size_t set) {
+    const int64_t first = kNumFixedColumns + static_cast<int64_t>(set) * (1 + num_statistics);
+    return std::pair(row[first], row.narrow(0, first + 1, num_statistics));
+  };
+  const int64_t width = kNumFixedColumns + 2 * (1 + num_statistics);
+  at::Tensor rows = at::zeros({shards.last - shards.first, width}, at::kDouble);
+  std::vector<TrainingLogits> logits;
   int64_t micro = 0;
   for (const Batch& batch : batches) {
     micro = batch.first_of_shard ? 0 : micro + 1;
     logits.push_back(forward(batch, epoch, micro));
     at::NoGradGuard no_grad;
     const at::Tensor targets = to_device(batch.targets);
-    at::Tensor row = rows[batch.shard - shards.first];
-    row[kLossColumn] += parts_.loss->sum(logits.back(), targets).to(at::kCPU, at::kDouble);
-    row.narrow(0, kNumFixedColumns, num_statistics)
-        .add_(term.statistics(logits.back(), targets).to(at::kCPU, at::kDouble));
+    for_each_set(logits.back(), [&](size_t set, const at::Tensor& logits_NK, double) {
+      auto [sum, statistics_S] = columns_of(rows[batch.shard - shards.first], set);
+      sum.add_(parts_.loss->sum(logits_NK, targets).to(at::kCPU, at::kDouble));
+      statistics_S.add_(term.statistics(logits_NK, targets).to(at::kCPU, at::kDouble));
+    });
   }
   rows.select(1, kStopColumn).fill_(stop ? 1.0 : 0.0);
   const at::Tensor all = parts_.reducer->gather_shards(rows);
   // Row by row, in shard order: the same bits on every rank.
-  at::Tensor totals = at::zeros({all.size(1)}, at::kDouble);
+  at::Tensor totals = at::zeros({width}, at::kDouble);
   for (int64_t shard = 0; shard < all.size(0); ++shard) totals.add_(all[shard]);
-  const at::Tensor sums_S = totals.narrow(0, kNumFixedColumns, num_statistics);
-  const at::Tensor weights_S = gradient_at(term, sums_S).to(device_);
+  StepSums sums;
+  sums.stop = totals[kStopColumn].item<double>() != 0;
+  // A step's micro-batches have images of one size, so that all have auxiliary logits or none.
+  std::array<at::Tensor, 2> weights_S;
+  for_each_set(logits.front(), [&](size_t set, const at::Tensor&, double share) {
+    const auto [sum, sums_S] = columns_of(totals, set);
+    sums.loss +=
+        share * global_loss(*parts_.loss, sum.item<double>(), batches.front().global_count, sums_S);
+    weights_S[set] = gradient_at(term, sums_S).to(device_);
+  });
   for (size_t i = 0; i < batches.size(); ++i) {
     const Batch& batch = batches[i];
-    const at::Tensor loss = shard_loss(*parts_.loss, logits[i], to_device(batch.targets),
-                                       batch.global_count, weights_S);
+    const at::Tensor loss = micro_batch_loss(*parts_.loss, logits[i], to_device(batch.targets),
+                                             batch.global_count, weights_S);
     parts_.reducer->backward(batch.shard, batch.first_of_shard, batch.last_of_shard, scaled(loss));
-    logits[i].reset();
+    logits[i] = {};
   }
-  StepSums sums;
-  sums.loss = global_loss(*parts_.loss, totals[kLossColumn].item<double>(),
-                          batches.front().global_count, sums_S);
-  sums.stop = totals[kStopColumn].item<double>() != 0;
   return sums;
 }
 

@@ -62,7 +62,9 @@ struct EpochProgress {
 /// A step's result is a function of the global batch and the number of logical shards, never of the
 /// number of ranks: dropout is seeded per (epoch, step, shard, micro-batch), only shard 0 moves
 /// batch-norm statistics (or all shards do together, BatchNormMode::kSync), gradients are added in
-/// the reducer's fixed tree (docs/determinism.md). Used from one thread.
+/// the reducer's fixed tree (docs/determinism.md). Where the network has an auxiliary classifier,
+/// the loss of a step, backpropagated and reported, is loss(main) + weight · loss(auxiliary), each
+/// over the whole global batch. Used from one thread.
 class Trainer {
  public:
   struct Parts {
@@ -90,8 +92,9 @@ class Trainer {
                  EpochProgress& progress, const StepHook& after_step);
 
  private:
-  // Columns of the table that the ranks exchange each step, one row per logical shard; statistics
-  // follow.
+  // Columns of the table that the ranks exchange each step, one row per logical shard. For losses
+  // with batch terms further columns follow: those of the main logits, then those of the auxiliary
+  // ones.
   static constexpr int64_t kLossColumn = 0;
   static constexpr int64_t kStopColumn = 1;
   static constexpr int64_t kNumFixedColumns = 2;
@@ -102,7 +105,7 @@ class Trainer {
   };
 
   std::vector<Batch> collect_step(BatchSource& source);
-  at::Tensor forward(const Batch& batch, int64_t epoch, int64_t micro);
+  TrainingLogits forward(const Batch& batch, int64_t epoch, int64_t micro);
   StepSums backward(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_plain(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_with_statistics(const std::vector<Batch>& batches, int64_t epoch, bool stop);

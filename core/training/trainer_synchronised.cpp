@@ -2,9 +2,12 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <array>
+
 #include "core/base/error.h"
 #include "core/training/lockstep.h"
 #include "core/training/trainer.h"
+#include "core/training/training_loss.h"
 
 namespace baleen {
 namespace {
@@ -41,29 +44,33 @@ Trainer::StepSums Trainer::backward_synchronised(const std::vector<Batch>& batch
                 "give the chain as many ranks as it has logical shards, or batch_norm: local");
   }
   const BatchTerm* term = parts_.loss->batch_term();
-  const int64_t num_statistics = term ? term->num_statistics() : 0;
   const std::vector<at::Tensor> parameters = trainable(*parts_.network);
   std::vector<std::vector<at::Tensor>> gradients(batches.size());
   at::Tensor rows = at::zeros({count, kNumFixedColumns}, at::kDouble);
-  at::Tensor sums_S;
+  // Per set of logits, the main ones and the auxiliary ones; the same on every shard.
+  std::array<at::Tensor, 2> sums_S;
+  std::array<double, 2> shares{};
 
   Lockstep lockstep([&](const at::Tensor& local) { return parts_.reducer->gather_shards(local); });
   lockstep.run(count, [&](int64_t index, StatisticsExchange& exchange) {
     const Batch& batch = batches[static_cast<size_t>(index)];
     const SynchronisedStatistics scope(exchange, /*moves_statistics=*/batch.shard == 0);
     const at::Tensor targets = to_device(batch.targets);
-    const at::Tensor logits = forward(batch, epoch, /*micro=*/0);
-    at::Tensor weights_S;
+    const TrainingLogits logits = forward(batch, epoch, /*micro=*/0);
+    std::array<at::Tensor, 2> weights_S;
     if (term) {
       const at::NoGradGuard no_grad;
-      const at::Tensor all =
-          exchange.gather(term->statistics(logits, targets).to(at::kCPU, at::kDouble));
-      sums_S = sum_in_order(all);
-      weights_S = gradient_at(*term, sums_S).to(device_);
-      rows[index][kLossColumn] = parts_.loss->sum(logits, targets).to(at::kCPU, at::kDouble);
+      for_each_set(logits, [&](size_t set, const at::Tensor& logits_NK, double share) {
+        sums_S[set] = sum_in_order(
+            exchange.gather(term->statistics(logits_NK, targets).to(at::kCPU, at::kDouble)));
+        shares[set] = share;
+        weights_S[set] = gradient_at(*term, sums_S[set]).to(device_);
+        rows[index][kLossColumn] +=
+            share * parts_.loss->sum(logits_NK, targets).to(at::kCPU, at::kDouble);
+      });
     }
     const at::Tensor loss =
-        shard_loss(*parts_.loss, logits, targets, batch.global_count, weights_S);
+        micro_batch_loss(*parts_.loss, logits, targets, batch.global_count, weights_S);
     if (!term) rows[index][kLossColumn] = loss.detach().to(at::kCPU, at::kDouble);
     // Not into the parameters' own gradients: those of the other shards would be added in an order
     // that depends on how shards lie on ranks.
@@ -75,8 +82,12 @@ Trainer::StepSums Trainer::backward_synchronised(const std::vector<Batch>& batch
     parts_.reducer->accumulate(batches[i].shard, std::move(gradients[i]));
 
   StepSums sums = gather(rows, stop);
-  if (num_statistics > 0)
-    sums.loss = global_loss(*parts_.loss, sums.loss, batches.front().global_count, sums_S);
+  if (term) {
+    const int64_t samples = batches.front().global_count;
+    sums.loss = global_loss(*parts_.loss, sums.loss, samples, sums_S[0]);
+    if (sums_S[1].defined())
+      sums.loss += shares[1] * global_loss(*parts_.loss, 0.0, samples, sums_S[1]);
+  }
   return sums;
 }
 

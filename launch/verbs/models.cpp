@@ -1,39 +1,77 @@
 #include <fmt/format.h>
 
 #include <CLI/App.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <sstream>
 
+#include "core/base/console.h"
+#include "core/nn/multiply_adds.h"
 #include "launch/verbs/verbs.h"
 #include "launch/wiring.h"
 
 namespace baleen {
 namespace {
 
-constexpr int64_t kNumOutputs = 1000;  // parameter counts are usually quoted for ImageNet's classes
+constexpr int64_t kNumOutputs = 1000;  // figures are usually quoted for ImageNet's classes
+constexpr int64_t kNumChannels = 3;
+constexpr size_t kLeastColumns = 100;
 
-int64_t num_parameters(const BackboneRegistry& registry, const std::string& name) {
-  BackboneOptions options;
-  options.name = name;
-  options.num_outputs = kNumOutputs;
-  int64_t count = 0;
-  for (const at::Tensor& parameter : registry.create(options)->parameters())
-    count += parameter.numel();
-  return count;
+/// 11689512 -> "11,689,512"
+std::string grouped(int64_t number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<int64_t>(text.size()) - 3; at > 0; at -= 3)
+    text.insert(static_cast<size_t>(at), ",");
+  return text;
+}
+
+/// Lines of at most `width` columns, broken at spaces.
+std::vector<std::string> wrapped(const std::string& text, size_t width) {
+  std::vector<std::string> lines(1);
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (!lines.back().empty() && lines.back().size() + 1 + word.size() > width)
+      lines.emplace_back();
+    if (!lines.back().empty()) lines.back() += ' ';
+    lines.back() += word;
+  }
+  return lines;
+}
+
+void print_row(const std::string& name, const std::string& parameters, const std::string& gmac,
+               const std::string& usual, const std::string& least, const std::string& text) {
+  const std::string figures =
+      fmt::format("{:<18} {:>10} {:>7} {:>5} {:>5}  ", name, parameters, gmac, usual, least);
+  const size_t columns =
+      std::max(kLeastColumns, static_cast<size_t>(standard_error().output().width()));
+  std::string lead = figures;
+  for (const std::string& line : wrapped(text, columns - figures.size())) {
+    std::printf("%s%s\n", lead.c_str(), line.c_str());
+    lead.assign(figures.size(), ' ');
+  }
 }
 
 int print_models() {
   const BackboneRegistry registry = make_backbone_registry();
-  std::printf("%s", fmt::format("{:<14} {:>12} {:>9} {:>9}  {}\n", "name", "parameters", "least px",
-                                "usual px", "description")
-                        .c_str());
+  print_row("name", "parameters", "GMAC", "at px", "least", "what it is");
   for (const BackboneInfo& info : registry.list()) {
-    std::printf("%s", fmt::format("{:<14} {:>12} {:>9} {:>9}  {} ({})\n", info.name,
-                                  num_parameters(registry, info.name), info.min_size_px,
-                                  info.usual_size_px, info.description, info.source)
-                          .c_str());
+    const auto network = registry.create(
+        {.name = info.name, .num_outputs = kNumOutputs, .in_channels = kNumChannels});
+    int64_t parameters = 0;
+    for (const at::Tensor& parameter : network->parameters()) parameters += parameter.numel();
+    const auto gmac =
+        static_cast<double>(multiply_adds(*network, kNumChannels, info.usual_size_px)) / 1e9;
+    print_row(info.name, grouped(parameters), fmt::format("{:.3f}", gmac),
+              std::to_string(info.usual_size_px), std::to_string(info.min_size_px),
+              info.description + "; " + info.source);
   }
-  std::printf("Parameters are counted with %lld outputs and 3 channels.\n",
-              static_cast<long long>(kNumOutputs));
+  std::printf(
+      "\n%s\n",
+      fmt::format("Counted with {} outputs and {} channels. GMAC: 10^9 multiplications with "
+                  "addition in convolutions\nand linear layers, for one image whose side is "
+                  "\"at px\". \"least\": the smallest side in px.",
+                  kNumOutputs, kNumChannels)
+          .c_str());
   return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "experiments/recipe.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -107,6 +108,28 @@ TEST(RecipeTest, AllMistakesAreReportedAtOnceWithTheirPlaces) {
   EXPECT_THAT(message, HasSubstr("stages.1.batch"));
   EXPECT_THAT(message, HasSubstr("count"));
   EXPECT_THAT(message, HasSubstr("dataset"));
+}
+
+TEST(RecipeTest, TheNetworksShapeIsPartOfTheIdentity) {
+  const auto identity = recipe_identity(decode(kRecipe));
+  for (const auto& [key, value] : {std::pair("head", "gap"), std::pair("coordinates", "true"),
+                                   std::pair("recompute", "true")}) {
+    auto other = recipe_identity(decode(replaced(
+        kRecipe, "{name: simplenet}", fmt::format("{{name: simplenet, {}: {}}}", key, value))));
+    const std::string path = std::string("backbones.0.") + key;
+    ASSERT_TRUE(identity.contains(path)) << path;
+    EXPECT_EQ(other.at(path), value);
+    other[path] = identity.at(path);
+    EXPECT_EQ(other, identity) << "nothing else changes with " << key;
+  }
+}
+
+TEST(RecipeTest, AnAuxiliaryClassifierNeedsANetworkThatHasOne) {
+  const std::string text =
+      replaced(kRecipe, "{name: simplenet}", "{name: simplenet, auxiliary: true}");
+  EXPECT_THAT(problems_of(text), HasSubstr("simplenet has no auxiliary classifier"));
+  EXPECT_THAT(problems_of(replaced(text, "auxiliary: true", "head: softmax")),
+              HasSubstr("backbones.0.head"));
 }
 
 TEST(RecipeTest, FieldsThatContradictEachOtherAreNamed) {

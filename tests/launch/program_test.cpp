@@ -50,8 +50,11 @@ TEST(Program, AMistypedVerbIsAUsageError) {
 TEST(Program, ListsItsNetworks) {
   const CommandResult result = run_baleen("models");
   EXPECT_EQ(result.exit_code, 0);
-  EXPECT_THAT(result.output,
-              AllOf(HasSubstr("simplenet"), ::testing::ContainsRegex("resnet18 +11689512")));
+  EXPECT_THAT(
+      result.output,
+      AllOf(HasSubstr("simplenet"), ::testing::ContainsRegex("resnet18 +11,689,512 +1.814 +224"),
+            ::testing::ContainsRegex("inception_v3 +23,834,568 +5.713 +299 +75"),
+            HasSubstr("arXiv:1512.00567")));
 }
 
 TEST(Program, DoctorExaminesTheGivenFolder) {
