@@ -26,7 +26,7 @@ constexpr std::array<KnownCost, 16> kKnownCosts = {{
     {"densenet201", 4.291, 224},
     {"inception_v3", 5.713, 299},
     {"bninception", 2.050, 224},
-    {"se_resnext50_32x4d", 4.250, 224},
+    {"seresnext50_32x4d", 4.250, 224},
     {"simplenet", 1.800, 224},
     {"simplenet_small", 0.449, 32},
     {"simplenet_cifar", 1.630, 32},

@@ -127,6 +127,7 @@ mkdir -p build
 install_packages
 if [[ $profile == tests ]]; then
   install_wheels tests tests/requirements.txt
+  install_wheels networks tests/requirements-networks.txt --no-deps
 elif [[ -n ${LIBTORCH_ROOT:-} ]]; then
   [[ -f $LIBTORCH_ROOT/lib/libtorch_cpu.so ]] || die "LIBTORCH_ROOT=$LIBTORCH_ROOT holds no lib/libtorch_cpu.so"
 elif is_current tests tests/requirements.txt; then

@@ -8,6 +8,8 @@
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/nn/coordinates.h"
+#include "core/nn/gap_head.h"
 
 namespace baleen {
 namespace {
@@ -70,7 +72,20 @@ std::shared_ptr<Backbone> BackboneRegistry::create(const BackboneOptions& option
   if (options.auxiliary && !infos_[index].has_auxiliary) {
     refuse("it has no auxiliary classifier", "leave out the backbone's key 'auxiliary'");
   }
-  return factories_[index](options);
+  if (options.head != "linear" && options.head != "gap") {
+    refuse(fmt::format("unknown head '{}'", options.head),
+           "known heads: linear (the published one), gap (the means of all stages' maps)");
+  }
+  BackboneOptions inner = options;
+  if (options.coordinates) inner.in_channels += 2;
+  if (options.head == "gap") inner.auxiliary = false;
+  std::shared_ptr<Backbone> network = factories_[index](inner);
+  if (options.coordinates) network = std::make_shared<CoordinateBackbone>(std::move(network));
+  if (options.head == "gap") {
+    network =
+        std::make_shared<GapHeadBackbone>(std::move(network), options.num_outputs, options.dropout);
+  }
+  return network;
 }
 
 const BackboneInfo& BackboneRegistry::info(const std::string& name) const {

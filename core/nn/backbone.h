@@ -21,6 +21,7 @@ struct BackboneOptions {
                             ///< less memory, the same numbers
   std::string head = "linear";  ///< "linear": the published head; "gap": GapNet's, over all stages
   bool coordinates = false;     ///< CoordConv: two coordinate channels join the stem's input
+                                ///< (factories find them counted in in_channels)
 };
 
 /// What a training step's loss is made of: loss(main) + auxiliary_weight * loss(auxiliary).

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "core/nn/batch_norm.h"
 #include "core/nn/image_size.h"
 #include "core/nn/initialise.h"
 #include "core/nn/same_padding.h"
@@ -53,10 +54,10 @@ PiotteBlock::PiotteBlock(int64_t channels, int64_t width)
 }
 
 at::Tensor PiotteBlock::forward(const at::Tensor& x_NCHW) {
-  const at::Tensor x = norms_[0]->forward(x_NCHW);
+  const at::Tensor x = batch_norm(*norms_[0], x_NCHW);
   at::Tensor y = convs_[0]->forward(x).relu_();
-  y = convs_[1]->forward(norms_[1]->forward(y)).relu_();
-  y = convs_[2]->forward(norms_[2]->forward(y));
+  y = convs_[1]->forward(batch_norm(*norms_[1], y)).relu_();
+  y = convs_[2]->forward(batch_norm(*norms_[2], y));
   return y.add_(x).relu_();
 }
 
@@ -97,7 +98,7 @@ std::vector<at::Tensor> PiotteBranch::features(const at::Tensor& images_NCHW) {
   at::Tensor x = conv1_->forward(pad_same(images_NCHW, kStemKernel, kStemStride)).relu_();
   for (Stage& stage : stages_) {
     x = at::max_pool2d(x, {2, 2});
-    for (Unit& unit : stage.units) x = unit.conv->forward(unit.norm->forward(x)).relu_();
+    for (Unit& unit : stage.units) x = unit.conv->forward(batch_norm(*unit.norm, x)).relu_();
     for (const auto& block : stage.blocks) x = block->forward(x);
     maps.push_back(x);
   }

@@ -1,6 +1,7 @@
 #include "core/nn/registry.h"
 
 #include "core/nn/bninception.h"
+#include "core/nn/densenet.h"
 #include "core/nn/gapnet.h"
 #include "core/nn/inception_v3.h"
 #include "core/nn/piotte.h"
@@ -12,6 +13,7 @@ namespace baleen {
 
 void register_backbones(BackboneRegistry& registry) {
   add_resnets(registry);
+  add_densenets(registry);
   add_simplenets(registry);
   add_simplenet64(registry);
   add_inception_v3(registry);

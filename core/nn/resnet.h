@@ -11,17 +11,11 @@
 #include <vector>
 
 #include "core/nn/backbone.h"
+#include "core/nn/residual_blocks.h"
 
 namespace baleen {
 
-/// A residual block: out = relu(branch(x) + shortcut(x)). Subclasses give the branch.
-class ResidualBlock : public torch::nn::Module {
- public:
-  /// [N, C_in, H, W] -> [N, C_out, H / stride, W / stride], sizes rounded up.
-  virtual at::Tensor forward(const at::Tensor& x_NCHW) = 0;
-};
-
-/// What tells one member of the family from another.
+/// What tells one residual network from another.
 struct ResNetPlan {
   /// Makes one block of `width` base channels; its output has width * expansion channels.
   using BlockFactory = std::function<std::shared_ptr<ResidualBlock>(int64_t in_channels,
@@ -29,50 +23,41 @@ struct ResNetPlan {
   BlockFactory make_block;
   int64_t expansion = 1;                ///< 1 for basic blocks, 4 for bottlenecks
   std::array<int64_t, 4> num_blocks{};  ///< per stage
-};
-
-/// Two 3x3 convolutions (He et al. 2015, "Deep Residual Learning for Image Recognition", fig. 5
-/// left).
-class BasicBlock final : public ResidualBlock {
- public:
-  BasicBlock(int64_t in_channels, int64_t width, int64_t stride);
-  at::Tensor forward(const at::Tensor& x_NCHW) override;
-
- private:
-  torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr};
-  torch::nn::BatchNorm2d bn1_{nullptr}, bn2_{nullptr};
-  std::shared_ptr<torch::nn::Module> downsample_;    ///< null: the shortcut is the identity
-  torch::nn::Conv2d projection_{nullptr};            ///< downsample.0
-  torch::nn::BatchNorm2d projection_norm_{nullptr};  ///< downsample.1
+  std::string stem_container;           ///< module that holds conv1 and bn1; "": the network itself
+  std::string head = "fc";
+  bool padded_pool = true;  ///< the stem's 3x3 pool is padded by 1; else it has none and rounds up
+  int64_t min_size_px = 1;  ///< below, the stem has no output
 };
 
 /// ResNet (He et al. 2015) with the names, the order and the initialisation of torchvision's
-/// `resnet*`.
+/// `resnet*`, and its descendants of the same shape.
 ///
-/// Any image size works: sizes are halved rounding up, down to 1x1. `dropout` acts before `fc`.
+/// Sizes are halved rounding up, down to 1x1. `dropout` acts before the head.
 class ResNet final : public Backbone {
  public:
   ResNet(const ResNetPlan& plan, const BackboneOptions& options);
   /// Outputs of layer1…layer4, strides 4, 8, 16, 32.
+  /// @throws Error kConfiguration for images smaller than the plan's least size.
   std::vector<at::Tensor> features(const at::Tensor& images_NCHW) override;
   at::Tensor forward(const at::Tensor& images_NCHW) override;
   std::vector<int64_t> stage_channels() const override;
-  std::string stem_name() const override { return "conv1"; }
-  std::string head_name() const override { return "fc"; }
+  std::string stem_name() const override;
+  std::string head_name() const override { return plan_.head; }
 
  private:
   using Stage = std::vector<std::shared_ptr<ResidualBlock>>;
   at::Tensor stem(const at::Tensor& images_NCHW);
 
+  ResNetPlan plan_;
   torch::nn::Conv2d conv1_{nullptr};
   torch::nn::BatchNorm2d bn1_{nullptr};
   std::array<Stage, 4> stages_;
-  torch::nn::Linear fc_{nullptr};
-  int64_t expansion_ = 1;
+  torch::nn::Linear head_{nullptr};
+  std::string name_;
   double dropout_ = 0.0;
 };
 
-/// resnet18 and resnet34.
+/// resnet18, 34, 50, 101, 152 and seresnext50_32x4d.
 void add_resnets(BackboneRegistry& registry);
 
 }  // namespace baleen

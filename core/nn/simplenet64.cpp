@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/base/error.h"
+#include "core/nn/batch_norm.h"
 #include "core/nn/conv_norm.h"
 #include "core/nn/image_size.h"
 
@@ -96,7 +97,7 @@ at::Tensor SimpleNet64::embedding(const at::Tensor& images_NCHW) {
   }
   const std::vector<at::Tensor> maps = features(images_NCHW);
   at::Tensor x = at::cat({average(maps[2]), average(maps[3])}, 1);
-  for (Dense& dense : dense_) x = dense.norm->forward(dense.linear->forward(x)).relu_();
+  for (Dense& dense : dense_) x = batch_norm(*dense.norm, dense.linear->forward(x)).relu_();
   return x;
 }
 

@@ -1,10 +1,13 @@
 #include "core/nn/backbone.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/batchnorm.h>
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/nn/batch_norm.h"
@@ -47,8 +50,9 @@ void expect_refusal(const BackboneOptions& options, const std::string& part) {
 
 TEST(BackboneRegistryTest, UnknownNameGivesTheNearestAndAllKnownOnes) {
   expect_refusal({.name = "resnet81"}, "did you mean 'resnet18'?");
-  expect_refusal({.name = "resnet81"},
-                 "resnet18, resnet34, simplenet, simplenet_small, simplenet_cifar");
+  for (const BackboneInfo& info : all_backbones().list()) {
+    expect_refusal({.name = "resnet81"}, info.name);
+  }
   expect_refusal({.name = "vit"}, "known backbones: resnet18");
 }
 
@@ -65,6 +69,25 @@ TEST(BackboneTest, ParameterCountsAreThePublishedOnes) {
   EXPECT_EQ(num_parameters(*make("resnet18", 17, 1)), 11'178'961);
   EXPECT_EQ(num_parameters(*make("resnet34", 1000)), 21'797'672);
   EXPECT_EQ(num_parameters(*make("resnet34", 17, 1)), 21'287'121);
+  EXPECT_EQ(num_parameters(*make("resnet50", 1000)), 25'557'032);
+  EXPECT_EQ(num_parameters(*make("resnet50", 17)), 23'542'865);
+  EXPECT_EQ(num_parameters(*make("resnet50", 17, 1)), 23'536'593);
+  EXPECT_EQ(num_parameters(*make("resnet101", 1000)), 44'549'160);
+  EXPECT_EQ(num_parameters(*make("resnet101", 17, 1)), 42'528'721);
+  EXPECT_EQ(num_parameters(*make("resnet152", 1000)), 60'192'808);
+  EXPECT_EQ(num_parameters(*make("resnet152", 17, 1)), 58'172'369);
+  EXPECT_EQ(num_parameters(*make("densenet121", 1000)), 7'978'856);
+  EXPECT_EQ(num_parameters(*make("densenet121", 17)), 6'971'281);
+  EXPECT_EQ(num_parameters(*make("densenet121", 17, 1)), 6'971'281 - 6'272);
+  EXPECT_EQ(num_parameters(*make("densenet161", 1000)), 28'681'000);
+  EXPECT_EQ(num_parameters(*make("densenet161", 17)), 26'509'553);
+  EXPECT_EQ(num_parameters(*make("densenet161", 17, 1)), 26'509'553 - 9'408);
+  EXPECT_EQ(num_parameters(*make("densenet169", 1000)), 14'149'480);
+  EXPECT_EQ(num_parameters(*make("densenet169", 17)), 12'512'785);
+  EXPECT_EQ(num_parameters(*make("densenet201", 1000)), 20'013'928);
+  EXPECT_EQ(num_parameters(*make("densenet201", 17)), 18'125'585);
+  EXPECT_EQ(num_parameters(*make("seresnext50_32x4d", 1000)), 27'559'896);
+  EXPECT_EQ(num_parameters(*make("seresnext50_32x4d", 17)), 25'545'729);
   for (const char* name : {"simplenet", "simplenet_small", "simplenet_cifar"}) {
     EXPECT_EQ(num_parameters(*make(name, 1000)), 5'752'808);
     EXPECT_EQ(num_parameters(*make(name, 17)), 5'500'177);
@@ -98,6 +121,47 @@ TEST(BackboneTest, EveryNetworkWorksFromItsSmallestSizeOn) {
   }
 }
 
+TEST(BackboneTest, OnePixelBelowTheSmallestSizeWorksOrIsRefusedClearly) {
+  at::NoGradGuard no_grad;
+  for (const BackboneInfo& info : all_backbones().list()) {
+    const auto network = make(info.name);
+    for (const auto& [height, width] : {std::pair{info.min_size_px - 1, info.min_size_px + 9},
+                                        std::pair{info.min_size_px + 9, info.min_size_px - 1}}) {
+      try {
+        const at::Tensor logits = network->forward(at::randn({2, 3, height, width}));
+        EXPECT_EQ(logits.sizes(), at::IntArrayRef({2, 5})) << info.name;
+        EXPECT_TRUE(logits.isfinite().all().item<bool>()) << info.name;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kConfiguration);
+        EXPECT_NE(std::string(error.what()).find(info.name), std::string::npos) << error.what();
+        EXPECT_NE(std::string(error.what()).find(fmt::format("{} px", info.min_size_px)),
+                  std::string::npos)
+            << error.what();
+      }
+    }
+  }
+}
+
+TEST(BackboneTest, StemAndHeadAreModulesAndStagesHaveTheChannelsTold) {
+  at::NoGradGuard no_grad;
+  for (const BackboneInfo& info : all_backbones().list()) {
+    for (const int64_t in_channels : {1, 3, 4}) {
+      const auto network = make(info.name, 7, in_channels);
+      const auto modules = network->named_modules();
+      ASSERT_TRUE(modules.contains(network->stem_name())) << info.name;
+      ASSERT_TRUE(modules.contains(network->head_name())) << info.name;
+      const auto* stem = modules[network->stem_name()]->as<torch::nn::Conv2d>();
+      ASSERT_NE(stem, nullptr) << info.name;
+      EXPECT_EQ(stem->weight.size(1), in_channels) << info.name;
+      const int64_t size = info.min_size_px + 4;
+      const auto maps = network->features(at::randn({2, in_channels, size, size}));
+      std::vector<int64_t> channels;
+      for (const at::Tensor& map : maps) channels.push_back(map.size(1));
+      EXPECT_EQ(channels, network->stage_channels()) << info.name;
+    }
+  }
+}
+
 TEST(BackboneTest, SimpleNetRefusesImagesBelowItsSmallestSize) {
   for (const char* name : {"simplenet", "simplenet_small", "simplenet_cifar"}) {
     const int64_t size = all_backbones().info(name).min_size_px;
@@ -115,6 +179,13 @@ TEST(BackboneTest, FeaturesAreTheStageMaps) {
   EXPECT_EQ(maps[1].sizes(), at::IntArrayRef({2, 128, 9, 8}));
   EXPECT_EQ(maps[2].sizes(), at::IntArrayRef({2, 256, 5, 4}));
   EXPECT_EQ(maps[3].sizes(), at::IntArrayRef({2, 512, 3, 2}));
+  const auto dense = make("densenet161")->features(images);
+  ASSERT_EQ(dense.size(), 4u);
+  EXPECT_EQ(dense[0].sizes(), at::IntArrayRef({2, 384, 17, 16}));
+  EXPECT_EQ(dense[1].sizes(), at::IntArrayRef({2, 768, 8, 8}));
+  EXPECT_EQ(dense[2].sizes(), at::IntArrayRef({2, 2112, 4, 4}));
+  EXPECT_EQ(dense[3].sizes(), at::IntArrayRef({2, 2208, 2, 2}));
+  EXPECT_TRUE(dense[3].ge(0).all().item<bool>()) << "the last map is after its ReLU";
   const auto plain = make("simplenet")->features(images);
   ASSERT_EQ(plain.size(), 3u);
   EXPECT_EQ(plain[0].sizes(), at::IntArrayRef({2, 128, 9, 8}));
@@ -129,6 +200,25 @@ TEST(BackboneTest, ResNetStartsWithVarianceTwoOverFanOut) {
   EXPECT_NEAR(weight.std().item<double>() / std::sqrt(2.0 / (256 * 9)), 1.0, 0.01);
   EXPECT_TRUE(parameters["layer3.0.bn2.weight"].eq(1).all().item<bool>());
   EXPECT_TRUE(parameters["layer3.0.bn2.bias"].eq(0).all().item<bool>());
+}
+
+TEST(BackboneTest, DenseNetStartsWithVarianceTwoOverFanInAndAHeadWithoutBias) {
+  at::manual_seed(1);
+  const auto parameters = make("densenet121")->named_parameters();
+  const at::Tensor weight = parameters["features.denseblock3.denselayer20.conv1.weight"];
+  EXPECT_NEAR(weight.std().item<double>() / std::sqrt(2.0 / (256 + 19 * 32)), 1.0, 0.01);
+  EXPECT_TRUE(parameters["classifier.bias"].eq(0).all().item<bool>());
+  const double bound = 1.0 / std::sqrt(1024.0);
+  EXPECT_NEAR(parameters["classifier.weight"].abs().max().item<double>(), bound, 0.01 * bound);
+}
+
+TEST(BackboneTest, SqueezeAndExcitationKeepsItsBiases) {
+  at::manual_seed(1);
+  const auto parameters = make("seresnext50_32x4d")->named_parameters();
+  const at::Tensor weight = parameters["layer2.1.conv2.weight"];
+  ASSERT_EQ(weight.sizes(), at::IntArrayRef({256, 8, 3, 3}));
+  EXPECT_NEAR(weight.std().item<double>() / std::sqrt(2.0 / (256 * 9)), 1.0, 0.02);
+  EXPECT_GT(parameters["layer2.1.se_module.fc1.bias"].abs().max().item<double>(), 0.0);
 }
 
 TEST(BackboneTest, SimpleNetStartsUniformWithTheGainOfReLU) {
@@ -152,7 +242,7 @@ TEST(BackboneTest, TheSameSeedGivesTheSameWeights) {
 
 TEST(BackboneTest, DropoutActsInTrainingOnly) {
   at::NoGradGuard no_grad;
-  for (const char* name : {"resnet18", "simplenet"}) {
+  for (const char* name : {"resnet18", "simplenet", "densenet121"}) {
     const auto network = make(name, 5, 3, 0.5);
     const at::Tensor images = at::randn({2, 3, 32, 32});
     EXPECT_FALSE(at::equal(network->forward(images), network->forward(images))) << name;

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/nn/backbone.h"
+
+namespace baleen {
+
+/// A network around another one whose modules it takes over under their own names, so that weights
+/// of the inner network load by name and optimizers see one flat network. Calls go to the inner
+/// network unless a subclass says otherwise.
+class DecoratedBackbone : public Backbone {
+ public:
+  std::vector<at::Tensor> features(const at::Tensor& images_NCHW) override {
+    return inner_->features(images_NCHW);
+  }
+  at::Tensor embedding(const at::Tensor& images_NCHW) override {
+    return inner_->embedding(images_NCHW);
+  }
+  at::Tensor forward(const at::Tensor& images_NCHW) override {
+    return inner_->forward(images_NCHW);
+  }
+  TrainingLogits forward_training(const at::Tensor& images_NCHW) override {
+    return inner_->forward_training(images_NCHW);
+  }
+  std::vector<int64_t> stage_channels() const override { return inner_->stage_channels(); }
+  std::string stem_name() const override { return inner_->stem_name(); }
+  std::string head_name() const override { return inner_->head_name(); }
+  /// The inner network is no child, but has a mode of its own.
+  void train(bool on = true) override;
+
+ protected:
+  /// @param leave_out name of a module of the inner network that is not taken over; "": none
+  explicit DecoratedBackbone(std::shared_ptr<Backbone> inner, const std::string& leave_out = "");
+  Backbone& inner() { return *inner_; }
+
+ private:
+  std::shared_ptr<Backbone> inner_;
+};
+
+}  // namespace baleen

@@ -1,0 +1,31 @@
+#include "core/nn/gap_head.h"
+
+#include <ATen/ATen.h>
+
+#include <numeric>
+#include <vector>
+
+namespace baleen {
+
+GapHeadBackbone::GapHeadBackbone(std::shared_ptr<Backbone> inner, int64_t num_outputs,
+                                 double dropout)
+    : DecoratedBackbone(inner, /*leave_out=*/inner->head_name()), dropout_(dropout) {
+  const std::vector<int64_t> channels = stage_channels();
+  gap_fc_ = register_module(
+      "gap_fc", torch::nn::Linear(std::accumulate(channels.begin(), channels.end(), int64_t{0}),
+                                  num_outputs));
+}
+
+at::Tensor GapHeadBackbone::embedding(const at::Tensor& images_NCHW) {
+  std::vector<at::Tensor> means_NC;
+  for (const at::Tensor& map_NCHW : features(images_NCHW)) {
+    means_NC.push_back(at::adaptive_avg_pool2d(map_NCHW, {1, 1}).flatten(1));
+  }
+  return at::cat(means_NC, 1);
+}
+
+at::Tensor GapHeadBackbone::forward(const at::Tensor& images_NCHW) {
+  return gap_fc_->forward(at::dropout(embedding(images_NCHW), dropout_, is_training()));
+}
+
+}  // namespace baleen

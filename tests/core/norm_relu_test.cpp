@@ -1,0 +1,184 @@
+#include "core/nn/norm_relu.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <torch/nn/modules/batchnorm.h>
+
+#include <cmath>
+#include <limits>
+
+#include "core/nn/batch_norm.h"
+#include "core/nn/dense_maps.h"
+
+namespace baleen {
+namespace {
+
+constexpr auto kNHWC = at::MemoryFormat::ChannelsLast;
+
+/// Largest difference, relative to the largest element of the expected tensor.
+double difference(const at::Tensor& actual, const at::Tensor& expected) {
+  const at::Tensor a = actual.detach().to(at::kDouble), e = expected.detach().to(at::kDouble);
+  return ((a - e).abs().max() / e.abs().max()).item<double>();
+}
+
+torch::nn::BatchNorm2d drawn_norm(int64_t channels, at::ScalarType dtype) {
+  torch::nn::BatchNorm2d norm(channels);
+  norm->to(dtype);
+  const at::NoGradGuard no_grad;
+  norm->weight.copy_(at::randn({channels}) + 0.5);
+  norm->bias.copy_(at::randn({channels}));
+  norm->running_mean.copy_(at::randn({channels}));
+  norm->running_var.copy_(at::rand({channels}) + 0.5);
+  return norm;
+}
+
+struct Passed {
+  at::Tensor y, dx, dweight, dbias, mean, variance, count;
+};
+
+/// One pass forth and back. Channels far from zero, where careless variances lose their digits.
+Passed pass(at::ScalarType dtype, at::IntArrayRef shape, bool training, bool fused) {
+  at::manual_seed(4);
+  auto norm = drawn_norm(shape[1], dtype == at::kDouble ? at::kDouble : at::kFloat);
+  norm->train(training);
+  at::Tensor x = (at::randn(shape) + 8.0 * at::randn({1, shape[1], 1, 1})).to(dtype);
+  x = x.contiguous(kNHWC).requires_grad_();
+  const at::Tensor upstream = at::randn(shape).to(dtype).contiguous(kNHWC);
+  const at::Tensor y = fused ? norm_relu(*norm, x) : norm->forward(x).relu();
+  EXPECT_EQ(y.scalar_type(), dtype);
+  y.backward(upstream);
+  return {y,
+          x.grad(),
+          norm->weight.grad(),
+          norm->bias.grad(),
+          norm->running_mean,
+          norm->running_var,
+          norm->num_batches_tracked};
+}
+
+TEST(NormReLUTest, ValuesGradientsAndStatisticsAreLibTorchs) {
+  for (const bool training : {true, false}) {
+    for (const at::IntArrayRef shape : {at::IntArrayRef{3, 5, 7, 6}, at::IntArrayRef{4, 67, 33, 20},
+                                        at::IntArrayRef{2, 130, 1, 1}}) {
+      for (const auto& [dtype, tolerance] :
+           {std::pair{at::kFloat, 2e-5}, std::pair{at::kDouble, 1e-12}}) {
+        const Passed ours = pass(dtype, shape, training, true);
+        const Passed theirs = pass(dtype, shape, training, false);
+        EXPECT_LT(difference(ours.y, theirs.y), tolerance);
+        // Two pixels: the gradient is what is left of terms that cancel.
+        const double loss_of_digits = shape[2] == 1 ? 1e3 : 1.0;
+        EXPECT_LT(difference(ours.dx, theirs.dx), tolerance * loss_of_digits) << shape;
+        EXPECT_LT(difference(ours.dweight, theirs.dweight), tolerance) << shape;
+        EXPECT_LT(difference(ours.dbias, theirs.dbias), tolerance) << shape;
+        EXPECT_LT(difference(ours.mean, theirs.mean), tolerance);
+        EXPECT_LT(difference(ours.variance, theirs.variance), tolerance);
+        EXPECT_TRUE(at::equal(ours.count, theirs.count));
+      }
+    }
+  }
+}
+
+TEST(NormReLUTest, BFloat16IsNoFurtherFromTheTruthThanLibTorch) {
+  const at::IntArrayRef shape{4, 67, 33, 20};
+  const Passed truth = pass(at::kDouble, shape, true, false);
+  const Passed ours = pass(at::kBFloat16, shape, true, true);
+  const Passed theirs = pass(at::kBFloat16, shape, true, false);
+  EXPECT_LT(difference(ours.y, theirs.y), 0.01);
+  EXPECT_LE(difference(ours.dweight, truth.dweight),
+            1.5 * difference(theirs.dweight, truth.dweight));
+  EXPECT_LT(difference(ours.dx, theirs.dx), 0.02);
+  EXPECT_LT(difference(ours.variance, theirs.variance), 1e-3);
+}
+
+TEST(NormReLUTest, NotANumberAndInfinityStayWhatTheyAre) {
+  auto norm = drawn_norm(2, at::kFloat);
+  norm->eval();
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    at::Tensor x = at::zeros({1, 2, 2, 2}, dtype).contiguous(kNHWC);
+    x.index_put_({at::tensor(0), at::tensor(1), at::tensor(0), at::tensor(1)},
+                 at::scalar_tensor(std::numeric_limits<double>::quiet_NaN(), dtype));
+    const at::NoGradGuard no_grad;
+    const at::Tensor y = norm_relu(*norm, x), expected = norm->forward(x).relu();
+    EXPECT_TRUE(at::equal(y.isnan(), expected.isnan()));
+    EXPECT_EQ(y.isnan().sum().item<int64_t>(), 1);
+  }
+}
+
+TEST(NormReLUTest, HiddenStatisticsStayAndFrozenNormsUseTheirOwn) {
+  auto norm = drawn_norm(3, at::kFloat);
+  struct Holder : torch::nn::Module {};
+  auto holder = std::make_shared<Holder>();
+  holder->register_module("norm", norm);
+  const at::Tensor before = norm->running_mean.clone();
+  const at::Tensor x = at::randn({2, 3, 4, 4}).contiguous(kNHWC);
+  at::Tensor hidden;
+  {
+    const FrozenStatistics frozen(*holder);
+    hidden = norm_relu(*norm, x);
+  }
+  EXPECT_TRUE(at::equal(norm->running_mean, before));
+  EXPECT_TRUE(at::equal(hidden, norm_relu(*norm, x)));
+  EXPECT_FALSE(at::equal(norm->running_mean, before));
+}
+
+TEST(NormReLUTest, OneValuePerChannelIsRefusedAsByLibTorch) {
+  auto norm = drawn_norm(3, at::kFloat);
+  EXPECT_ANY_THROW(norm_relu(*norm, at::randn({1, 3, 1, 1}).contiguous(kNHWC)));
+  EXPECT_ANY_THROW(DenseMaps(at::randn({1, 3, 1, 1}).contiguous(kNHWC), 3, true).norm_relu(*norm));
+}
+
+/// A block of three maps that each layer normalises anew, and the gradients of everything.
+std::vector<at::Tensor> block(at::MemoryFormat layout, bool frozen_norm) {
+  at::manual_seed(6);
+  std::vector<at::Tensor> maps;
+  for (const int64_t channels : {6, 4, 4})
+    maps.push_back(at::randn({3, channels, 5, 4}, at::kDouble).contiguous(layout).requires_grad_());
+  std::vector<torch::nn::BatchNorm2d> norms;
+  for (const int64_t channels : {6, 10, 14}) norms.push_back(drawn_norm(channels, at::kDouble));
+  if (frozen_norm) norms[1]->eval();
+  std::vector<at::Tensor> results;
+  DenseMaps collected(maps[0], 14, true);
+  at::Tensor loss = at::zeros({}, at::kDouble);
+  for (size_t i = 0; i < 3; ++i) {
+    if (i > 0) collected.append(maps[i]);
+    const at::Tensor y = collected.norm_relu(*norms[i]);
+    results.push_back(y);
+    loss = loss + (y * at::randn({3, y.size(1), 5, 4}, at::kDouble)).sum();
+  }
+  const at::Tensor all = collected.concatenated();
+  results.push_back(all);
+  (loss + (all * at::randn({3, 14, 5, 4}, at::kDouble)).sum()).backward();
+  for (const at::Tensor& map : maps) results.push_back(map.grad());
+  for (auto& norm : norms) {
+    results.push_back(norm->weight.grad());
+    results.push_back(norm->bias.grad());
+    results.push_back(norm->running_mean);
+    results.push_back(norm->running_var);
+  }
+  return results;
+}
+
+TEST(DenseMapsTest, SideBySideIsTheConcatenation) {
+  for (const bool frozen_norm : {false, true}) {
+    const auto side_by_side = block(kNHWC, frozen_norm);
+    const auto concatenated = block(at::MemoryFormat::Contiguous, frozen_norm);
+    ASSERT_EQ(side_by_side.size(), concatenated.size());
+    for (size_t i = 0; i < side_by_side.size(); ++i)
+      EXPECT_LT(difference(side_by_side[i], concatenated[i]), 1e-12) << i;
+  }
+}
+
+TEST(DenseMapsTest, NothingIsConcatenatedWhereTheKernelsServe) {
+  const at::NoGradGuard no_grad;
+  DenseMaps maps(at::randn({2, 4, 3, 3}).contiguous(kNHWC), 8, false);
+  maps.append(at::randn({2, 4, 3, 3}).contiguous(kNHWC));
+  EXPECT_EQ(maps.concatenated().data_ptr(), maps.concatenated().data_ptr());
+  EXPECT_EQ(maps.maps()[0].data_ptr(), maps.concatenated().data_ptr());
+  DenseMaps others(at::randn({2, 4, 3, 3}), 8, false);
+  others.append(at::randn({2, 4, 3, 3}));
+  EXPECT_NE(others.concatenated().data_ptr(), others.concatenated().data_ptr());
+}
+
+}  // namespace
+}  // namespace baleen
