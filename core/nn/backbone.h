@@ -55,6 +55,9 @@ class Backbone : public torch::nn::Module {
   virtual std::string stem_name() const = 0;
   /// Name of the head's module, e.g. "fc": its parameters start with "fc.".
   virtual std::string head_name() const = 0;
+  /// Names of the modules between the last map and the head: hidden layers that features() leaves
+  /// out. Most networks have none.
+  virtual std::vector<std::string> hidden_names() const { return {}; }
 };
 
 /// One row of `baleen models`.

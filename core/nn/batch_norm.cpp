@@ -184,6 +184,8 @@ SynchronisedStatistics::~SynchronisedStatistics() { current_scope = outer_; }
 
 bool SynchronisedStatistics::active() { return current_scope != nullptr; }
 
+const SynchronisedStatistics* SynchronisedStatistics::current() { return current_scope; }
+
 void freeze_batch_norm_parameters(torch::nn::Module& network) {
   for_each_norm(network, [](auto& layer) {
     if (layer.weight.defined()) layer.weight.set_requires_grad(false);

@@ -45,6 +45,9 @@ class SynchronisedStatistics {
   /// Whether this thread is inside such a scope: kernels that normalise by themselves leave layers
   /// in training mode to batch_norm() then.
   static bool active();
+  /// This thread's innermost scope, null outside: for what computes a piece of a forward pass again
+  /// later.
+  static const SynchronisedStatistics* current();
 
   StatisticsExchange& exchange() const { return exchange_; }
   bool moves_statistics() const { return moves_statistics_; }

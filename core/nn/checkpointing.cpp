@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -66,6 +67,7 @@ struct RecomputedPiece final : torch::autograd::Node {
   std::shared_ptr<torch::nn::Module> layer;
   CheckpointedFunction function;
   AutocastState autocast{at::kCPU, false, at::kFloat};
+  StatisticsExchange* exchange = nullptr;  ///< of the scope the first pass was in; null: none
 
   variable_list apply(variable_list&& gradients) override;
   void release_variables() override {
@@ -104,7 +106,11 @@ variable_list RecomputedPiece::apply(variable_list&& gradients) {
   {
     const at::AutoGradMode with_gradients(true);
     const AutocastGuard same_precision(autocast);
-    const FrozenStatistics frozen(*layer);
+    // Inside the scope statistics stay by its own rule. Hiding them would not do there: shards take
+    // turns within the piece, and the last one would restore what the first had hidden.
+    std::optional<SynchronisedStatistics> synchronised;
+    if (exchange != nullptr) synchronised.emplace(*exchange, /*moves_statistics=*/false);
+    const FrozenStatistics frozen(*layer, /*freeze=*/exchange == nullptr);
     output = function(inputs);
   }
   variable_list found = torch::autograd::grad({output}, sought, {gradients[0]},
@@ -137,6 +143,7 @@ at::Tensor checkpointed(const std::shared_ptr<torch::nn::Module>& layer,
   piece->layer = layer;
   piece->function = function;
   piece->autocast = AutocastState::current(inputs.front().device().type());
+  if (const auto* scope = SynchronisedStatistics::current()) piece->exchange = &scope->exchange();
   for (const at::Tensor& source : sources) {
     piece->saved.emplace_back(source, /*is_output=*/false);
   }

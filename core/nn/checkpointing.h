@@ -18,7 +18,8 @@ using CheckpointedFunction = std::function<at::Tensor(const std::vector<at::Tens
 /// this piece is the price of the memory.
 ///
 /// Gradients have the bits of the plain call; running statistics move in the first pass only; the
-/// second pass has the autocast state of the first. Where no backward pass can follow, or the layer
+/// second pass has the autocast state of the first, and asks the exchange of its
+/// SynchronisedStatistics scope once more. Where no backward pass can follow, or the layer
 /// is in evaluation mode, this is the plain call. A second derivative is refused.
 /// @param layer what holds the function's norms; kept alive until the backward pass
 /// @param parameters every parameter the function uses: these get gradients

@@ -14,9 +14,10 @@ void drop(torch::nn::Module& network, const std::string& name) {
 
 }  // namespace
 
-DecoratedBackbone::DecoratedBackbone(std::shared_ptr<Backbone> inner, const std::string& leave_out)
+DecoratedBackbone::DecoratedBackbone(std::shared_ptr<Backbone> inner,
+                                     const std::vector<std::string>& leave_out)
     : inner_(std::move(inner)) {
-  if (!leave_out.empty()) drop(*inner_, leave_out);
+  for (const std::string& name : leave_out) drop(*inner_, name);
   for (const auto& parameter : inner_->named_parameters(/*recurse=*/false)) {
     register_parameter(parameter.key(), parameter.value(), parameter.value().requires_grad());
   }

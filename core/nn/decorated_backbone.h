@@ -28,12 +28,14 @@ class DecoratedBackbone : public Backbone {
   std::vector<int64_t> stage_channels() const override { return inner_->stage_channels(); }
   std::string stem_name() const override { return inner_->stem_name(); }
   std::string head_name() const override { return inner_->head_name(); }
+  std::vector<std::string> hidden_names() const override { return inner_->hidden_names(); }
   /// The inner network is no child, but has a mode of its own.
   void train(bool on = true) override;
 
  protected:
-  /// @param leave_out name of a module of the inner network that is not taken over; "": none
-  explicit DecoratedBackbone(std::shared_ptr<Backbone> inner, const std::string& leave_out = "");
+  /// @param leave_out names of modules of the inner network that are not taken over
+  explicit DecoratedBackbone(std::shared_ptr<Backbone> inner,
+                             const std::vector<std::string>& leave_out = {});
   Backbone& inner() { return *inner_; }
 
  private:

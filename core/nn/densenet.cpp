@@ -8,6 +8,7 @@
 
 #include "core/nn/checkpointing.h"
 #include "core/nn/conv_norm.h"
+#include "core/nn/image_size.h"
 #include "core/nn/layers.h"
 #include "core/nn/norm_relu.h"
 

@@ -6,10 +6,20 @@
 #include <vector>
 
 namespace baleen {
+namespace {
+
+/// What the maps do not need: its parameters would never get a gradient.
+std::vector<std::string> beyond_maps(const Backbone& network) {
+  std::vector<std::string> names = network.hidden_names();
+  names.push_back(network.head_name());
+  return names;
+}
+
+}  // namespace
 
 GapHeadBackbone::GapHeadBackbone(std::shared_ptr<Backbone> inner, int64_t num_outputs,
                                  double dropout)
-    : DecoratedBackbone(inner, /*leave_out=*/inner->head_name()), dropout_(dropout) {
+    : DecoratedBackbone(inner, /*leave_out=*/beyond_maps(*inner)), dropout_(dropout) {
   const std::vector<int64_t> channels = stage_channels();
   gap_fc_ = register_module(
       "gap_fc", torch::nn::Linear(std::accumulate(channels.begin(), channels.end(), int64_t{0}),

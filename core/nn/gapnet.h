@@ -30,6 +30,7 @@ class GapNet final : public Backbone {
   std::vector<int64_t> stage_channels() const override { return {32, 64, 128}; }
   std::string stem_name() const override { return "conv1"; }
   std::string head_name() const override { return "fc3"; }
+  std::vector<std::string> hidden_names() const override { return {"fc1", "fc2"}; }
 
  private:
   std::array<torch::nn::Conv2d, 8> convs_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/nn/conv_norm.h"
+#include "core/nn/image_size.h"
 #include "core/nn/layers.h"
 
 namespace baleen {

@@ -36,6 +36,7 @@ class SimpleNet64 final : public Backbone {
   std::vector<int64_t> stage_channels() const override { return {32, 32, 64, 128}; }
   std::string stem_name() const override { return "layer0.0"; }
   std::string head_name() const override { return "logit"; }
+  std::vector<std::string> hidden_names() const override { return {"layer5"}; }
 
  private:
   struct Unit {

@@ -5,6 +5,8 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 
+#include <optional>
+
 #include "core/base/error.h"
 #include "core/nn/batch_norm.h"
 #include "core/nn/memory_format.h"
@@ -23,7 +25,7 @@ struct Piece : torch::nn::Module {
   at::Tensor forward(const std::vector<at::Tensor>& inputs, bool checkpoint) {
     const auto function = [this](const std::vector<at::Tensor>& x) {
       ++num_runs;
-      return conv->forward(norm->forward(at::cat(x, 1)).relu_());
+      return conv->forward(batch_norm(*norm, at::cat(x, 1)).relu_());
     };
     if (!checkpoint) return function(inputs);
     return checkpointed(shared_from_this(), {norm->weight, norm->bias, conv->weight, conv->bias},
@@ -133,6 +135,49 @@ TEST(CheckpointingTest, DenseNetTrainsWithTheSameBitsAlsoInBFloat16AndWithFrozen
       }
     }
   }
+}
+
+/// Another shard beside this one, whose rows are half as large again.
+class WithASecondShard final : public StatisticsExchange {
+ public:
+  at::Tensor gather(const at::Tensor& row_K) override {
+    ++num_questions;
+    return at::stack({row_K, row_K * 1.5});
+  }
+  int num_questions = 0;
+};
+
+TEST(CheckpointingTest, TheSecondPassUsesTheSynchronisedStatisticsOfTheFirst) {
+  const auto results = [](bool checkpoint, bool synchronised, int& num_questions) {
+    at::manual_seed(5);
+    const auto piece = std::make_shared<Piece>();
+    const std::vector<at::Tensor> inputs{at::randn({3, 2, 7, 6}).requires_grad_(),
+                                         at::randn({3, 3, 7, 6})};
+    const at::Tensor upstream = at::randn({3, 4, 7, 6});
+    WithASecondShard exchange;
+    at::Tensor output;
+    {
+      std::optional<SynchronisedStatistics> scope;
+      if (synchronised) scope.emplace(exchange, /*moves_statistics=*/true);
+      output = piece->forward(inputs, checkpoint);
+    }
+    output.backward(upstream);
+    num_questions = exchange.num_questions;
+    std::vector<at::Tensor> all{output.detach(), inputs[0].grad()};
+    for (const at::Tensor& parameter : piece->parameters()) all.push_back(parameter.grad());
+    for (const at::Tensor& buffer : piece->buffers()) all.push_back(buffer);
+    return all;
+  };
+  int plain_questions = 0, questions = 0, none = 0;
+  const auto plain = results(false, true, plain_questions);
+  const auto recomputed = results(true, true, questions);
+  const auto local = results(true, false, none);
+  EXPECT_EQ(plain_questions, 2);
+  EXPECT_EQ(questions, 3);
+  EXPECT_EQ(none, 0);
+  ASSERT_EQ(plain.size(), recomputed.size());
+  for (size_t i = 0; i < plain.size(); ++i) EXPECT_TRUE(at::equal(plain[i], recomputed[i])) << i;
+  EXPECT_FALSE(at::equal(plain[1], local[1])) << "the exchange makes no difference here";
 }
 
 }  // namespace
