@@ -117,9 +117,10 @@ void move_running_statistics(Norm& norm, const GlobalStatistics& all) {
   if (!norm.running_mean.defined()) return;
   const at::NoGradGuard no_grad;
   norm.num_batches_tracked.add_(1);
-  const double share = norm.options.momentum()
-                           ? *norm.options.momentum()
-                           : 1.0 / norm.num_batches_tracked.item<double>();  // a plain average
+  const double share =
+      norm.options.momentum()
+          ? *norm.options.momentum()
+          : 1.0 / norm.num_batches_tracked.template item<double>();  // a plain average
   const double unbiased = all.count / std::max(all.count - 1.0, 1.0);
   norm.running_mean.mul_(1.0 - share).add_(all.mean_C.to(norm.running_mean.options()), share);
   norm.running_var.mul_(1.0 - share)
@@ -195,16 +196,6 @@ void freeze_batch_norm_parameters(torch::nn::Module& network) {
 
 void use_running_statistics(torch::nn::Module& network) {
   for_each_norm(network, [](auto& layer) { layer.eval(); });
-}
-
-template <class BatchNorm>
-bool FrozenStatistics::hide(torch::nn::Module& module) {
-  auto* layer = module.as<BatchNorm>();
-  if (layer == nullptr) return false;
-  for (at::Tensor* statistic :
-       {&layer->running_mean, &layer->running_var, &layer->num_batches_tracked})
-    hidden_.push_back({statistic, std::exchange(*statistic, at::Tensor())});
-  return true;
 }
 
 FrozenStatistics::FrozenStatistics(const torch::nn::Module& network, bool freeze) {

@@ -51,6 +51,15 @@ class LocalReducer final : public GradientReducer {
     if (shard == 0 && first_of_shard) network_.zero_grad();
     loss.backward();
   }
+  void accumulate(int64_t shard, std::vector<at::Tensor> gradients) override {
+    if (shard == 0) network_.zero_grad();
+    const auto parameters = network_.parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      at::Tensor& sum = parameters[i].mutable_grad();
+      if (!gradients[i].defined()) continue;
+      sum = sum.defined() ? sum + gradients[i] : gradients[i];
+    }
+  }
   at::Tensor gather_shards(const at::Tensor& rows) override { return rows; }
   void broadcast_buffers() override {}
   bool any(bool here) override { return here; }

@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/nn/memory_format.h"
 #include "core/nn/registry.h"
+#include "core/weights/named_tensors.h"
 
 namespace baleen {
 namespace {
