@@ -13,6 +13,7 @@
 #include "core/nn/batch_norm.h"
 #include "core/optim/ema.h"
 #include "core/optim/loss_scaler.h"
+#include "core/training/logit_sets.h"
 #include "core/training/random_streams.h"
 
 namespace baleen {
@@ -26,27 +27,6 @@ constexpr int64_t kMaxSkippedInARow = 10;
 constexpr int64_t kLossColumn = 0;
 constexpr int64_t kStopColumn = 1;
 constexpr int64_t kNumFixedColumns = 2;
-
-/// Gives each set of logits of a micro-batch, 0 (main) and perhaps 1 (auxiliary), with its share in
-/// the loss to `visit`.
-template <class Visitor>
-void for_each_set(const TrainingLogits& logits, const Visitor& visit) {
-  visit(size_t{0}, logits.main, 1.0);
-  if (logits.auxiliary.defined()) visit(size_t{1}, logits.auxiliary, logits.auxiliary_weight);
-}
-
-/// What a micro-batch backpropagates.
-/// @param weights_S per set of logits as in shard_loss()
-at::Tensor micro_batch_loss(const Loss& loss, const TrainingLogits& logits,
-                            const at::Tensor& targets, int64_t global_count,
-                            const std::array<at::Tensor, 2>& weights_S) {
-  at::Tensor total;
-  for_each_set(logits, [&](size_t set, const at::Tensor& logits_NK, double share) {
-    const at::Tensor part = shard_loss(loss, logits_NK, targets, global_count, weights_S[set]);
-    total = total.defined() ? total + share * part : part;
-  });
-  return total;
-}
 
 }  // namespace
 
@@ -124,14 +104,15 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
                                                     int64_t epoch, bool stop) {
   const BatchTerm& term = *parts_.loss->batch_term();
   const ShardRange shards = parts_.reducer->shards();
-  // Per set of logits: the sum over samples, then the statistics. There is room for two sets, so
-  // that tables are equally wide on all ranks.
+  // Per set of logits: the sum over samples, then the statistics. There is room for all, so that
+  // tables are equally wide on all ranks.
   const int64_t num_statistics = term.num_statistics();
   const auto columns_of = [&](const at::Tensor& row, size_t set) {
     const int64_t first = kNumFixedColumns + static_cast<int64_t>(set) * (1 + num_statistics);
     return std::pair(row[first], row.narrow(0, first + 1, num_statistics));
   };
-  const int64_t width = kNumFixedColumns + 2 * (1 + num_statistics);
+  const int64_t width =
+      kNumFixedColumns + static_cast<int64_t>(kMaxLogitSets) * (1 + num_statistics);
   at::Tensor rows = at::zeros({shards.last - shards.first, width}, at::kDouble);
   std::vector<TrainingLogits> logits;
   int64_t micro = 0;
@@ -154,7 +135,7 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
   StepSums sums;
   sums.stop = totals[kStopColumn].item<double>() != 0;
   // A step's micro-batches have images of one size, so that all have auxiliary logits or none.
-  std::array<at::Tensor, 2> weights_S;
+  std::array<at::Tensor, kMaxLogitSets> weights_S;
   for_each_set(logits.front(), [&](size_t set, const at::Tensor&, double share) {
     const auto [sum, sums_S] = columns_of(totals, set);
     sums.loss +=
