@@ -14,7 +14,7 @@ struct KnownCost {
 };
 
 // Counted layer by layer: convolutions and linear layers.
-constexpr std::array<KnownCost, 16> kKnownCosts = {{
+constexpr std::array<KnownCost, 18> kKnownCosts = {{
     {"resnet18", 1.814, 224},
     {"resnet34", 3.664, 224},
     {"resnet50", 4.089, 224},
@@ -25,12 +25,14 @@ constexpr std::array<KnownCost, 16> kKnownCosts = {{
     {"densenet169", 3.360, 224},
     {"densenet201", 4.291, 224},
     {"inception_v3", 5.713, 299},
-    {"bninception", 2.050, 224},
-    {"se_resnext50_32x4d", 4.250, 224},
+    {"bninception", 2.033, 224},
+    {"seresnext50_32x4d", 4.233, 224},
     {"simplenet", 1.800, 224},
     {"simplenet_small", 0.449, 32},
     {"simplenet_cifar", 1.630, 32},
-    {"simplenet64", 0.110, 64},
+    {"simplenet64", 0.118, 64},
+    {"piotte", 2.094, 384},
+    {"gapnet", 3.851, 1024},
 }};
 
 // A guess for a processor core that has not been measured; only ratios of forecasts made with it

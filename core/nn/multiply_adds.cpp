@@ -33,7 +33,7 @@ int64_t cost_of_use(const at::Tensor& weight, const std::vector<int64_t>& output
   return cost;
 }
 
-/// Visits every (node, one of its inputs' nodes) of the graph behind `root` once.
+/// Visits every edge of the graph behind `root` once: a node, and the node of one of its inputs.
 template <class Visitor>
 void for_each_edge(Node* root, const Visitor& visit) {
   std::unordered_set<Node*> seen{root};
@@ -67,7 +67,8 @@ int64_t multiply_adds(Backbone& network, int64_t in_channels, int64_t size_px) {
   for_each_edge(logits_NK.grad_fn().get(), [&](const Node& user, const Node& input) {
     if (user.name() == "TBackward0") return;  // counted below, by the product it enters
     count(user, input);
-    if (input.name() == "TBackward0") count(user, *input.next_edge(0).function);
+    if (input.name() != "TBackward0") return;
+    if (const auto& weight = input.next_edge(0).function) count(user, *weight);
   });
   return total;
 }
