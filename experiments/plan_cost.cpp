@@ -26,7 +26,7 @@ constexpr std::array<KnownCost, 18> kKnownCosts = {{
     {"densenet201", 4.291, 224},
     {"inception_v3", 5.713, 299},
     {"bninception", 2.033, 224},
-    {"seresnext50_32x4d", 4.250, 224},
+    {"seresnext50_32x4d", 4.233, 224},
     {"simplenet", 1.800, 224},
     {"simplenet_small", 0.449, 32},
     {"simplenet_cifar", 1.630, 32},

@@ -33,7 +33,7 @@ int64_t cost_of_use(const at::Tensor& weight, const std::vector<int64_t>& output
   return cost;
 }
 
-/// Visits every (node, one of its inputs' nodes) of the graph behind `root` once.
+/// Visits every edge of the graph behind `root` once: a node, and the node of one of its inputs.
 template <class Visitor>
 void for_each_edge(Node* root, const Visitor& visit) {
   std::unordered_set<Node*> seen{root};

@@ -12,8 +12,8 @@
 #include "core/base/seeds.h"
 #include "core/optim/ema.h"
 #include "core/optim/loss_scaler.h"
+#include "core/training/logit_sets.h"
 #include "core/training/random_streams.h"
-#include "core/training/training_loss.h"
 
 namespace baleen {
 namespace {
@@ -97,14 +97,15 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
                                                     int64_t epoch, bool stop) {
   const BatchTerm& term = *parts_.loss->batch_term();
   const ShardRange shards = parts_.reducer->shards();
-  // Per set of logits: the sum over samples, then the statistics. There is room for two sets, so
-  // that tables are equally wide on all ranks.
+  // Per set of logits: the sum over samples, then the statistics. There is room for all, so that
+  // tables are equally wide on all ranks.
   const int64_t num_statistics = term.num_statistics();
   const auto columns_of = [&](const at::Tensor& row, size_t set) {
     const int64_t first = kNumFixedColumns + static_cast<int64_t>(set) * (1 + num_statistics);
     return std::pair(row[first], row.narrow(0, first + 1, num_statistics));
   };
-  const int64_t width = kNumFixedColumns + 2 * (1 + num_statistics);
+  const int64_t width =
+      kNumFixedColumns + static_cast<int64_t>(kMaxLogitSets) * (1 + num_statistics);
   at::Tensor rows = at::zeros({shards.last - shards.first, width}, at::kDouble);
   std::vector<TrainingLogits> logits;
   int64_t micro = 0;
@@ -127,7 +128,7 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
   StepSums sums;
   sums.stop = totals[kStopColumn].item<double>() != 0;
   // A step's micro-batches have images of one size, so that all have auxiliary logits or none.
-  std::array<at::Tensor, 2> weights_S;
+  std::array<at::Tensor, kMaxLogitSets> weights_S;
   for_each_set(logits.front(), [&](size_t set, const at::Tensor&, double share) {
     const auto [sum, sums_S] = columns_of(totals, set);
     sums.loss +=

@@ -6,8 +6,8 @@
 
 #include "core/base/error.h"
 #include "core/training/lockstep.h"
+#include "core/training/logit_sets.h"
 #include "core/training/trainer.h"
-#include "core/training/training_loss.h"
 
 namespace baleen {
 namespace {
@@ -48,8 +48,8 @@ Trainer::StepSums Trainer::backward_synchronised(const std::vector<Batch>& batch
   std::vector<std::vector<at::Tensor>> gradients(batches.size());
   at::Tensor rows = at::zeros({count, kNumFixedColumns}, at::kDouble);
   // Per set of logits, the main ones and the auxiliary ones; the same on every shard.
-  std::array<at::Tensor, 2> sums_S;
-  std::array<double, 2> shares{};
+  std::array<at::Tensor, kMaxLogitSets> sums_S;
+  std::array<double, kMaxLogitSets> shares{};
 
   Lockstep lockstep([&](const at::Tensor& local) { return parts_.reducer->gather_shards(local); });
   lockstep.run(count, [&](int64_t index, StatisticsExchange& exchange) {
@@ -57,7 +57,7 @@ Trainer::StepSums Trainer::backward_synchronised(const std::vector<Batch>& batch
     const SynchronisedStatistics scope(exchange, /*moves_statistics=*/batch.shard == 0);
     const at::Tensor targets = to_device(batch.targets);
     const TrainingLogits logits = forward(batch, epoch, /*micro=*/0);
-    std::array<at::Tensor, 2> weights_S;
+    std::array<at::Tensor, kMaxLogitSets> weights_S;
     if (term) {
       const at::NoGradGuard no_grad;
       for_each_set(logits, [&](size_t set, const at::Tensor& logits_NK, double share) {
