@@ -38,8 +38,12 @@ std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const 
   const auto dump = [](const json& value) {
     return value.dump(-1, ' ', false, json::error_handler_t::replace);
   };
+  const BackboneSection& section = recipe.backbones.at(static_cast<size_t>(chain.backbone));
   return {{"format", "pt"},
-          {"backbone", recipe.backbones.at(static_cast<size_t>(chain.backbone)).name},
+          {"backbone", section.name},
+          {"head", section.head},
+          {"auxiliary", section.auxiliary ? "true" : "false"},
+          {"coordinates", section.coordinates ? "true" : "false"},
           {"num_outputs", std::to_string(dataset.label_names().size())},
           {"in_channels", std::to_string(dataset.channels())},
           {"targets", dataset.target_kind() == TargetKind::kMultiLabel ? "labels" : "classes"},

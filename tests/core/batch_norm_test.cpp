@@ -35,6 +35,10 @@ NamedTensors pass(Backbone& network, const at::Tensor& images) {
   return all;
 }
 
+double magnitude(const at::Tensor& tensor) {
+  return tensor.to(at::kDouble).abs().max().item<double>();
+}
+
 template <class Norm>
 int64_t count(const torch::nn::Module& network) {
   int64_t number = 0;
@@ -73,11 +77,15 @@ TEST(SynchronisedStatisticsTest, EveryLayerOfEveryNetworkAsksAndOneShardIsThePla
       EXPECT_EQ(alone.num_questions, 2 * (count<torch::nn::BatchNorm2d>(*synchronised) +
                                           count<torch::nn::BatchNorm1d>(*synchronised)));
       ASSERT_EQ(actual.size(), expected.size());
+      // Gradients that are zero but for rounding (a bias before a norm) are measured by the others.
+      double largest = 0.0;
+      for (const auto& [name, tensor] : expected)
+        if (name.starts_with("grad ")) largest = std::max(largest, magnitude(tensor));
       for (size_t i = 0; i < actual.size(); ++i) {
         const auto& [name, tensor] = expected[i];
-        const double scale = std::max(tensor.to(at::kDouble).abs().max().item<double>(), 1e-9);
-        const double worst = (actual[i].second - tensor).to(at::kDouble).abs().max().item<double>();
-        EXPECT_LE(worst, 1e-8 * scale) << name;
+        const double floor = name.starts_with("grad ") ? 1e-4 * largest : 1e-9;
+        EXPECT_LE(magnitude(actual[i].second - tensor), 1e-6 * std::max(magnitude(tensor), floor))
+            << name;
       }
     }
   }
