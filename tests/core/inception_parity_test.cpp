@@ -13,6 +13,7 @@
 #include "core/weights/safetensors.h"
 #include "core/weights/state.h"
 #include "tests/parity/oracle.h"
+#include "tests/parity/rounded_training.h"
 #include "tests/support/temporary_directory.h"
 
 namespace baleen {
@@ -119,6 +120,7 @@ class InceptionParityTest : public ::testing::Test {
     file_ = file;
     tolerance_ = tolerance;
     worst_ = 0.0;
+    rounded_ = {};
     answers_ = std::make_unique<SafetensorsFile>(directory_ / (file + ".out.safetensors"));
   }
   /// Largest difference relative to the largest element of the expected tensor `scale_name`.
@@ -132,16 +134,24 @@ class InceptionParityTest : public ::testing::Test {
     worst_ = std::max(worst_, relative);
   }
   void check(const std::string& name, const at::Tensor& actual) { check(name, actual, name); }
+  /// One by one in double; together in float32.
+  void check_training(const std::string& name, const at::Tensor& actual,
+                      const std::string& scale_name) {
+    if (actual.scalar_type() == at::kDouble) return check(name, actual, scale_name);
+    rounded_.add(actual, answers_->tensor(name));
+  }
   void check_gradients_and_buffers(const torch::nn::Module& network) {
     for (const auto& item : network.named_parameters()) {
       const std::string name = "grad/" + item.key();
       ASSERT_TRUE(item.value().grad().defined()) << name;
-      check(name, item.value().grad(), scale_of(network, item.key()));
+      check_training(name, item.value().grad(), scale_of(network, item.key()));
     }
     for (const auto& item : network.named_buffers()) {
-      check("buffer/" + item.key(), item.value());
+      check_training("buffer/" + item.key(), item.value(), "buffer/" + item.key());
     }
-    std::printf("[  WORST   ] %s: %.2e\n", file_.c_str(), worst_);
+    EXPECT_LE(rounded_.distance(), testing::RoundedTraining::kBound) << file_;
+    std::printf("[  WORST   ] %s: %.2e, in float32 training %.2e\n", file_.c_str(), worst_,
+                rounded_.distance());
   }
   void compare(const Case& c) {
     open(c.file(), c.tolerance());
@@ -155,7 +165,7 @@ class InceptionParityTest : public ::testing::Test {
     check("eval", network->forward(images));
     network->train();
     const TrainingLogits logits = network->forward_training(images);
-    check("train", logits.main);
+    check_training("train", logits.main, "train");
     ASSERT_EQ(logits.auxiliary.defined(), c.auxiliary);
     if (c.auxiliary) {
       check("auxiliary", logits.auxiliary);
@@ -165,7 +175,7 @@ class InceptionParityTest : public ::testing::Test {
     } else {
       logits.main.backward(upstream_of(c));
     }
-    check("grad/input0", images.grad());
+    check_training("grad/input0", images.grad(), "grad/input0");
     check_gradients_and_buffers(*network);
     if (!answers_->contains("order")) return;
     std::vector<int64_t> order;
@@ -187,6 +197,7 @@ class InceptionParityTest : public ::testing::Test {
   testing::TemporaryDirectory directory_;
   std::unique_ptr<SafetensorsFile> answers_;
   std::string file_;
+  testing::RoundedTraining rounded_;
   double tolerance_ = 0.0, worst_ = 0.0;
 };
 
