@@ -13,17 +13,18 @@ struct KnownCost {
   double size_px;
 };
 
-// Counted layer by layer: convolutions and linear layers.
+// Counted layer by layer: convolutions and linear layers. DenseNets pool before their transitions'
+// convolutions.
 constexpr std::array<KnownCost, 18> kKnownCosts = {{
     {"resnet18", 1.814, 224},
     {"resnet34", 3.664, 224},
     {"resnet50", 4.089, 224},
     {"resnet101", 7.801, 224},
     {"resnet152", 11.514, 224},
-    {"densenet121", 2.834, 224},
-    {"densenet161", 7.728, 224},
-    {"densenet169", 3.360, 224},
-    {"densenet201", 4.291, 224},
+    {"densenet121", 2.603, 224},
+    {"densenet161", 7.053, 224},
+    {"densenet169", 3.085, 224},
+    {"densenet201", 3.901, 224},
     {"inception_v3", 5.713, 299},
     {"bninception", 2.033, 224},
     {"seresnext50_32x4d", 4.233, 224},

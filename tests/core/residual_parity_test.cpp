@@ -34,7 +34,11 @@ struct Case {
                        options.coordinates ? "-coordinates" : "", options.in_channels, size_px,
                        c10::toString(dtype), channels_last ? "-channels_last" : "");
   }
-  double tolerance() const { return dtype == at::kFloat ? 1e-4 : 1e-9; }
+  double tolerance() const {
+    if (dtype == at::kDouble) return 1e-9;
+    // Sixteen gates in a row, sigmoids of drawn weights, make more of a rounding.
+    return options.name.starts_with("se") ? 5e-3 : 1e-4;
+  }
 };
 
 /// Largest difference, relative to the largest element of the expected tensor.

@@ -15,7 +15,7 @@ namespace baleen::testing {
 /// distance is printed and bounded so far that a wrong formula is seen.
 class RoundedTraining {
  public:
-  static constexpr double kBound = 0.3;
+  static constexpr double kBound = 0.5;
 
   void add(const at::Tensor& actual, const at::Tensor& expected) {
     const at::Tensor truth = expected.to(at::kDouble);
