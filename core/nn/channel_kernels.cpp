@@ -238,8 +238,7 @@ at::Tensor empty_map(const at::Tensor& like_NCHW, int64_t channels) {
 bool channel_kernels_serve(const at::Tensor& map_NCHW) {
   const auto dtype = map_NCHW.scalar_type();
   return map_NCHW.device().is_cpu() && map_NCHW.layout() == at::kStrided && map_NCHW.dim() == 4 &&
-         map_NCHW.numel() > 0 &&
-         (dtype == at::kFloat || dtype == at::kDouble || dtype == at::kBFloat16) &&
+         map_NCHW.numel() > 0 && (dtype == at::kFloat || dtype == at::kDouble) &&
          map_NCHW.is_contiguous(at::MemoryFormat::ChannelsLast);
 }
 

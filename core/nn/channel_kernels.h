@@ -11,7 +11,8 @@ namespace baleen {
 /// them, so that a prefix of a wider map's channels is a map too. Sums are made in double, over
 /// pieces of rows that depend on the number of threads only.
 
-/// float, double or bfloat16 on the CPU, [N, C, H, W] in channels_last, not empty.
+/// float or double on the CPU, [N, C, H, W] in channels_last, not empty. bfloat16 is left to
+/// LibTorch, whose vectorised passes are faster than these loops.
 bool channel_kernels_serve(const at::Tensor& map_NCHW);
 
 /// Mean and biased variance of each channel over all pixels, in two passes, as double [C].
