@@ -4,7 +4,6 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -28,22 +27,6 @@ namespace {
 constexpr int64_t kRowsPerFlush = 64;  ///< sums of so many rows stay in the maps' precision
 constexpr int64_t kGrainElements = 32768;
 
-/// bfloat16 in memory; rounding to nearest, ties to even.
-struct Half {
-  uint16_t bits;
-};
-
-BALEEN_INLINE float load(float x) { return x; }
-BALEEN_INLINE double load(double x) { return x; }
-BALEEN_INLINE float load(Half x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
-BALEEN_INLINE void store(float& to, float x) { to = x; }
-BALEEN_INLINE void store(double& to, double x) { to = x; }
-BALEEN_INLINE void store(Half& to, float x) {
-  const auto bits = std::bit_cast<uint32_t>(x);
-  const uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
-  to.bits = static_cast<uint16_t>((bits & 0x7fffffffU) > 0x7f800000U ? 0x7fc0U : rounded);
-}
-
 /// Per channel, in the precision of the sums.
 template <typename A>
 struct Affine {
@@ -65,7 +48,7 @@ BALEEN_INLINE void add_values(Rows<const T> x, int64_t count, int64_t channels,
                               A* __restrict sums) {
   for (int64_t i = 0; i < count; ++i) {
     const T* __restrict row = x.row(i);
-    for (int64_t c = 0; c < channels; ++c) sums[c] += load(row[c]);
+    for (int64_t c = 0; c < channels; ++c) sums[c] += row[c];
   }
 }
 
@@ -75,7 +58,7 @@ BALEEN_INLINE void add_squares(Rows<const T> x, int64_t count, int64_t channels,
   for (int64_t i = 0; i < count; ++i) {
     const T* __restrict row = x.row(i);
     for (int64_t c = 0; c < channels; ++c) {
-      const A distance = load(row[c]) - mean[c];
+      const A distance = row[c] - mean[c];
       sums[c] += distance * distance;
     }
   }
@@ -88,8 +71,8 @@ BALEEN_INLINE void apply(Rows<const T> x, Rows<T> y, int64_t count, int64_t chan
     const T* __restrict from = x.row(i);
     T* __restrict to = y.row(i);
     for (int64_t c = 0; c < channels; ++c) {
-      const A z = load(from[c]) * map.scale[c] + map.shift[c];
-      store(to[c], z < A{0} ? A{0} : z);  // not-a-number stays what it is
+      const A z = from[c] * map.scale[c] + map.shift[c];
+      to[c] = z < A{0} ? A{0} : z;  // not-a-number stays what it is
     }
   }
 }
@@ -102,9 +85,9 @@ BALEEN_INLINE void add_gradients(Rows<const T> g, Rows<const T> x, int64_t count
     const T* __restrict from = x.row(i);
     const T* __restrict up = g.row(i);
     for (int64_t c = 0; c < channels; ++c) {
-      const A value = load(from[c]);
+      const A value = from[c];
       const A z = value * map.scale[c] + map.shift[c];
-      const A gradient = z <= A{0} ? A{0} : load(up[c]);
+      const A gradient = z <= A{0} ? A{0} : up[c];
       sums[c] += gradient;
       products[c] += gradient * (value - map.mean[c]);
     }
@@ -121,10 +104,10 @@ BALEEN_INLINE void apply_gradients(Rows<const T> g, Rows<const T> x, Rows<T> dx,
     const T* __restrict up = g.row(i);
     T* __restrict to = dx.row(i);
     for (int64_t c = 0; c < channels; ++c) {
-      const A value = load(from[c]);
+      const A value = from[c];
       const A z = value * map.scale[c] + map.shift[c];
-      const A gradient = z <= A{0} ? A{0} : load(up[c]);
-      store(to[c], map.scale[c] * gradient - slope[c] * (value - map.mean[c]) - offset[c]);
+      const A gradient = z <= A{0} ? A{0} : up[c];
+      to[c] = map.scale[c] * gradient - slope[c] * (value - map.mean[c]) - offset[c];
     }
   }
 }
@@ -155,7 +138,6 @@ BALEEN_INLINE void apply_gradients(Rows<const T> g, Rows<const T> x, Rows<T> dx,
   }
 BALEEN_LOOPS(float, float)
 BALEEN_LOOPS(double, double)
-BALEEN_LOOPS(Half, float)
 #undef BALEEN_LOOPS
 
 int64_t num_rows(const at::Tensor& map) { return map.size(0) * map.size(2) * map.size(3); }
@@ -199,14 +181,8 @@ std::vector<double> sums_over_rows(int64_t rows, int64_t channels, int64_t num_s
 /// Calls body(T{}, A{}) with the types of memory and of sums.
 template <typename Body>
 void dispatch(const at::Tensor& map, const Body& body) {
-  switch (map.scalar_type()) {
-    case at::kFloat:
-      return body(float{}, float{});
-    case at::kDouble:
-      return body(double{}, double{});
-    default:
-      return body(Half{}, float{});
-  }
+  if (map.scalar_type() == at::kDouble) return body(double{}, double{});
+  body(float{}, float{});
 }
 
 template <typename A>
