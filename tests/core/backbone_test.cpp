@@ -13,18 +13,12 @@
 #include "core/nn/batch_norm.h"
 #include "core/nn/memory_format.h"
 #include "core/nn/registry.h"
+#include "tests/support/backbones.h"
 
 namespace baleen {
 namespace {
 
-const BackboneRegistry& all_backbones() {
-  static const BackboneRegistry registry = [] {
-    BackboneRegistry all;
-    register_backbones(all);
-    return all;
-  }();
-  return registry;
-}
+using testing::all_backbones;
 
 std::shared_ptr<Backbone> make(const std::string& name, int64_t num_outputs = 5,
                                int64_t in_channels = 3, double dropout = 0.0) {

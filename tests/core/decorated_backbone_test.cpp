@@ -11,18 +11,12 @@
 #include "core/nn/coordinates.h"
 #include "core/nn/registry.h"
 #include "core/weights/state.h"
+#include "tests/support/backbones.h"
 
 namespace baleen {
 namespace {
 
-const BackboneRegistry& all_backbones() {
-  static const BackboneRegistry registry = [] {
-    BackboneRegistry all;
-    register_backbones(all);
-    return all;
-  }();
-  return registry;
-}
+using testing::all_backbones;
 
 std::shared_ptr<Backbone> make(const BackboneOptions& options) {
   return all_backbones().create(options);

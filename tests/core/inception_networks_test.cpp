@@ -14,18 +14,12 @@
 #include "core/nn/registry.h"
 #include "core/nn/same_padding.h"
 #include "core/nn/zero_gradients.h"
+#include "tests/support/backbones.h"
 
 namespace baleen {
 namespace {
 
-const BackboneRegistry& all_backbones() {
-  static const BackboneRegistry registry = [] {
-    BackboneRegistry all;
-    register_backbones(all);
-    return all;
-  }();
-  return registry;
-}
+using testing::all_backbones;
 
 std::shared_ptr<Backbone> make(BackboneOptions options) { return all_backbones().create(options); }
 

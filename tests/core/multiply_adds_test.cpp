@@ -8,19 +8,13 @@
 #include "core/nn/registry.h"
 #include "core/weights/safetensors.h"
 #include "tests/parity/oracle.h"
+#include "tests/support/backbones.h"
 #include "tests/support/temporary_directory.h"
 
 namespace baleen {
 namespace {
 
-const BackboneRegistry& all_backbones() {
-  static const BackboneRegistry registry = [] {
-    BackboneRegistry all;
-    register_backbones(all);
-    return all;
-  }();
-  return registry;
-}
+using testing::all_backbones;
 
 TEST(MultiplyAddsTest, AreThoseOfTheLayerTableByHand) {
   // GapNet-PL at 32 px, one channel, ten outputs: maps of 16, 8 (pool), then 4, 2 (pool).
