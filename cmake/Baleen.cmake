@@ -1,5 +1,6 @@
 # How Baleen's libraries and tests are declared: one call each, so that every room is built alike.
 include_guard(GLOBAL)
+include(GNUInstallDirs)
 
 option(BALEEN_WERROR "Warnings in Baleen's own files are errors; the presets for development switch it on" OFF)
 set(BALEEN_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
@@ -35,6 +36,32 @@ if(BALEEN_CCACHE)
   add_compile_options(-fpch-preprocess)
 endif()
 
+# Every header, relative to the root: what is installed, and what a plug-in must have seen in the same version.
+set(BALEEN_HEADERS "")
+foreach(room core data distributed experiments launch)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/${room}/*.h")
+  list(APPEND BALEEN_HEADERS ${headers})
+endforeach()
+list(SORT BALEEN_HEADERS)
+string(REPLACE ";" "\n" headers "${BALEEN_HEADERS}")
+file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/generated/headers.txt" CONTENT "${headers}\n")
+set(BALEEN_PLUGIN_STAMP "${PROJECT_BINARY_DIR}/generated/experiments/plugin_stamp.h")
+list(TRANSFORM BALEEN_HEADERS PREPEND "${PROJECT_SOURCE_DIR}/" OUTPUT_VARIABLE headers)
+add_custom_command(OUTPUT "${BALEEN_PLUGIN_STAMP}" VERBATIM
+  COMMAND "${CMAKE_COMMAND}" "-DOUTPUT=${BALEEN_PLUGIN_STAMP}" -DVERSION=${PROJECT_VERSION} "-DROOT=${PROJECT_SOURCE_DIR}"
+          "-DHEADERS_FILE=${PROJECT_BINARY_DIR}/generated/headers.txt" -P "${PROJECT_SOURCE_DIR}/cmake/PluginStamp.cmake"
+  DEPENDS ${headers} "${PROJECT_BINARY_DIR}/generated/headers.txt" "${PROJECT_SOURCE_DIR}/cmake/PluginStamp.cmake")
+add_custom_target(baleen_plugin_stamp DEPENDS "${BALEEN_PLUGIN_STAMP}")
+
+# What a plug-in needs: all headers, and LibTorch.
+add_library(baleen_headers INTERFACE)
+add_library(Baleen::headers ALIAS baleen_headers)
+add_dependencies(baleen_headers baleen_plugin_stamp)
+target_compile_features(baleen_headers INTERFACE cxx_std_20)
+target_include_directories(baleen_headers INTERFACE "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>"
+  "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>" $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/baleen>)
+target_link_libraries(baleen_headers INTERFACE Baleen::torch_cpu)
+
 # baleen_library(name [PRIVATE_LIBS ...] [LIBS ...]): a static library of every .cpp below the current folder.
 function(baleen_library name)
   cmake_parse_arguments(arg "" "" "LIBS;PRIVATE_LIBS;EXCLUDE" ${ARGN})
@@ -47,7 +74,8 @@ function(baleen_library name)
     file(WRITE "${sources}" "")
   endif()
   add_library(${name} STATIC ${sources})
-  target_link_libraries(${name} PUBLIC baleen_options Baleen::torch_cpu ${arg_LIBS} PRIVATE ${arg_PRIVATE_LIBS})
+  # How Baleen itself is compiled is nobody else's concern.
+  target_link_libraries(${name} PUBLIC $<BUILD_INTERFACE:baleen_options> baleen_headers ${arg_LIBS} PRIVATE ${arg_PRIVATE_LIBS})
   if(name STREQUAL "baleen_core")
     target_precompile_headers(${name} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/precompiled.h")
   else()

@@ -20,10 +20,12 @@ namespace {
 class BatchMaker {
  public:
   BatchMaker(std::shared_ptr<const SampleTable> table, const ImageFeedOptions& options,
-             AugmentOptions augment, bool training, uint64_t seed)
+             AugmentOptions augment, std::vector<AugmentationStep> custom, bool training,
+             uint64_t seed)
       : table_(std::move(table)),
         options_(options),
         augment_(std::move(augment)),
+        custom_(std::move(custom)),
         training_(training),
         seed_(seed),
         fit_(fit_from_name(options.fit)),
@@ -115,6 +117,9 @@ class BatchMaker {
           fmt::format("the image has {} × {} pixels and {} channels where the dataset has {}",
                       image.height, image.width, image.channels, table_->channels()));
     AugmentDraw draw;
+    std::function<void(const PixelBlock&)> change;
+    if (!custom_.empty())
+      change = [&](const PixelBlock& pixels) { apply_custom(pixels, epoch, table_->id(row)); };
     if (training_) {
       CounterRandom random = augment_random(seed_, epoch, table_->id(row));
       draw = draw_augment(augment_, image.height, image.width, random);
@@ -122,7 +127,15 @@ class BatchMaker {
     if (!training_ || augment_.random_crop != "resized")
       draw.crop = fitted_box(fit_, image.height, image.width);
     write_image(image, draw, options_.normalise, plain_, scratch,
-                {out, num_inputs_, options_.size_px, options_.channels_last});
+                {out, num_inputs_, options_.size_px, options_.channels_last}, change);
+  }
+
+  void apply_custom(const PixelBlock& pixels, int64_t epoch, const std::string& id) const {
+    for (const AugmentationStep& step : custom_) {
+      CounterRandom random = augment_random(seed_, epoch, id, step.name, step.turn);
+      with_context([&] { return fmt::format("augmentation '{}'", step.name); },
+                   [&] { step.apply(pixels, random); });
+    }
   }
 
   at::Tensor targets(std::span<const int64_t> rows) const {
@@ -149,6 +162,7 @@ class BatchMaker {
   std::shared_ptr<const SampleTable> table_;
   ImageFeedOptions options_;
   AugmentOptions augment_;
+  std::vector<AugmentationStep> custom_;  ///< none for predictions
   bool training_;
   uint64_t seed_;
   Fit fit_;
@@ -241,8 +255,8 @@ std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTa
   for (int64_t step = 0; step < plan.steps(); ++step)
     for (MicroBatch& micro : plan.micro_batches(step, shards.first, shards.last))
       micro_batches.push_back(micro);
-  auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, options.augment, true,
-                                            options.seed);
+  auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, options.augment,
+                                            options.custom, true, options.seed);
   return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
                                            std::move(micro_batches), plan.steps(), options.seed,
                                            options.image);
@@ -271,8 +285,8 @@ std::unique_ptr<BatchSource> make_prediction_source(std::shared_ptr<const Sample
                              .positions = positions,
                              .global_count = positions.size()});
   }
-  auto maker =
-      std::make_unique<BatchMaker>(std::move(table), options.image, AugmentOptions{}, false, 0);
+  auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, AugmentOptions{},
+                                            std::vector<AugmentationStep>{}, false, 0);
   return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
                                            std::move(micro_batches), last - options.first_chunk,
                                            std::nullopt, options.image);

@@ -9,6 +9,7 @@
 #include "core/training/gradient_reducer.h"
 #include "data/augment/augment.h"
 #include "data/augment/normalise.h"
+#include "data/augment/registry.h"
 #include "data/sample_table.h"
 
 namespace baleen {
@@ -29,12 +30,13 @@ struct ImageFeedOptions {
 
 /// One stage's training batches, as one rank sees them.
 struct TrainingFeedOptions {
-  int64_t batch = 32;      ///< samples per optimizer step, over all shards
-  ShardRange shards;       ///< this rank's logical shards
-  int64_t accumulate = 1;  ///< micro-batches per shard
-  bool drop_last = true;   ///< leave out the last, smaller batch
-  uint64_t seed = 0;       ///< of order and augmentation
-  AugmentOptions augment;
+  int64_t batch = 32;                    ///< samples per optimizer step, over all shards
+  ShardRange shards;                     ///< this rank's logical shards
+  int64_t accumulate = 1;                ///< micro-batches per shard
+  bool drop_last = true;                 ///< leave out the last, smaller batch
+  uint64_t seed = 0;                     ///< of order and augmentation
+  AugmentOptions augment;                ///< its `custom` list is not looked at: see below
+  std::vector<AugmentationStep> custom;  ///< from AugmentationRegistry::create_all()
   ImageFeedOptions image;
 };
 

@@ -55,7 +55,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
                     context_.folds->positions_in(chain.fold)};
         StageTrainer trainer(
             StageTrainer::Setup{.recipe = &recipe,
-                                .backbones = context_.backbones,
+                                .extensions = context_.extensions,
                                 .chain = &chain,
                                 .dataset = context_.dataset,
                                 .training_rows = split.training,

@@ -3,10 +3,10 @@
 #include <memory>
 #include <vector>
 
-#include "core/nn/backbone.h"
 #include "data/folds.h"
 #include "data/packed_dataset.h"
 #include "experiments/chain_executor.h"
+#include "experiments/extensions.h"
 #include "experiments/plan.h"
 #include "experiments/recipe.h"
 #include "experiments/run_directory.h"
@@ -16,7 +16,7 @@ namespace baleen {
 /// What all chains of a run share; outlives the executor.
 struct ChainContext {
   const Recipe* recipe = nullptr;
-  const BackboneRegistry* backbones = nullptr;
+  const Extensions* extensions = nullptr;
   std::shared_ptr<const PackedDataset> dataset;
   std::shared_ptr<const PackedDataset> test;  ///< null without a test set
   const FoldAssignment* folds = nullptr;

@@ -192,7 +192,7 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
   if (!given) {
     opened =
         with_context([&] { return "opening the data of " + directory.root().string(); },
-                     [&] { return prepare_run(load_recipe(directory.config(), {}, nullptr)); });
+                     [&] { return prepare_run(load_recipe(directory.config(), {}), nullptr); });
   }
   const PreparedRun& run = given ? *given : *opened;
   const JournalState journal = read_journal(directory.journal());

@@ -11,6 +11,7 @@
 #include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "core/base/atomic_file.h"
@@ -113,9 +114,18 @@ ordered_json collect(const StartFacts& facts) {
   j["ranks"] = facts.hosts.size();
   j["ranks_per_host"] = ranks_per_host;
   j["threads_per_rank"] = facts.threads_per_rank;
+  j["plugins"] = facts.plugins;
   j["command"] = facts.command_line;
   j["variables"] = steering_variables();
   return j;
+}
+
+/// What a start's plug-ins held, whatever their files were called.
+std::multiset<std::string> contents_of(const ordered_json& start) {
+  std::multiset<std::string> digests;
+  const ordered_json plugins = start.value("plugins", ordered_json::object());
+  for (const auto& [file, digest] : plugins.items()) digests.insert(digest.dump());
+  return digests;
 }
 
 }  // namespace
@@ -147,6 +157,11 @@ std::vector<std::string> record_environment(const std::filesystem::path& file,
     differences.push_back(fmt::format(
         "{} was {} when the run began and is {} now: results may differ in their last bits", key,
         first.value(key, ordered_json()).dump(), now[key].dump()));
+  }
+  if (contents_of(first) != contents_of(now)) {
+    differences.push_back(
+        fmt::format("the plug-ins were {} when the run began and are {} now: results may differ",
+                    first.value("plugins", ordered_json::object()).dump(), now["plugins"].dump()));
   }
   return differences;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ struct StartFacts {
   int threads_per_rank = 1;
   std::string device = "cpu";
   std::string command_line;
+  std::map<std::string, std::string> plugins;  ///< digest by file
 };
 
 /// The machine and software of this process as a JSON object: versions of Baleen, LibTorch, MPI and
@@ -24,8 +26,7 @@ std::string describe_environment(const StartFacts& facts);
 /// Adds this start to env.json ({"starts": [...]}, one entry per start of the run, oldest first),
 /// atomically. Rank 0 only.
 /// @return sentences about differences to the first start that can change bits of the results
-/// (processor, LibTorch, compiler
-///         or threads per rank); empty: none
+/// (processor, LibTorch, compiler, threads per rank, plug-ins); empty: none
 /// @throws Error kStorage.
 std::vector<std::string> record_environment(const std::filesystem::path& file,
                                             const StartFacts& facts);

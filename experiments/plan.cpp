@@ -32,19 +32,11 @@ std::string target_name(TargetKind kind) {
   return "none";
 }
 
-void check_loss(const Recipe& recipe, const DatasetFacts& facts) {
+void check_targets(const Recipe& recipe, const DatasetFacts& facts) {
   if (facts.target == "none") {
     throw Error(ErrorKind::kConfiguration,
                 fmt::format("{} has no targets to learn", recipe.dataset),
                 "pack it with classes or labels");
-  }
-  const bool for_classes = recipe.loss.kind == "cross_entropy";
-  if (for_classes != (facts.target == "classes")) {
-    throw Error(
-        ErrorKind::kConfiguration,
-        fmt::format("loss.kind {} does not fit {}, which has {}", recipe.loss.kind, recipe.dataset,
-                    for_classes ? "any number of labels per sample" : "one class per sample"),
-        for_classes ? "take bce, soft_f2 or bce_soft_f2" : "take cross_entropy");
   }
 }
 
@@ -208,7 +200,7 @@ DatasetFacts gather_facts(const Recipe& recipe, const PackedDataset& dataset,
 }
 
 Plan make_plan(const Recipe& recipe, const DatasetFacts& facts) {
-  check_loss(recipe, facts);
+  check_targets(recipe, facts);
   Plan plan;
   plan.name = recipe.name;
   plan.data = facts;

@@ -10,8 +10,9 @@
 #include "core/base/nearest.h"
 #include "core/config/decode.h"
 #include "core/config/encode.h"
-#include "core/nn/backbone.h"
 #include "data/augment/d4.h"
+#include "experiments/extensions.h"
+#include "experiments/plugins.h"
 
 namespace baleen {
 namespace {
@@ -117,6 +118,7 @@ bool influences_results(const std::string& path) {
                                                  "training.keep_best",
                                                  "folds.folds_from"};
   if (kWithout.count(path) > 0) return false;
+  if (path.rfind("plugins", 0) == 0) return false;
   if (path.rfind("report.", 0) == 0 || path.rfind("reliability.", 0) == 0) return false;
   // backbones.<n>.weights: the digest of the file is compared.
   return !(path.rfind("backbones.", 0) == 0 && path.find(".weights") == path.size() - 8 &&
@@ -157,6 +159,40 @@ void check_against_registry(const Recipe& recipe, const BackboneRegistry& regist
       problems.add(path, fmt::format("{} needs images of at least {} px, stage {} has {}",
                                      backbone.name, least, s, stages[s].size_px));
     }
+  }
+}
+
+void check_augmentations(const std::vector<StageOptions>& stages, const std::string& path,
+                         const AugmentationRegistry& registry, config::Problems& problems) {
+  for (size_t s = 0; s < stages.size(); ++s) {
+    const std::vector<CustomAugmentOptions>& custom = stages[s].augment.custom;
+    for (size_t i = 0; i < custom.size(); ++i) {
+      if (custom[i].name.empty()) continue;  // reported as missing
+      report(problems, fmt::format("{}.{}.augment.custom.{}", path, s, i),
+             [&] { registry.create(custom[i]); });
+    }
+  }
+}
+
+void check_against_extensions(const Recipe& recipe, const Extensions& extensions,
+                              const config::Node& root, std::vector<config::Problem>& found) {
+  config::Problems problems(root, found);
+  std::vector<std::string> known;
+  for (const LossInfo& info : extensions.losses.list()) known.push_back(info.name);
+  if (std::find(known.begin(), known.end(), recipe.loss.kind) == known.end()) {
+    problems.add("loss.kind", fmt::format("there is no loss '{}': {}", recipe.loss.kind,
+                                          suggestion(recipe.loss.kind, known)));
+  } else {
+    report(problems, "loss.parameters", [&] {
+      complete_parameters(fmt::format("the loss '{}'", recipe.loss.kind),
+                          extensions.losses.info(recipe.loss.kind).parameters,
+                          recipe.loss.parameters);
+    });
+  }
+  check_augmentations(recipe.stages, "stages", extensions.augmentations, problems);
+  for (size_t b = 0; b < recipe.backbones.size(); ++b) {
+    check_augmentations(recipe.backbones[b].stages, fmt::format("backbones.{}.stages", b),
+                        extensions.augmentations, problems);
   }
 }
 
@@ -213,22 +249,40 @@ void validate(Recipe& recipe, config::Problems& problems) {
   }
 }
 
-Recipe decode_recipe(const config::Document& document, const BackboneRegistry* backbones) {
+namespace {
+
+config::Document load_document(const std::filesystem::path& file,
+                               const std::vector<std::string>& assignments) {
+  config::Document document = config::Document::load(file);
+  for (const std::string& assignment : assignments) document.set(assignment);
+  return document;
+}
+
+}  // namespace
+
+Recipe decode_recipe(const config::Document& document, const Extensions* extensions) {
   std::vector<config::Problem> problems;
   Recipe defaults;
   const std::string stem = std::filesystem::path(document.root().position.source).stem().string();
   if (usable_as_file_name(stem)) defaults.name = stem;
   const Recipe recipe = config::decode_collecting<Recipe>(document, problems, defaults);
-  if (backbones) check_against_registry(recipe, *backbones, document.root(), problems);
+  if (extensions) {
+    check_against_registry(recipe, extensions->backbones, document.root(), problems);
+    check_against_extensions(recipe, *extensions, document.root(), problems);
+  }
   config::throw_if_any(std::move(problems));
   return recipe;
 }
 
+Recipe load_recipe(const std::filesystem::path& file, const std::vector<std::string>& assignments) {
+  return decode_recipe(load_document(file, assignments), nullptr);
+}
+
 Recipe load_recipe(const std::filesystem::path& file, const std::vector<std::string>& assignments,
-                   const BackboneRegistry* backbones) {
-  config::Document document = config::Document::load(file);
-  for (const std::string& assignment : assignments) document.set(assignment);
-  return decode_recipe(document, backbones);
+                   Extensions& extensions) {
+  const config::Document document = load_document(file, assignments);
+  for (const std::string& plugin : plugins_of(document)) load_plugin(plugin, extensions);
+  return decode_recipe(document, &extensions);
 }
 
 std::map<std::string, std::string> recipe_identity(const Recipe& recipe) {

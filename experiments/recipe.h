@@ -22,7 +22,7 @@
 
 namespace baleen {
 
-class BackboneRegistry;
+struct Extensions;
 
 /// One resolution of the progressive training: weights come from the stage before, everything else
 /// starts anew.
@@ -100,6 +100,7 @@ struct ReportSection {
 struct Recipe {
   std::string name = "run";
   std::string run_dir;  ///< empty: runs/<name>
+  std::vector<std::string> plugins;
   int64_t seed = 1;
   std::vector<int64_t> seeds;  ///< empty: {seed}
   std::string dataset;
@@ -129,19 +130,23 @@ struct Recipe {
 /// Checks across fields, called by the decoder.
 void validate(Recipe& recipe, config::Problems& problems);
 
-/// Decodes a recipe and checks it against the networks there are, reporting every mistake at once.
-/// The name defaults to the stem of the document's file.
-/// @param backbones null: names of networks are not checked
+/// Decodes a recipe and checks it against the networks, losses and augmentations there are,
+/// reporting every mistake at once. The name defaults to the stem of the document's file.
+/// @param extensions null: names are not checked, for runs that are only looked at
 /// @throws Error kConfiguration, one line per mistake as file:line:column.
-Recipe decode_recipe(const config::Document& document, const BackboneRegistry* backbones);
+Recipe decode_recipe(const config::Document& document, const Extensions* extensions);
 
-/// Loads a file and applies `--set` assignments.
+/// A file with `--set` assignments applied, decoded without a look at names.
+Recipe load_recipe(const std::filesystem::path& file, const std::vector<std::string>& assignments);
+
+/// The same, but names are checked; the recipe's plug-ins are loaded into `extensions` first.
 Recipe load_recipe(const std::filesystem::path& file, const std::vector<std::string>& assignments,
-                   const BackboneRegistry* backbones);
+                   Extensions& extensions);
 
 /// The keys that influence results, by dotted path ("stages.0.size_px" -> "20"): what a resume must
-/// agree with. Left out are places (run_dir, dataset, test, weights: their contents' digests are
-/// compared instead), how fast and how often (loader threads, checkpoints), and reports.
+/// agree with. Left out are places (run_dir, dataset, test, weights, plugins: their contents'
+/// digests are compared instead), how fast and how often (loader threads, checkpoints), and
+/// reports.
 std::map<std::string, std::string> recipe_identity(const Recipe& recipe);
 
 }  // namespace baleen

@@ -145,6 +145,9 @@ template <class Visitor>
 void visit_fields(Visitor& v, Recipe& o) {
   v.field("name", o.name, "of the run; absent: the recipe file's name");
   v.field("run_dir", o.run_dir, "directory of everything the run writes; empty: runs/<name>");
+  v.field("plugins", o.plugins,
+          "libraries that add networks, losses and augmentations, see docs/extending.md; loaded "
+          "before names are looked up");
   v.field("seed", o.seed, "of initial weights, order of samples, augmentation and dropout",
           config::at_least(0));
   v.field("seeds", o.seeds, "train every (backbone, fold) once per seed; empty: once, with `seed`",

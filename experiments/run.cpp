@@ -52,18 +52,17 @@ DatasetFacts facts_of(const PreparedRun& run) {
   return facts;
 }
 
-void check_targets(const PreparedRun& run) {
+void check_targets(const PreparedRun& run, const Extensions* extensions) {
   const bool classes = run.dataset->target_kind() == TargetKind::kSingleClass;
   if (run.dataset->target_kind() == TargetKind::kNone) {
     throw Error(ErrorKind::kData, run.recipe.dataset + " has no targets to learn",
                 "pack it with labels, or name it as `test`");
   }
-  if (classes != (run.recipe.loss.kind == "cross_entropy")) {
-    throw Error(
-        ErrorKind::kConfiguration,
-        fmt::format("loss.kind is {}, but {} has {}", run.recipe.loss.kind, run.recipe.dataset,
-                    classes ? "one class per sample" : "any number of labels per sample"),
-        classes ? "use cross_entropy" : "use bce, soft_f2 or bce_soft_f2");
+  if (extensions) {
+    // Made once, for what it says of its parameters: the chains make their own.
+    extensions->losses.check_targets(run.recipe.loss.kind, classes);
+    (void)extensions->losses.create(run.recipe.loss,
+                                    static_cast<int64_t>(run.dataset->label_names().size()));
   }
   if (run.test && run.test->target_kind() != TargetKind::kNone &&
       run.test->label_names() != run.dataset->label_names()) {
@@ -94,6 +93,22 @@ void check_precision(const Recipe& recipe) {
                               stage.size_px, kLeastSizePx),
                   "set training.precision to fp32, or make the stage larger");
     }
+  }
+}
+
+/// [collective] Hosts may have different files under the same path.
+void agree_on_plugins(const Extensions& extensions, Communicator& world) {
+  std::string mine;
+  for (const LoadedPlugin& plugin : extensions.plugins)
+    mine += fmt::format("{}{} with digest {}", mine.empty() ? "" : ", ", plugin.file.string(),
+                        plugin.digest);
+  const std::vector<std::string> all = world.all_gather(mine);
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank] == all[0]) continue;
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("the plug-ins of rank {} differ from those of rank 0: {} instead of {}",
+                            rank, all[rank], all[0]),
+                "put the same file on every host, or on a file system that all share");
   }
 }
 
@@ -136,14 +151,17 @@ Ownership take_ownership(const PreparedRun& run, const RunRequest& request,
   return own;
 }
 
-void record_start(const PreparedRun& run, const RunRequest& request, const RunDirectory& directory,
-                  MpiEnvironment& mpi, const std::vector<std::string>& hosts, Journal* journal) {
+void record_start(const PreparedRun& run, const RunRequest& request, const Extensions& extensions,
+                  const RunDirectory& directory, MpiEnvironment& mpi,
+                  const std::vector<std::string>& hosts, Journal* journal) {
   StartFacts facts;
   facts.mpi_library = mpi_library_version();
   facts.hosts = hosts;
   facts.threads_per_rank = static_cast<int>(run.recipe.training.threads_per_rank);
   facts.device = training_device(run.recipe.training.device).str();
   facts.command_line = request.command_line;
+  for (const LoadedPlugin& plugin : extensions.plugins)
+    facts.plugins[plugin.file.string()] = plugin.digest;
   for (const std::string& warning : record_environment(directory.environment(), facts))
     log_warning("{}", warning);
   JournalRecord record;
@@ -194,12 +212,12 @@ void print_result(const RunDirectory& directory, const std::string& table) {
 
 }  // namespace
 
-PreparedRun prepare_run(const Recipe& recipe) {
+PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions) {
   PreparedRun run;
   run.recipe = recipe;
   run.dataset = PackedDataset::open(recipe.dataset);
   if (!recipe.test.empty()) run.test = PackedDataset::open(recipe.test);
-  check_targets(run);
+  check_targets(run, extensions);
   check_precision(recipe);
   std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
@@ -209,10 +227,11 @@ PreparedRun prepare_run(const Recipe& recipe) {
   return run;
 }
 
-int run_recipe(const RunRequest& request, const BackboneRegistry& backbones, MpiEnvironment& mpi) {
+int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvironment& mpi) {
   const auto world = mpi.world();
   at::set_num_threads(static_cast<int>(request.recipe.training.threads_per_rank));
-  const PreparedRun run = agreed(*world, [&] { return prepare_run(request.recipe); });
+  const PreparedRun run = agreed(*world, [&] { return prepare_run(request.recipe, &extensions); });
+  agree_on_plugins(extensions, *world);
   agree_on_plan(run.plan, *world);
   choose_kernels(run.recipe.training);
   if (mpi.rank() == 0) {
@@ -234,13 +253,14 @@ int run_recipe(const RunRequest& request, const BackboneRegistry& backbones, Mpi
   }
   if (request.directory_opened) request.directory_opened(directory);
   const std::vector<std::string> hosts = world->all_gather(mpi.host());
-  on_first_rank(*world,
-                [&] { record_start(run, request, directory, mpi, hosts, own.journal.get()); });
+  on_first_rank(*world, [&] {
+    record_start(run, request, extensions, directory, mpi, hosts, own.journal.get());
+  });
   start_watching(run, directory, mpi);
 
   ChainContext context;
   context.recipe = &run.recipe;
-  context.backbones = &backbones;
+  context.extensions = &extensions;
   context.dataset = run.dataset;
   context.test = run.test;
   context.folds = &run.folds;

@@ -4,10 +4,10 @@
 #include <memory>
 #include <string>
 
-#include "core/nn/backbone.h"
 #include "data/folds.h"
 #include "data/packed_dataset.h"
 #include "distributed/communicator.h"
+#include "experiments/extensions.h"
 #include "experiments/plan.h"
 #include "experiments/recipe.h"
 #include "experiments/run_directory.h"
@@ -25,8 +25,10 @@ struct PreparedRun {
 };
 
 /// Opens the data, divides the folds, makes the plan.
+/// @param extensions null: nobody asks whether the loss fits the data, for runs that are only
+/// looked at
 /// @throws Error kConfiguration, kData.
-PreparedRun prepare_run(const Recipe& recipe);
+PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions);
 
 struct RunRequest {
   Recipe recipe;
@@ -42,6 +44,6 @@ struct RunRequest {
 /// interruption; a complete run is only reported.
 /// @returns the exit code (docs/exit-codes.md)
 /// @throws Error, PeerFailed
-int run_recipe(const RunRequest& request, const BackboneRegistry& backbones, MpiEnvironment& mpi);
+int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvironment& mpi);
 
 }  // namespace baleen

@@ -82,7 +82,8 @@ StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
   }
   normalisation_ =
       resolve_normalisation(recipe.images.normalise, setup_.dataset->channels(), measured);
-  loss_ = make_loss(recipe.loss, static_cast<int64_t>(setup_.dataset->label_names().size()));
+  loss_ = setup_.extensions->losses.create(
+      recipe.loss, static_cast<int64_t>(setup_.dataset->label_names().size()));
   resumed_ = agreed(group_, [&] { return store_.load_latest(setup_.identity); });
   state_.identity = setup_.identity;
   if (resumed_) {
@@ -128,7 +129,7 @@ void StageTrainer::make_network(int64_t stage) {
   backbone.num_outputs = static_cast<int64_t>(setup_.dataset->label_names().size());
   backbone.in_channels = setup_.dataset->channels();
   backbone.dropout = options.dropout.value_or(chain.dropout);
-  network_ = setup_.backbones->create(backbone);
+  network_ = setup_.extensions->backbones.create(backbone);
   if (!resumed_ && !chain.weights.empty()) {
     const LoadReport report = load_pretrained(
         *network_, chain.weights,
@@ -200,6 +201,7 @@ void StageTrainer::train_stage() {
     feed.accumulate = training.accumulate;
     feed.seed = seed_for(state_.stage);
     feed.augment = stage.options->augment;
+    feed.custom = setup_.extensions->augmentations.create_all(stage.options->augment.custom);
     feed.image = image_options(stage.plan->size_px);
     stage.source = make_training_source(setup_.dataset, setup_.training_rows, feed);
   });

@@ -31,7 +31,7 @@ class StageTrainer {
  public:
   struct Setup {
     const Recipe* recipe = nullptr;
-    const BackboneRegistry* backbones = nullptr;
+    const Extensions* extensions = nullptr;
     const ChainSpec* chain = nullptr;
     std::shared_ptr<const PackedDataset> dataset;
     std::vector<int64_t> training_rows;

@@ -15,9 +15,11 @@ class App;
 namespace baleen {
 
 class MpiEnvironment;
+struct Extensions;
 
 /// What the program offers to a verb while it runs.
 struct VerbContext {
+  const Extensions* extensions = nullptr;   ///< built-in, and what this program adds
   MpiEnvironment* mpi = nullptr;            ///< set for verbs that say `needs_mpi`
   const std::atomic<bool>* stop = nullptr;  ///< becomes true when a signal asks the program to stop
   std::string command_line;                 ///< as typed, for records

@@ -14,10 +14,11 @@ std::vector<Verb> make_verbs() {
           make_doctor_verb(), make_docs_verb()};
 }
 
-BackboneRegistry make_backbone_registry() {
-  BackboneRegistry registry;
-  register_backbones(registry);
-  return registry;
+Extensions make_extensions() {
+  Extensions extensions;
+  register_backbones(extensions.backbones);
+  register_losses(extensions.losses);
+  return extensions;
 }
 
 }  // namespace baleen

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "core/nn/backbone.h"
+#include "experiments/extensions.h"
 #include "launch/verb.h"
 
 namespace baleen {
@@ -10,7 +10,7 @@ namespace baleen {
 /// Every verb of the command line, in the order in which a user meets them.
 std::vector<Verb> make_verbs();
 
-/// Every network that a recipe can name.
-BackboneRegistry make_backbone_registry();
+/// Every built-in network and loss that a recipe can name.
+Extensions make_extensions();
 
 }  // namespace baleen

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/config/field.h"
+#include "core/config/parameters.h"
 
 // Letters: N samples of a micro-batch, K outputs, S statistics.
 
@@ -58,6 +59,7 @@ struct LossOptions {
   std::string f2_variant = "per_sample";
   double f2_weight = 1.0;
   double f2_epsilon = 1e-6;
+  Parameters parameters;
 };
 
 template <class Visitor>
@@ -65,8 +67,7 @@ void visit_fields(Visitor& v, LossOptions& o) {
   v.field("kind", o.kind,
           "bce: binary cross-entropy per label; cross_entropy: one class per sample; soft_f2: 1 - "
           "F2 of the "
-          "probabilities; bce_soft_f2: bce + f2_weight * soft_f2",
-          config::one_of({"bce", "cross_entropy", "soft_f2", "bce_soft_f2"}));
+          "probabilities; bce_soft_f2: bce + f2_weight * soft_f2; or the name of an extension's");
   v.field("pos_weight", o.pos_weight,
           "bce: factor on the positive part of each label; empty: 1, one value: the same for all "
           "labels");
@@ -82,8 +83,10 @@ void visit_fields(Visitor& v, LossOptions& o) {
           config::at_least(0.0));
   v.field("f2_epsilon", o.f2_epsilon, "soft F2: added to denominators",
           config::between(1e-12, 1e-2));
+  v.field("parameters", o.parameters, "numbers of an extension's loss, by name");
 }
 
+/// A built-in loss; those of extensions are made by LossRegistry.
 /// @param num_outputs K; a pos_weight of another length than 1 or K is refused
 /// @throws Error kConfiguration for an unknown kind or variant, or values that contradict each
 /// other.

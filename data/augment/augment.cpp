@@ -53,6 +53,13 @@ CounterRandom augment_random(uint64_t seed, int64_t epoch, std::string_view samp
       derive_seed(seed, Stream::kAugmentation, {static_cast<uint64_t>(epoch), hash_of(sample_id)}));
 }
 
+CounterRandom augment_random(uint64_t seed, int64_t epoch, std::string_view sample_id,
+                             std::string_view step, int64_t turn) {
+  return CounterRandom(derive_seed(seed, Stream::kAugmentation,
+                                   {static_cast<uint64_t>(epoch), hash_of(sample_id), hash_of(step),
+                                    static_cast<uint64_t>(turn)}));
+}
+
 PixelBox draw_resized_crop(const AugmentOptions& options, int64_t height, int64_t width,
                            CounterRandom& random) {
   const double area = static_cast<double>(height * width);

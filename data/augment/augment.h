@@ -3,12 +3,26 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/seeds.h"
 #include "core/config/field.h"
+#include "core/config/parameters.h"
 #include "data/augment/d4.h"
 
 namespace baleen {
+
+/// An extension's augmentation and the numbers it gets.
+struct CustomAugmentOptions {
+  std::string name;
+  Parameters parameters;
+};
+
+template <class Visitor>
+void visit_fields(Visitor& v, CustomAugmentOptions& o) {
+  v.field("name", o.name, "as the extension registered it", config::required());
+  v.field("parameters", o.parameters, "its numbers, by name");
+}
 
 /// Random changes of training images; each stage may have its own. Every draw is a function of
 /// (seed, epoch, sample id).
@@ -26,6 +40,7 @@ struct AugmentOptions {
   double crop_ratio_max = 4.0 / 3.0;
   double brightness = 0.0;
   double contrast = 0.0;
+  std::vector<CustomAugmentOptions> custom;
 };
 
 template <class Visitor>
@@ -57,6 +72,9 @@ void visit_fields(Visitor& v, AugmentOptions& o) {
   v.field("contrast", o.contrast,
           "scale the distance from the image's mean by a factor within 1 ± this",
           config::between(0, 1));
+  v.field("custom", o.custom,
+          "an extension's augmentations, in this order: after crops and symmetries, before "
+          "brightness and contrast");
 }
 
 /// @throws Error kConfiguration when a range is upside down.
@@ -82,6 +100,13 @@ struct AugmentDraw {
 
 /// The generator of one sample's draws in one epoch: the same on every rank and thread.
 CounterRandom augment_random(uint64_t seed, int64_t epoch, std::string_view sample_id);
+
+/// The generator of one step of the custom augmentations: apart from the others', so that adding or
+/// leaving out a step changes no other step's draws.
+/// @param step  its name
+/// @param turn  how often the name came before in the list
+CounterRandom augment_random(uint64_t seed, int64_t epoch, std::string_view sample_id,
+                             std::string_view step, int64_t turn);
 
 /// Draws the changes of an image of height × width pixels. The number of draws is the same for
 /// every image, except where a resized crop needs more tries.

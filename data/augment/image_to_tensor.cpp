@@ -63,6 +63,22 @@ Patch shifted(const Patch& patch, int64_t down, int64_t right, std::vector<uint8
   return result;
 }
 
+/// The patch as a block of its own with the symmetry applied, handed to `change`.
+Patch changed(const Patch& patch, D4 symmetry, const std::function<void(const PixelBlock&)>& change,
+              std::vector<uint8_t>& buffer) {
+  const D4Walk walk =
+      d4_walk(symmetry, patch.height, patch.width, patch.row_stride, patch.channels);
+  buffer.resize(static_cast<size_t>(walk.height * walk.width * patch.channels));
+  uint8_t* out = buffer.data();
+  for (int64_t y = 0; y < walk.height; ++y) {
+    const uint8_t* in = patch.pixels + walk.offset + y * walk.row_stride;
+    for (int64_t x = 0; x < walk.width; ++x, in += walk.column_stride, out += patch.channels)
+      std::copy_n(in, patch.channels, out);
+  }
+  change({buffer.data(), walk.height, walk.width, patch.channels});
+  return as_patch(buffer, walk.height, walk.width, patch.channels);
+}
+
 /// Mean over all pixels and channels, in [0, 1]; an integer sum, so exact.
 double mean_level(const Patch& patch) {
   uint64_t sum = 0;
@@ -135,13 +151,18 @@ PixelBox fitted_box(Fit fit, int64_t height, int64_t width) {
 
 void write_image(const ImageView& image, const AugmentDraw& draw,
                  const Normalisation& normalisation, const PixelTable& plain, ImageScratch& scratch,
-                 const ImageTarget& target) {
+                 const ImageTarget& target, const std::function<void(const PixelBlock&)>& change) {
   const PixelBox& crop = draw.crop;
   const int64_t row_stride = image.width * image.channels;
   const Patch source{image.pixels + crop.top * row_stride + crop.left * image.channels, crop.height,
                      crop.width, image.channels, row_stride};
   const Patch sized = resized(source, target.size_px, target.size_px, scratch.resized);
-  const Patch patch = shifted(sized, draw.shift_down_px, draw.shift_right_px, scratch.padded);
+  Patch patch = shifted(sized, draw.shift_down_px, draw.shift_right_px, scratch.padded);
+  D4 symmetry = draw.symmetry;
+  if (change) {
+    patch = changed(patch, symmetry, change, scratch.changed);
+    symmetry = D4::kIdentity;
+  }
   const PixelTable* table = &plain;
   if (draw.brightness != 1.0 || draw.contrast != 1.0) {
     // contrast·(brightness·x − m) + m, with m the mean after the brightness: one straight line per
@@ -151,7 +172,7 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
                             (1.0 - draw.contrast) * mean);
     table = &scratch.jittered;
   }
-  normalise(patch, draw.symmetry, *table, target);
+  normalise(patch, symmetry, *table, target);
 }
 
 void keep_opencv_single_threaded() { cv::setNumThreads(0); }

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "data/augment/augment.h"
 #include "data/augment/normalise.h"
+#include "data/augment/registry.h"
 #include "data/packed_dataset.h"
 
 namespace baleen {
@@ -24,6 +26,7 @@ struct ImageScratch {
   std::vector<uint8_t> decoded;
   std::vector<uint8_t> resized;
   std::vector<uint8_t> padded;
+  std::vector<uint8_t> changed;
   PixelTable jittered;
 };
 
@@ -41,10 +44,14 @@ Fit fit_from_name(const std::string& name);
 /// The part of a height × width image that `fit` uses.
 PixelBox fitted_box(Fit fit, int64_t height, int64_t width);
 
-/// Crop, resize, symmetry, colour, normalisation: one image from bytes to its place in the batch.
+/// Crop, resize, symmetry, `change`, colour, normalisation: one image from bytes to its place in
+/// the batch.
+/// @param change an extension's augmentations: writes to the image, of the target's size; may be
+/// empty
 void write_image(const ImageView& image, const AugmentDraw& draw,
                  const Normalisation& normalisation, const PixelTable& plain, ImageScratch& scratch,
-                 const ImageTarget& target);
+                 const ImageTarget& target,
+                 const std::function<void(const PixelBlock&)>& change = {});
 
 /// Switches OpenCV's own thread pool off for the whole process: images are read on threads of ours,
 /// one image each.

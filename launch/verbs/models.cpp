@@ -7,8 +7,8 @@
 
 #include "core/base/console.h"
 #include "core/nn/multiply_adds.h"
+#include "experiments/plugins.h"
 #include "launch/verbs/verbs.h"
-#include "launch/wiring.h"
 
 namespace baleen {
 namespace {
@@ -51,8 +51,22 @@ void print_row(const std::string& name, const std::string& parameters, const std
   }
 }
 
-int print_models() {
-  const BackboneRegistry registry = make_backbone_registry();
+/// What else can be named, e.g. "loss.kind: focal (gamma 2): down-weighs easy samples".
+template <class Info>
+void print_additions(const char* key, const std::vector<Info>& infos) {
+  for (const Info& info : infos) {
+    std::string parameters;
+    for (const auto& [name, value] : info.parameters)
+      parameters += fmt::format("{}{} {}", parameters.empty() ? " (" : ", ", name, value);
+    if (!parameters.empty()) parameters += ")";
+    std::printf("%s\n",
+                fmt::format("{}: {}{}: {}", key, info.name, parameters, info.description).c_str());
+  }
+}
+
+int print_models(const std::vector<std::string>& plugins, Extensions extensions) {
+  for (const std::string& plugin : plugins) load_plugin(plugin, extensions);
+  const BackboneRegistry& registry = extensions.backbones;
   print_row("name", "parameters", "GMAC", "at px", "least", "what it is");
   for (const BackboneInfo& info : registry.list()) {
     const auto network = registry.create(
@@ -72,6 +86,8 @@ int print_models() {
                   "\"at px\". \"least\": the smallest side in px.",
                   kNumOutputs, kNumChannels)
           .c_str());
+  print_additions("loss.kind", extensions.losses.list());
+  print_additions("augment.custom", extensions.augmentations.list());
   return 0;
 }
 
@@ -81,8 +97,16 @@ Verb make_models_verb() {
   Verb verb;
   verb.name = "models";
   verb.summary = "list the networks that a recipe can name";
-  verb.declare_options = [](CLI::App&) {};
-  verb.run = [](VerbContext&) { return print_models(); };
+  auto plugins = std::make_shared<std::vector<std::string>>();
+  verb.declare_options = [plugins](CLI::App& app) {
+    app.add_option("--plugin", *plugins,
+                   "list what this plug-in library adds, too; may be repeated")
+        ->option_text("FILE")
+        ->allow_extra_args(false);
+  };
+  verb.run = [plugins](VerbContext& context) {
+    return print_models(*plugins, *context.extensions);
+  };
   return verb;
 }
 

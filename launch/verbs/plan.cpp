@@ -38,15 +38,15 @@ History read_history(const Plan& plan, const RunDirectory& directory) {
   return history;
 }
 
-int print(const PlanArguments& arguments) {
+int print(const PlanArguments& arguments, Extensions extensions) {
   if (launch_place().rank > 0) return 0;
-  Recipe recipe = arguments.recipe.load();
+  Recipe recipe = arguments.recipe.load(extensions);
   if (!arguments.run_dir.empty()) recipe.run_dir = arguments.run_dir;
   if (arguments.recipe.print_config) {
     std::fputs(describe(recipe).c_str(), stdout);
     return 0;
   }
-  const PreparedRun prepared = prepare_run(recipe);
+  const PreparedRun prepared = prepare_run(recipe, &extensions);
   const History history = read_history(prepared.plan, RunDirectory(recipe.run_directory()));
   const int ranks = arguments.ranks > 0 ? arguments.ranks : launch_place().world_size;
   std::fputs(print_plan(prepared.plan, ranks, history.rates, history.finished).c_str(), stdout);
@@ -72,7 +72,7 @@ Verb make_plan_verb() {
                    "take times and finished chains from here; default: the recipe's")
         ->option_text("PATH");
   };
-  verb.run = [arguments](VerbContext&) { return print(*arguments); };
+  verb.run = [arguments](VerbContext& context) { return print(*arguments, *context.extensions); };
   return verb;
 }
 

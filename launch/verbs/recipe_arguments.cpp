@@ -3,7 +3,6 @@
 #include <CLI/App.hpp>
 
 #include "core/config/encode.h"
-#include "launch/wiring.h"
 
 namespace baleen {
 
@@ -17,9 +16,8 @@ void RecipeArguments::declare(CLI::App& app) {
   app.add_flag("--print-config", print_config, "print every key with its value, and stop");
 }
 
-Recipe RecipeArguments::load() const {
-  const BackboneRegistry backbones = make_backbone_registry();
-  return load_recipe(file, assignments, &backbones);
+Recipe RecipeArguments::load(Extensions& extensions) const {
+  return load_recipe(file, assignments, extensions);
 }
 
 std::string describe(const Recipe& recipe) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/extensions.h"
 #include "experiments/recipe.h"
 
 namespace CLI {
@@ -19,8 +20,9 @@ struct RecipeArguments {
   bool print_config = false;
 
   void declare(CLI::App& app);
-  /// Checked against the networks there are. @throws Error kConfiguration listing every mistake.
-  Recipe load() const;
+  /// Loads the recipe's plug-ins into `extensions` and checks the recipe against all that is there.
+  /// @throws Error kConfiguration listing every mistake.
+  Recipe load(Extensions& extensions) const;
 };
 
 /// The recipe as YAML with every key and its explanation.

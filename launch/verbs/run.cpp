@@ -6,7 +6,6 @@
 #include "experiments/run.h"
 #include "launch/verbs/recipe_arguments.h"
 #include "launch/verbs/verbs.h"
-#include "launch/wiring.h"
 
 namespace baleen {
 namespace {
@@ -17,8 +16,8 @@ struct RunArguments {
   std::string run_dir;
 };
 
-Recipe load(const RunArguments& arguments) {
-  Recipe recipe = arguments.recipe.load();
+Recipe load(const RunArguments& arguments, Extensions& extensions) {
+  Recipe recipe = arguments.recipe.load(extensions);
   if (!arguments.run_dir.empty()) recipe.run_dir = arguments.run_dir;
   return recipe;
 }
@@ -26,7 +25,8 @@ Recipe load(const RunArguments& arguments) {
 int run(const RunArguments& arguments, VerbContext& context) {
   MpiEnvironment& mpi = *context.mpi;
   RunRequest request;
-  request.recipe = load(arguments);
+  Extensions extensions = *context.extensions;
+  request.recipe = load(arguments, extensions);
   if (arguments.recipe.print_config) {
     if (mpi.rank() == 0) std::fputs(describe(request.recipe).c_str(), stdout);
     return 0;
@@ -40,7 +40,7 @@ int run(const RunArguments& arguments, VerbContext& context) {
       record_failure(directory.failure(), {error, rank, host, "", 0});
     };
   };
-  return run_recipe(request, make_backbone_registry(), mpi);
+  return run_recipe(request, extensions, mpi);
 }
 
 }  // namespace

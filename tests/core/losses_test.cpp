@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "core/base/error.h"
-#include "core/losses/loss.h"
+#include "core/losses/registry.h"
 
 namespace baleen {
 namespace {
@@ -225,6 +225,71 @@ TEST(LossTest, ContradictionsAreRefused) {
         make_loss({.kind = "cross_entropy"}, 3)->sum(at::zeros({2, 3}), at::zeros({2, 3}));
       },
       "bce");
+}
+
+/// gamma times the sum of all logits.
+class ScaledSum final : public Loss {
+ public:
+  explicit ScaledSum(double gamma) : gamma_(gamma) {}
+  at::Tensor sum(const at::Tensor& logits_NK, const at::Tensor&) const override {
+    return gamma_ * logits_NK.sum();
+  }
+  const BatchTerm* batch_term() const override { return nullptr; }
+  at::Tensor probabilities(const at::Tensor& logits_NK) const override { return logits_NK; }
+
+ private:
+  double gamma_;
+};
+
+LossRegistry registry_with_scaled_sum() {
+  LossRegistry registry;
+  register_losses(registry);
+  registry.add({"scaled_sum", "", LossTargets::kAny, {{"gamma", 2.0}}},
+               [](const LossOptions& options, int64_t) {
+                 return std::make_unique<ScaledSum>(options.parameters.at("gamma"));
+               });
+  return registry;
+}
+
+TEST(LossRegistryTest, ALossOfAnExtensionGetsItsNumbersOrTheirDefaults) {
+  const LossRegistry registry = registry_with_scaled_sum();
+  const at::Tensor ones = at::ones({2, 3});
+  EXPECT_EQ(registry.create({.kind = "scaled_sum"}, 3)->sum(ones, {}).item<double>(), 12.0);
+  EXPECT_EQ(registry.create({.kind = "scaled_sum", .parameters = {{"gamma", 0.5}}}, 3)
+                ->sum(ones, {})
+                .item<double>(),
+            3.0);
+  EXPECT_EQ(registry.list().back().name, "scaled_sum");
+}
+
+TEST(LossRegistryTest, NamesParametersAndTargetsThatDoNotFitAreRefused) {
+  LossRegistry registry = registry_with_scaled_sum();
+  expect_refusal([&] { registry.create({.kind = "scaled_sun"}, 3); },
+                 "did you mean 'scaled_sum'? known: bce, cross_entropy, soft_f2, bce_soft_f2, "
+                 "scaled_sum");
+  expect_refusal(
+      [&] {
+        registry.create({.kind = "scaled_sum", .parameters = {{"gama", 1}}}, 3);
+      },
+      "did you mean 'gamma'?");
+  expect_refusal(
+      [&] {
+        registry.create({.parameters = {{"gamma", 1}}}, 3);
+      },
+      "the loss 'bce' has no parameter 'gamma'; it has none");
+  expect_refusal([&] { registry.create({.kind = "scaled_sum", .pos_weight = {2.0}}, 3); },
+                 "pos_weight is given");
+  EXPECT_NO_THROW(registry.check_targets("scaled_sum", true));
+  EXPECT_NO_THROW(registry.check_targets("scaled_sum", false));
+  EXPECT_NO_THROW(registry.check_targets("cross_entropy", true));
+  expect_refusal([&] { registry.check_targets("bce", true); }, "take cross_entropy or scaled_sum");
+  expect_refusal([&] { registry.check_targets("cross_entropy", false); }, "take bce or soft_f2");
+  try {
+    registry.add({"bce", "", LossTargets::kAny, {}}, nullptr);
+    ADD_FAILURE() << "a name was given twice";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("'bce' is registered twice"), std::string::npos);
+  }
 }
 
 }  // namespace

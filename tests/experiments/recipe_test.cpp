@@ -7,7 +7,8 @@
 #include "core/base/error.h"
 #include "core/config/decode.h"
 #include "core/config/encode.h"
-#include "core/nn/backbone.h"
+#include "experiments/extensions.h"
+#include "experiments/plugins.h"
 
 namespace baleen {
 namespace {
@@ -38,17 +39,24 @@ training: {logical_shards: 2, precision: bf16}
 prediction: {chunk: 64, tta: [identity, flip_horizontal]}
 )";
 
-BackboneRegistry registry() {
-  BackboneRegistry networks;
+Extensions extensions() {
+  Extensions all;
   const auto none = [](const BackboneOptions&) { return std::shared_ptr<Backbone>(); };
-  networks.add({"simplenet", "", "", 17, 224}, none);
-  networks.add({"resnet18", "", "", 1, 224}, none);
-  return networks;
+  all.backbones.add({"simplenet", "", "", 17, 224}, none);
+  all.backbones.add({"resnet18", "", "", 1, 224}, none);
+  register_losses(all.losses);
+  all.losses.add({"focal", "", LossTargets::kClasses, {{"gamma", 2.0}}},
+                 [](const LossOptions&, int64_t) { return std::unique_ptr<Loss>(); });
+  all.augmentations.add({"cutout", "", {{"part", 0.25}}}, [](const Parameters& parameters) {
+    if (parameters.at("part") > 1) throw Error(ErrorKind::kConfiguration, "part is above 1");
+    return Augmentation();
+  });
+  return all;
 }
 
 Recipe decode(const std::string& text) {
-  const BackboneRegistry networks = registry();
-  return decode_recipe(config::Document::parse(text, "fashion.yaml"), &networks);
+  const Extensions all = extensions();
+  return decode_recipe(config::Document::parse(text, "fashion.yaml"), &all);
 }
 
 std::string problems_of(const std::string& text) {
@@ -173,6 +181,55 @@ TEST(RecipeTest, IdentityLeavesOutPlacesAndSpeed) {
                           "reliability.retries", "report.samples", "backbones.0.weights"}) {
     EXPECT_EQ(identity.count(key), 0u) << key;
   }
+}
+
+TEST(RecipeTest, LossesAndAugmentationsOfExtensionsAreLookedUp) {
+  const std::string custom = "augment: {custom: [{name: cutout, parameters: {part: 0.5}}]}";
+  const std::string text =
+      replaced(replaced(kRecipe, "augment: {flip_horizontal: true}", custom),
+               "loss: {kind: cross_entropy}", "loss: {kind: focal, parameters: {gamma: 3}}");
+  const Recipe recipe = decode(text);
+  EXPECT_EQ(recipe.loss.parameters.at("gamma"), 3.0);
+  EXPECT_EQ(recipe.stages[0].augment.custom.at(0).parameters.at("part"), 0.5);
+
+  EXPECT_THAT(problems_of(replaced(text, "kind: focal", "kind: focall")),
+              HasSubstr("fashion.yaml:20:8: there is no loss 'focall': did you mean 'focal'?"));
+  EXPECT_THAT(problems_of(replaced(text, "gamma: 3", "gama: 3")),
+              HasSubstr("fashion.yaml:20:21: the loss 'focal' has no parameter 'gama'; did you "
+                        "mean 'gamma'?"));
+  EXPECT_THAT(problems_of(replaced(text, "name: cutout", "name: cutoff")),
+              HasSubstr("fashion.yaml:16:24: there is no augmentation 'cutoff': did you mean "
+                        "'cutout'?"));
+  EXPECT_THAT(problems_of(replaced(text, "part: 0.5", "part: 5")), HasSubstr("part is above 1"));
+  EXPECT_THAT(problems_of(replaced(text, "part: 0.5", "area: 0.5")),
+              HasSubstr("the augmentation 'cutout' has no parameter 'area'"));
+  EXPECT_THAT(problems_of(replaced(text, "{name: cutout, parameters: {part: 0.5}}", "{}")),
+              HasSubstr("missing key 'stages.0.augment.custom.0.name'"));
+  EXPECT_THAT(problems_of(replaced(kRecipe, "{name: simplenet}",
+                                   "{name: simplenet, stages: [{size_px: 40, batch: 8, augment: "
+                                   "{custom: [{name: nothing}]}}]}")),
+              HasSubstr("there is no augmentation 'nothing'"));
+}
+
+TEST(RecipeTest, NumbersOfExtensionsAreIdentityAndThePlacesOfPluginsAreNot) {
+  const auto identity = recipe_identity(decode(kRecipe));
+  EXPECT_EQ(recipe_identity(decode("plugins: [build/libmine.so]\n" + std::string(kRecipe))),
+            identity);
+  const auto with = recipe_identity(
+      decode(replaced(kRecipe, "augment: {flip_horizontal: true}",
+                      "augment: {flip_horizontal: true, custom: [{name: cutout}]}")));
+  EXPECT_EQ(with.at("stages.0.augment.custom.0.name"), "cutout");
+  EXPECT_NE(with, identity);
+}
+
+TEST(RecipeTest, PluginsAreFoundBeforeAnythingIsDecoded) {
+  const auto files = [](const std::string& text) {
+    return plugins_of(config::Document::parse(text, "x"));
+  };
+  EXPECT_EQ(files("plugins: [a.so, b.so]"), (std::vector<std::string>{"a.so", "b.so"}));
+  EXPECT_TRUE(files("plugins: a.so").empty());
+  EXPECT_TRUE(files("plugins: [[a.so]]").empty());
+  EXPECT_TRUE(files("").empty());
 }
 
 }  // namespace

@@ -25,6 +25,23 @@ StartFacts facts_of(int threads = 1) {
   return facts;
 }
 
+TEST(EnvironmentTest, AnotherPluginIsToldAndAMovedOneIsNot) {
+  testing::TemporaryDirectory directory;
+  const std::filesystem::path file = directory / "env.json";
+  StartFacts facts = facts_of();
+  facts.plugins = {{"build/libmine.so", "1234"}};
+  EXPECT_TRUE(record_environment(file, facts).empty());
+  facts.plugins = {{"elsewhere/libmine.so", "1234"}};
+  EXPECT_TRUE(record_environment(file, facts).empty());
+  facts.plugins = {{"build/libmine.so", "5678"}};
+  const std::vector<std::string> differences = record_environment(file, facts);
+  ASSERT_EQ(differences.size(), 1u);
+  EXPECT_THAT(differences[0], HasSubstr("the plug-ins were {\"build/libmine.so\":\"1234\"}"));
+  facts.plugins.clear();
+  EXPECT_EQ(record_environment(file, facts).size(), 1u);
+  EXPECT_EQ(json::parse(read_file(file))["starts"][2]["plugins"]["build/libmine.so"], "5678");
+}
+
 TEST(EnvironmentTest, EachStartIsAddedAndDifferencesThatChangeBitsAreTold) {
   testing::TemporaryDirectory directory;
   setenv("OMP_TEST_SETTING", "3", 1);

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/config/parameters.h"
+#include "core/losses/loss.h"
+
+namespace baleen {
+
+/// What a loss learns from, see Loss::sum().
+enum class LossTargets {
+  kClasses,  ///< one class per sample: int64 [N]
+  kLabels,   ///< any number of labels per sample: float32 [N, K]
+  kAny,
+};
+
+/// One loss that a recipe can name.
+struct LossInfo {
+  std::string name;
+  std::string description;
+  LossTargets targets = LossTargets::kAny;
+  Parameters parameters;  ///< every one that `loss.parameters` may set, with its default
+};
+
+/// The losses a recipe can name. Filled by explicit calls.
+class LossRegistry {
+ public:
+  /// Makes a loss for K outputs. Finds every parameter of its LossInfo in options.parameters.
+  using Factory = std::function<std::unique_ptr<Loss>(const LossOptions&, int64_t num_outputs)>;
+  /// @throws Error kInternal when the name is taken.
+  void add(LossInfo info, Factory factory);
+  /// @throws Error kConfiguration for an unknown name or parameter, naming the nearest and the
+  /// known ones, and whatever the factory refuses.
+  std::unique_ptr<Loss> create(const LossOptions& options, int64_t num_outputs) const;
+  /// In order of registration.
+  const std::vector<LossInfo>& list() const { return infos_; }
+  /// @throws Error kConfiguration for an unknown name.
+  const LossInfo& info(const std::string& name) const;
+  /// @throws Error kConfiguration when the loss learns from the other kind of targets, naming those
+  /// that fit.
+  void check_targets(const std::string& name, bool classes) const;
+
+ private:
+  std::vector<LossInfo> infos_;
+  std::vector<Factory> factories_;
+};
+
+/// Adds the losses of this folder.
+void register_losses(LossRegistry& registry);
+
+}  // namespace baleen

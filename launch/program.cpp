@@ -1,0 +1,79 @@
+#include "launch/program.h"
+
+#include <cstdio>
+
+#include "core/base/memory.h"
+#include "distributed/communicator.h"
+#include "launch/command_line.h"
+#include "launch/process.h"
+#include "launch/signals.h"
+#include "launch/wiring.h"
+
+namespace baleen {
+namespace {
+
+void set_up_logging(const LaunchPlace& place, LogLevel level,
+                    const std::filesystem::path& file = {}) {
+  LogOptions options;
+  options.rank = place.rank;
+  options.world_size = place.world_size;
+  options.host = host_name();
+  options.console_level = level;
+  options.file = file;
+  configure_logging(options);
+}
+
+/// This rank did nothing wrong: the one that did gets the time to say so and to end the job with
+/// the code of its error.
+int leave_after_peer(MpiEnvironment* mpi) {
+  wait_for_peer();
+  const int code = exit_code(ErrorKind::kCommunication);
+  if (mpi) mpi->abort(code);
+  return code;
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv, const std::function<void(Extensions&)>& extend) {
+  keep_freed_memory();
+  LaunchPlace place = launch_place();
+  std::unique_ptr<MpiEnvironment> mpi;
+  VerbContext context;
+  try {
+    set_up_logging(place, LogLevel::kInfo);
+    context.command_line = quote_command_line(argc, argv);
+    Extensions extensions = make_extensions();
+    if (extend) extend(extensions);
+    const std::vector<Verb> verbs = make_verbs();
+    const Invocation invocation = parse_command_line(argc, argv, verbs);
+    if (!invocation.verb) {
+      if (place.rank == 0) std::fputs(invocation.text.c_str(), stdout);
+      return 0;
+    }
+    if (invocation.verb->needs_mpi) {
+      mpi = MpiEnvironment::start(argc, argv);
+      place = {mpi->rank(), mpi->size(), place.launched};
+    }
+    set_up_logging(place, invocation.log_level);
+    context.log_to_file = [&](const std::filesystem::path& file) {
+      set_up_logging(place, invocation.log_level, file);
+    };
+    context.extensions = &extensions;
+    context.mpi = mpi.get();
+    context.stop = &install_stop_handlers();
+    const int code = invocation.verb->run(context);
+    if (mpi) mpi->finish();
+    return code;
+  } catch (const PeerFailed&) {
+    return leave_after_peer(mpi.get());
+  } catch (...) {
+    const Error error = current_error();
+    report_error(error, place);
+    if (context.on_failure) context.on_failure(error);
+    const int code = exit_code(error.kind());
+    if (mpi) mpi->abort(code);
+    return code;
+  }
+}
+
+}  // namespace baleen
