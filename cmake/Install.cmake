@@ -10,10 +10,19 @@ foreach(part headers core data distributed experiments launch)
 endforeach()
 install(EXPORT BaleenTargets NAMESPACE Baleen:: DESTINATION "${BALEEN_PACKAGE_DIR}")
 
-set_target_properties(baleen PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+# Libraries stay where they are. CMake itself remembers only places outside the source tree, and LibTorch may lie in build/venv.
+set(BALEEN_INSTALL_RPATH "${LIBTORCH_ROOT}/lib")
+foreach(library IN ITEMS "${BALEEN_CUDART}" "${BALEEN_NCCL}")
+  if(EXISTS "${library}")
+    get_filename_component(folder "${library}" DIRECTORY)
+    get_filename_component(folder "${folder}" REALPATH)
+    list(APPEND BALEEN_INSTALL_RPATH "${folder}")
+  endif()
+endforeach()
+set_target_properties(baleen PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON INSTALL_RPATH "${BALEEN_INSTALL_RPATH}")
 install(TARGETS baleen RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 if(TARGET baleen_cuda)  # looked for beside the program; optional, so that building the program alone is enough
-  set_target_properties(baleen_cuda PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  set_target_properties(baleen_cuda PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON INSTALL_RPATH "${BALEEN_INSTALL_RPATH}")
   install(TARGETS baleen_cuda LIBRARY DESTINATION "${CMAKE_INSTALL_BINDIR}" OPTIONAL)
 endif()
 

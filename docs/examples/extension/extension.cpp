@@ -1,5 +1,6 @@
 // A network, a loss and an augmentation that Baleen does not have.
 #include <ATen/ATen.h>
+#include <torch/nn/modules/linear.h>
 
 #include "core/base/error.h"
 #include "core/losses/terms.h"
