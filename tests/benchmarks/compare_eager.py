@@ -20,7 +20,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "tests/benchmarks/pytorch_reference.py"
 NETWORKS = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "densenet121", "densenet161", "densenet169", "densenet201"]
-NETWORKS += ["inception_v3", "seresnext50_32x4d"]
+NETWORKS += ["inception_v3", "simplenet", "seresnext50_32x4d", "bninception", "simplenet64", "piotte", "gapnet"]
 
 
 def parse_arguments():
