@@ -29,6 +29,8 @@ struct ChainOutcome {
       metrics;                  ///< for the journal and the printed summary, e.g. "accuracy"
   int64_t optimizer_steps = 0;  ///< executed over all starts of this chain
   bool stopped_early = false;   ///< some stage ended before its planned steps, by early stopping
+  bool handed_back = false;     ///< left between two stages, as ProgressSink::wanted_back() asked;
+                                ///< the rest is empty
 };
 
 /// How an executor talks to the coordinator. Every member of the group has one; only that of group
@@ -42,6 +44,11 @@ class ProgressSink {
   /// A stage's weights are safe on disk: a resume starts after it.
   virtual void stage_done(int64_t stage, double seconds,
                           const std::map<std::string, std::string>& digests) = 0;
+  /// Asked by all members after stage_done() of a stage that is not the last: whether the
+  /// coordinator wants the chain back, so that its next stage starts on another group. Only the
+  /// member that is group rank 0 is told so: agree (Communicator::any), then return an outcome with
+  /// `handed_back`.
+  virtual bool wanted_back(int64_t /*stage*/) { return false; }
   /// True once this process or the coordinator was asked to stop. Members see it at different
   /// steps: agree (Communicator::any) before acting on it, write a checkpoint, and throw Error
   /// kInterrupted on all members.

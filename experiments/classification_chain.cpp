@@ -66,10 +66,14 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
                                 .identity = digest_hex(context_.plan_hash + "/" + chain.name),
                                 .say = say},
             group, sink);
-        trainer.train();
+        ChainOutcome outcome;
+        outcome.handed_back = !trainer.train();
+        if (outcome.handed_back) {
+          say("handed back between two stages");
+          return outcome;
+        }
 
         say("predicting");
-        ChainOutcome outcome;
         outcome.optimizer_steps = trainer.chain_steps();
         outcome.stopped_early = trainer.stopped_early();
         PredictionJob job;

@@ -20,11 +20,15 @@ Coordinator::Coordinator(const Plan& plan, Journal& journal, ControlChannel& con
       options_(std::move(options)),
       hosts_(static_cast<size_t>(options_.num_ranks)) {
   rates_ = measured_rates(plan_, journal_.state());
+  stages_done_.resize(plan_.chains.size());
   for (const ChainSpec& chain : plan_.chains) {
     if (journal_.state().finished_chains.count(chain.name) > 0) {
       ++summary_.num_known;
     } else {
       waiting_.push_back(chain.index);
+      const auto stages = journal_.state().finished_stages.find(chain.name);
+      if (stages != journal_.state().finished_stages.end())
+        stages_done_[static_cast<size_t>(chain.index)] = stages->second;
     }
   }
 }
@@ -111,9 +115,7 @@ void Coordinator::handle(int rank, WorkerMessage message) {
   Running& run = found->second;
   const ChainSpec& chain = plan_.chains[static_cast<size_t>(message.chain)];
   if (message.kind == Kind::kProgress) {
-    const int64_t planned = std::max<int64_t>(1, chain.steps());
-    const double fraction = std::min(
-        1.0, static_cast<double>(message.progress.steps_done) / static_cast<double>(planned));
+    const double fraction = chain.share_of_steps(message.progress.steps_done);
     if (run.first_fraction < 0) {  // a resumed chain does not start at 0
       run.first_fraction = fraction;
       run.first_progress = Clock::now();
@@ -129,11 +131,27 @@ void Coordinator::handle(int rank, WorkerMessage message) {
     record.seconds = message.seconds;
     record.digests = std::move(message.digests);
     journal_.append(std::move(record));
+    stages_done_[static_cast<size_t>(chain.index)] = message.stage + 1;
+  } else if (message.kind == Kind::kAsksBetweenStages) {
+    answer_between_stages(rank, message);
   } else {
     const int64_t index = message.chain;
     run.reports[rank] = std::move(message);
     if (run.reports.size() == run.members.size()) close_chain(index);
   }
+}
+
+/// The chain stands between two stages: it comes back when a larger group would be clearly faster.
+void Coordinator::answer_between_stages(int rank, const WorkerMessage& question) {
+  bool hand_back = false;
+  if (!stopping_) {
+    const SchedulingState now = state();
+    const auto chain =
+        std::find_if(now.running.begin(), now.running.end(),
+                     [&](const RunningChain& running) { return running.chain == question.chain; });
+    hand_back = worth_regrouping(*chain, now, plan_.regroup_gain_s);
+  }
+  control_.send(rank, kTagBetweenStages, hand_back ? kHandBack : kGoOn);
 }
 
 void Coordinator::close_chain(int64_t index) {
@@ -144,10 +162,12 @@ void Coordinator::close_chain(int64_t index) {
 
   bool interrupted = false;
   bool failed = false;
+  bool handed_back = false;
   const WorkerMessage* cause = nullptr;
   for (const auto& [rank, report] : run.reports) {
     interrupted = interrupted || report.kind == Kind::kInterrupted;
     failed = failed || report.kind == Kind::kChainFailed;
+    handed_back = handed_back || report.kind == Kind::kHandedBack;
     if (!cause && report.kind == Kind::kChainFailed && report.error) cause = &report;
   }
   if (failed) {
@@ -160,6 +180,8 @@ void Coordinator::close_chain(int64_t index) {
   } else if (interrupted) {
     waiting_.push_back(index);
     request_stop();
+  } else if (handed_back) {
+    waiting_.push_back(index);
   } else {
     const ChainOutcome& outcome = run.reports.at(run.members.front()).outcome;
     const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
@@ -236,6 +258,7 @@ void Coordinator::assign() {
     Running& run = running_[assignment.chain];
     run.members = assignment.members;
     run.start = Clock::now();
+    run.first_stage = stages_done_[static_cast<size_t>(assignment.chain)];
 
     CoordinatorMessage message;
     message.kind = CoordinatorMessage::Kind::kAssign;
@@ -256,26 +279,34 @@ SchedulingState Coordinator::state() const {
     const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
     const auto failure = failures_.find(index);
     state.waiting.push_back(
-        {index, rates_.expected_s(chain.backbone_label, chain.cost, 1, 1), chain.logical_shards,
-         failure == failures_.end() ? std::vector<int>{} : failure->second.ranks});
+        {index, rates_.expected_s(chain.backbone_label, cost_left(chain), 1, 1),
+         chain.logical_shards,
+         failure == failures_.end() ? std::vector<int>{} : failure->second.ranks, chain.priority,
+         chain.min_ranks});
   }
   for (const auto& [index, run] : running_) {
     const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
-    const double shown = run.fraction - run.first_fraction;
-    double remaining_s = 0;
-    if (run.first_fraction >= 0 && shown > 0.05) {
-      // What the chain itself has shown says more than what others of its backbone took.
-      remaining_s = seconds_since(run.first_progress) / shown * (1 - run.first_fraction) -
-                    seconds_since(run.first_progress);
-    } else {
-      remaining_s = rates_.expected_s(chain.backbone_label,
-                                      chain.cost * (1 - std::max(0.0, run.first_fraction)),
-                                      chain.logical_shards, static_cast<int>(run.members.size())) -
-                    seconds_since(run.start);
-    }
-    state.running.push_back({index, run.members, std::max(0.0, remaining_s)});
+    state.running.push_back({index, run.members, remaining_s(chain, run), chain.logical_shards});
   }
   return state;
+}
+
+double Coordinator::cost_left(const ChainSpec& chain) const {
+  return chain.cost_from(stages_done_[static_cast<size_t>(chain.index)], chain.logical_shards);
+}
+
+double Coordinator::remaining_s(const ChainSpec& chain, const Running& run) const {
+  const double shown = run.fraction - run.first_fraction;
+  if (run.first_fraction >= 0 && shown > 0.05) {
+    // What the chain itself has shown says more than what others of its backbone took.
+    const double running_s = seconds_since(run.first_progress);
+    return std::max(0.0, running_s / shown * (1 - run.first_fraction) - running_s);
+  }
+  const double cost = std::min(chain.cost_from(run.first_stage, chain.logical_shards),
+                               chain.cost * (1 - std::max(0.0, run.first_fraction)));
+  return std::max(0.0, rates_.expected_s(chain.backbone_label, cost, chain.logical_shards,
+                                         static_cast<int>(run.members.size())) -
+                           seconds_since(run.start));
 }
 
 void Coordinator::request_stop() {

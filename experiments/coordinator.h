@@ -64,7 +64,8 @@ class Coordinator {
   struct Running {
     std::vector<int> members;
     Clock::time_point start;
-    double fraction = 0;         ///< of the planned optimizer steps
+    int64_t first_stage = 0;     ///< that this group began with
+    double fraction = 0;         ///< of the chain's cost
     double first_fraction = -1;  ///< at the first progress message; < 0: none yet
     Clock::time_point first_progress;
     std::map<int, WorkerMessage> reports;  ///< by rank: how it left the chain
@@ -76,6 +77,7 @@ class Coordinator {
 
   void coordinate();
   void handle(int rank, WorkerMessage message);
+  void answer_between_stages(int rank, const WorkerMessage& question);
   void close_chain(int64_t index);
   void finish_chain(int64_t index, const Running& run, const ChainOutcome& outcome);
   void fail_chain(int64_t index, const Running& run, const Error& error, int rank);
@@ -83,6 +85,8 @@ class Coordinator {
   void request_stop();
   double seconds_since(Clock::time_point start) const;
   SchedulingState state() const;
+  double cost_left(const ChainSpec& chain) const;
+  double remaining_s(const ChainSpec& chain, const Running& run) const;
   void send(int rank, const CoordinatorMessage& message);
 
   const Plan& plan_;
@@ -97,6 +101,7 @@ class Coordinator {
   std::vector<int64_t> waiting_;
   std::map<int64_t, Running> running_;
   std::map<int64_t, Failure> failures_;
+  std::vector<int64_t> stages_done_;  ///< by chain
   RunSummary summary_;
   bool stopping_ = false;
   std::optional<Error> fatal_;

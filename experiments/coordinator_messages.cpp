@@ -28,10 +28,12 @@ const char* name_in(const std::array<std::pair<Kind, const char*>, N>& names, Ki
 }
 
 using WorkerKind = WorkerMessage::Kind;
-constexpr std::array<std::pair<WorkerKind, const char*>, 7> kWorkerKinds = {{
+constexpr std::array<std::pair<WorkerKind, const char*>, 9> kWorkerKinds = {{
     {WorkerKind::kIdle, "idle"},
     {WorkerKind::kProgress, "progress"},
     {WorkerKind::kStageDone, "stage_done"},
+    {WorkerKind::kAsksBetweenStages, "asks_between_stages"},
+    {WorkerKind::kHandedBack, "handed_back"},
     {WorkerKind::kChainDone, "chain_done"},
     {WorkerKind::kChainFailed, "chain_failed"},
     {WorkerKind::kInterrupted, "interrupted"},
@@ -153,6 +155,10 @@ std::string encode(const WorkerMessage& m) {
     case WorkerKind::kFatal:
       j["error"] = m.error ? error_to_json(*m.error) : json();
       break;
+    case WorkerKind::kAsksBetweenStages:
+      j["stage"] = m.stage;
+      break;
+    case WorkerKind::kHandedBack:
     case WorkerKind::kInterrupted:
       break;
   }

@@ -15,17 +15,23 @@ inline constexpr int kTagToCoordinator = 101;
 inline constexpr int kTagToWorker = 102;
 inline constexpr int kTagStop =
     103;  ///< looked at between steps, while the worker does not read kTagToWorker
+inline constexpr int kTagBetweenStages = 104;  ///< the answer to kAsksBetweenStages
+inline constexpr const char* kGoOn = "go on";
+inline constexpr const char* kHandBack = "hand back";
 
 /// From a rank to the coordinator.
 struct WorkerMessage {
   enum class Kind {
-    kIdle,         ///< first message of every rank: ready, on this host
-    kProgress,     ///< of a chain, from its group's rank 0
-    kStageDone,    ///< likewise
-    kChainDone,    ///< this member has left the chain with a result
-    kChainFailed,  ///< this member has left the chain with an error
-    kInterrupted,  ///< left the chain because of a stop request; chain < 0: a signal arrived
-    kFatal,        ///< this rank is about to end the job
+    kIdle,               ///< first message of every rank: ready, on this host
+    kProgress,           ///< of a chain, from its group's rank 0
+    kStageDone,          ///< likewise
+    kAsksBetweenStages,  ///< likewise: may the group go on, or does the coordinator want the chain
+                         ///< back?
+    kHandedBack,         ///< this member has left the chain between two stages
+    kChainDone,          ///< this member has left the chain with a result
+    kChainFailed,        ///< this member has left the chain with an error
+    kInterrupted,        ///< left the chain because of a stop request; chain < 0: a signal arrived
+    kFatal,              ///< this rank is about to end the job
   };
   Kind kind = Kind::kIdle;
   std::string host;

@@ -1,14 +1,17 @@
 #include "experiments/coordinator_policy.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
+#include "experiments/coordinator_balance.h"
 #include "experiments/plan_cost.h"
 
 namespace baleen {
 namespace {
 
-// A chain waits for a larger group only if that brings its end forward by this share: forecasts are
-// not exact.
+// A chain waits for a larger group, or changes to one, only if that brings its end forward by this
+// share: forecasts are not exact.
 constexpr double kWorthWaiting = 0.9;
 
 bool contains(const std::vector<int>& ranks, int rank) {
@@ -27,57 +30,207 @@ double time_on(const WaitingChain& chain, int group_size) {
   return chain.cost_s * group_fraction(chain.logical_shards, group_size);
 }
 
-/// Whether the chain would end clearly sooner on the ranks that are free once the next chain has
-/// ended.
-bool better_to_wait(const WaitingChain& chain, int group_size, const SchedulingState& state) {
-  if (state.running.empty() || group_size >= chain.logical_shards) return false;
-  const auto next = std::min_element(
-      state.running.begin(), state.running.end(),
-      [](const RunningChain& a, const RunningChain& b) { return a.remaining_s < b.remaining_s; });
-  const int later = useful_group_size(chain.logical_shards,
-                                      static_cast<int>(state.idle.size() + next->members.size()));
-  if (later <= group_size) return false;
-  return next->remaining_s + time_on(chain, later) < kWorthWaiting * time_on(chain, group_size);
-}
-
-/// Ranks that may take the chain now; none when it had better wait for ranks where it has not
-/// failed.
-std::vector<int> eligible_ranks(const WaitingChain& chain, const std::vector<int>& idle,
-                                const SchedulingState& state) {
-  std::vector<int> fresh = without(idle, chain.failed_on);
-  if (!fresh.empty()) return fresh;
-  for (const RunningChain& running : state.running) {
-    if (!without(running.members, chain.failed_on).empty()) return {};
+/// Decisions of one instant: the state, less what has been handed out so far.
+class Round {
+ public:
+  explicit Round(const SchedulingState& state)
+      : state_(state), idle_(state.idle), left_(state.waiting.size()) {
+    std::sort(idle_.begin(), idle_.end());
   }
-  return idle;  // it has failed on every rank there is
-}
+
+  std::vector<Assignment> decide() {
+    if (one_rank_each()) return divide();
+    for (const WaitingChain* chain : in_order()) {
+      if (num_idle() == 0) break;
+      consider(*chain);
+      --left_;
+    }
+    return std::move(assignments_);
+  }
+
+ private:
+  size_t num_idle() const { return idle_.size() - taken_; }
+  bool anything_runs() const { return !state_.running.empty() || !assignments_.empty(); }
+
+  /// Whether nothing but the lengths of the chains matters: the usual case while there are many.
+  bool one_rank_each() const {
+    return state_.waiting.size() > num_idle() && state_.waiting.size() <= kMostBalancedChains &&
+           std::all_of(state_.waiting.begin(), state_.waiting.end(),
+                       [&](const WaitingChain& chain) {
+                         return chain.failed_on.empty() && chain.min_ranks <= 1 &&
+                                chain.priority == state_.waiting.front().priority;
+                       });
+  }
+
+  /// Every idle rank begins with the longest chain of its part of all that waits.
+  std::vector<Assignment> divide() {
+    const std::vector<const WaitingChain*> chains = in_order();
+    std::vector<double> costs_s, free_s(idle_.size(), 0.0);
+    for (const WaitingChain* chain : chains) costs_s.push_back(chain->cost_s);
+    for (const RunningChain& running : state_.running)
+      free_s.insert(free_s.end(), running.members.size(), running.remaining_s);
+    const std::vector<size_t> ranks = balance(costs_s, free_s);
+    std::vector<bool> busy(idle_.size());
+    for (size_t i = 0; i < chains.size(); ++i) {
+      if (ranks[i] >= idle_.size() || busy[ranks[i]]) continue;
+      busy[ranks[i]] = true;
+      assignments_.push_back({chains[i]->chain, {idle_[ranks[i]]}});
+    }
+    return std::move(assignments_);
+  }
+
+  std::vector<const WaitingChain*> in_order() const {
+    std::vector<const WaitingChain*> chains;
+    chains.reserve(state_.waiting.size());
+    for (const WaitingChain& chain : state_.waiting) chains.push_back(&chain);
+    if (!std::is_sorted(state_.waiting.begin(), state_.waiting.end(), starts_before)) {
+      std::sort(chains.begin(), chains.end(),
+                [](const WaitingChain* a, const WaitingChain* b) { return starts_before(*a, *b); });
+    }
+    return chains;
+  }
+
+  void consider(const WaitingChain& chain) {
+    const bool free_choice = chain.failed_on.empty();
+    const std::vector<int> chosen = free_choice ? std::vector<int>{} : eligible_ranks(chain);
+    const size_t num_eligible = free_choice ? num_idle() : chosen.size();
+    if (num_eligible == 0) return;
+    const size_t share = (num_idle() + left_ - 1) / left_;  // the longest get the remainder
+    const auto needed = static_cast<size_t>(least_group(chain));
+    const int size = useful_group_size(
+        chain.logical_shards, static_cast<int>(std::min(std::max(share, needed), num_eligible)));
+    if (static_cast<size_t>(size) < needed && anything_runs()) {
+      if (!reserved_) reserve(needed);
+      return;
+    }
+    if (reserved_ && !fits_beside_reservation(chain, size)) return;
+    if (left_ == 1 && better_to_wait(chain, size)) return;
+    take(chain, size, chosen);
+  }
+
+  /// Ranks that may take the chain now; none when it had better wait for ranks where it has not
+  /// failed.
+  std::vector<int> eligible_ranks(const WaitingChain& chain) const {
+    const std::vector<int> idle(idle_.begin() + static_cast<std::ptrdiff_t>(taken_), idle_.end());
+    std::vector<int> fresh = without(idle, chain.failed_on);
+    if (!fresh.empty()) return fresh;
+    for (const RunningChain& running : state_.running) {
+      if (!without(running.members, chain.failed_on).empty()) return {};
+    }
+    for (const Assignment& assignment : assignments_) {
+      if (!without(assignment.members, chain.failed_on).empty()) return {};
+    }
+    return idle;  // it has failed on every rank there is
+  }
+
+  /// The group that the chain's memory asks for, as far as the job has ranks.
+  int least_group(const WaitingChain& chain) const {
+    if (chain.min_ranks <= 1) return 1;
+    size_t ranks = state_.idle.size();
+    for (const RunningChain& running : state_.running) ranks += running.members.size();
+    const int64_t most = std::min<int64_t>(chain.logical_shards, static_cast<int64_t>(ranks));
+    return useful_group_size(chain.logical_shards,
+                             static_cast<int>(std::min(chain.min_ranks, most)));
+  }
+
+  /// Seconds until, and sizes with which, groups end; soonest first.
+  std::vector<std::pair<double, size_t>> endings() const {
+    std::vector<std::pair<double, size_t>> ends = new_ends_;
+    for (const RunningChain& running : state_.running)
+      ends.emplace_back(running.remaining_s, running.members.size());
+    std::sort(ends.begin(), ends.end());
+    return ends;
+  }
+
+  /// Keeps ranks for a chain that needs more than are idle.
+  void reserve(size_t needed) {
+    reserved_ = true;
+    size_t free = num_idle();
+    reserved_at_s_ = 0;
+    for (const auto& [end_s, size] : endings()) {
+      if (free >= needed) break;
+      free += size;
+      reserved_at_s_ = end_s;
+    }
+    spare_ = free > needed ? free - needed : 0;
+  }
+
+  /// Whether a chain ends before the reserved ranks are wanted, or takes none of them.
+  bool fits_beside_reservation(const WaitingChain& chain, int size) {
+    if (time_on(chain, size) <= reserved_at_s_) return true;
+    if (static_cast<size_t>(size) > spare_) return false;
+    spare_ -= static_cast<size_t>(size);
+    return true;
+  }
+
+  /// Whether the chain would end clearly sooner on the ranks that are free once the next chain has
+  /// ended.
+  bool better_to_wait(const WaitingChain& chain, int size) const {
+    if (!anything_runs() || size >= chain.logical_shards) return false;
+    const auto [end_s, freed] = endings().front();
+    const int later = useful_group_size(chain.logical_shards, static_cast<int>(num_idle() + freed));
+    if (later <= size) return false;
+    return end_s + time_on(chain, later) < kWorthWaiting * time_on(chain, size);
+  }
+
+  /// @param chosen ranks to take from; empty: any
+  void take(const WaitingChain& chain, int size, const std::vector<int>& chosen) {
+    Assignment assignment{chain.chain, {}};
+    const auto count = static_cast<std::ptrdiff_t>(size);
+    if (chosen.empty()) {
+      const auto first = idle_.begin() + static_cast<std::ptrdiff_t>(taken_);
+      assignment.members.assign(first, first + count);
+      taken_ += static_cast<size_t>(size);
+    } else {
+      assignment.members.assign(chosen.begin(), chosen.begin() + count);
+      idle_.erase(idle_.begin(), idle_.begin() + static_cast<std::ptrdiff_t>(taken_));
+      taken_ = 0;
+      idle_ = without(idle_, assignment.members);
+    }
+    new_ends_.emplace_back(time_on(chain, size), static_cast<size_t>(size));
+    assignments_.push_back(std::move(assignment));
+  }
+
+  const SchedulingState& state_;
+  std::vector<int> idle_;  ///< ascending; the first `taken_` are handed out
+  size_t taken_ = 0;
+  size_t left_;  ///< chains that have not been considered, this one included
+  std::vector<Assignment> assignments_;
+  std::vector<std::pair<double, size_t>> new_ends_;  ///< of `assignments_`: seconds, ranks
+  bool reserved_ = false;
+  double reserved_at_s_ = 0;  ///< when the reserved ranks are all free
+  size_t spare_ = 0;          ///< free by then, and not reserved
+};
 
 }  // namespace
 
-std::vector<Assignment> schedule(const SchedulingState& state) {
-  std::vector<WaitingChain> waiting = state.waiting;
-  std::sort(waiting.begin(), waiting.end(), [](const WaitingChain& a, const WaitingChain& b) {
-    return a.cost_s != b.cost_s ? a.cost_s > b.cost_s : a.chain < b.chain;
-  });
-  SchedulingState now = state;  // as the assignments below leave it
-  std::sort(now.idle.begin(), now.idle.end());
+bool starts_before(const WaitingChain& a, const WaitingChain& b) {
+  if (a.priority != b.priority) return a.priority > b.priority;
+  return a.cost_s != b.cost_s ? a.cost_s > b.cost_s : a.chain < b.chain;
+}
 
-  std::vector<Assignment> assignments;
-  for (size_t i = 0; i < waiting.size() && !now.idle.empty(); ++i) {
-    const WaitingChain& chain = waiting[i];
-    const std::vector<int> ranks = eligible_ranks(chain, now.idle, now);
-    if (ranks.empty()) continue;
-    const size_t left = waiting.size() - i;
-    const size_t share = (now.idle.size() + left - 1) / left;  // the longest get the remainder
-    const int group_size =
-        useful_group_size(chain.logical_shards, static_cast<int>(std::min(share, ranks.size())));
-    if (left == 1 && better_to_wait(chain, group_size, now)) continue;
-    Assignment assignment{chain.chain, {ranks.begin(), ranks.begin() + group_size}};
-    now.idle = without(now.idle, assignment.members);
-    now.running.push_back({chain.chain, assignment.members, time_on(chain, group_size)});
-    assignments.push_back(std::move(assignment));
+std::vector<Assignment> schedule(const SchedulingState& state) {
+  if (state.idle.empty() || state.waiting.empty()) return {};
+  return Round(state).decide();
+}
+
+bool worth_regrouping(const RunningChain& chain, const SchedulingState& state, double gain_s) {
+  if (!state.waiting.empty() || state.idle.empty() || !(chain.remaining_s > 0)) return false;
+  const auto idle = static_cast<double>(state.idle.size());
+  double rivals_s = 0;  // of all chains that could use a larger group, this one included
+  for (const RunningChain& running : state.running) {
+    const auto size = static_cast<int>(running.members.size());
+    if (useful_group_size(running.logical_shards, size + static_cast<int>(idle)) > size)
+      rivals_s += running.remaining_s;
   }
-  return assignments;
+  const auto now = static_cast<int>(chain.members.size());
+  const auto share =
+      static_cast<int>(std::ceil(idle * chain.remaining_s / std::max(rivals_s, chain.remaining_s)));
+  const int larger = useful_group_size(chain.logical_shards, now + share);
+  if (larger <= now) return false;
+  const double then_s = chain.remaining_s * group_fraction(chain.logical_shards, larger) /
+                        group_fraction(chain.logical_shards, now);
+  return then_s < kWorthWaiting * chain.remaining_s && chain.remaining_s - then_s >= gain_s;
 }
 
 }  // namespace baleen

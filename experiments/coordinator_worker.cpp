@@ -75,6 +75,16 @@ class Worker {
     return stopping_;
   }
 
+  /// What the coordinator says; "go on" once it has told everybody to stop, as it may say no more.
+  std::string answer_between_stages() {
+    Message message;
+    while (!control_.receive(kTagBetweenStages, kWaitForWork_s, message)) {
+      pass_on_signal();
+      if (stop_was_sent()) return kGoOn;
+    }
+    return message.bytes;
+  }
+
   /// A signal may reach this process alone: the coordinator makes everybody stop.
   bool pass_on_signal() {
     if (signalled_) return true;
@@ -128,6 +138,16 @@ class WorkerSink final : public ProgressSink {
     worker_.send(message);
   }
 
+  bool wanted_back(int64_t stage) override {
+    if (!leads_) return false;
+    WorkerMessage question;
+    question.kind = Kind::kAsksBetweenStages;
+    question.chain = chain_;
+    question.stage = stage;
+    worker_.send(question);
+    return worker_.answer_between_stages() == kHandBack;
+  }
+
   bool stop_requested() override {
     const bool signalled = worker_.pass_on_signal();
     return worker_.stop_was_sent() || signalled;
@@ -150,7 +170,7 @@ void Worker::train(const CoordinatorMessage& order) {
   report.chain = order.chain;
   try {
     ChainOutcome outcome = executor_.run(chain, *group, sink);
-    report.kind = Kind::kChainDone;
+    report.kind = outcome.handed_back ? Kind::kHandedBack : Kind::kChainDone;
     if (group->rank() == 0) report.outcome = std::move(outcome);
   } catch (const PeerFailed&) {
     report.kind = Kind::kChainFailed;

@@ -75,6 +75,8 @@ ChainSpec plan_chain(const Recipe& recipe, const DatasetFacts& facts, int64_t ba
   chain.held_out_rows = facts.fold_sizes[static_cast<size_t>(fold)];
   chain.train_rows = facts.num_samples - chain.held_out_rows;
   chain.logical_shards = recipe.logical_shards_of(backbone);
+  chain.min_ranks = section.min_ranks;
+  chain.priority = section.priority;
   chain.dropout = section.dropout;
   chain.weights = section.weights;
   const auto num_stages = static_cast<int64_t>(recipe.stages_of(backbone).size());
@@ -132,13 +134,29 @@ int64_t ChainSpec::steps() const {
   return total;
 }
 
-double ChainSpec::cost_with(int64_t num_shards) const {
+double ChainSpec::cost_of(const StagePlan& stage, int64_t num_shards) const {
+  const double batch_gmac = stage.sample_gmac * static_cast<double>(stage.batch);
+  return stage.cost * shard_overhead(num_shards, batch_gmac / static_cast<double>(num_shards));
+}
+
+double ChainSpec::cost_from(int64_t first_stage, int64_t num_shards) const {
   double total = predict_cost;
   for (const StagePlan& stage : stages) {
-    const double batch_gmac = stage.sample_gmac * static_cast<double>(stage.batch);
-    total += stage.cost * shard_overhead(num_shards, batch_gmac / static_cast<double>(num_shards));
+    if (stage.index >= first_stage) total += cost_of(stage, num_shards);
   }
   return total;
+}
+
+double ChainSpec::share_of_steps(int64_t num_steps) const {
+  double done = 0;
+  for (const StagePlan& stage : stages) {
+    const int64_t here = std::clamp<int64_t>(num_steps, 0, stage.steps());
+    if (here > 0)
+      done += cost_of(stage, logical_shards) * static_cast<double>(here) /
+              static_cast<double>(stage.steps());
+    num_steps -= here;
+  }
+  return cost > 0 ? std::min(1.0, done / cost) : 0;
 }
 
 int64_t Plan::steps() const {
@@ -204,6 +222,7 @@ Plan make_plan(const Recipe& recipe, const DatasetFacts& facts) {
   Plan plan;
   plan.name = recipe.name;
   plan.data = facts;
+  plan.regroup_gain_s = recipe.training.regroup_gain_s;
   plan.identity = recipe_identity(recipe);
   plan.recipe_hash = digest_of(plan.identity);
   for (int64_t seed : recipe.chain_seeds()) {

@@ -40,6 +40,8 @@ struct ChainSpec {
   int64_t train_rows = 0;      ///< rows it learns from
   int64_t held_out_rows = 0;   ///< rows it predicts out of fold
   int64_t logical_shards = 1;  ///< V: the largest group that can help
+  int64_t min_ranks = 1;       ///< the least group that holds it in memory, where there are so many
+  int64_t priority = 0;        ///< chains with a greater one start first
   double dropout = 0;          ///< of the backbone, where a stage does not say otherwise
   std::string weights;         ///< file the trunk starts from; empty: fresh
   std::vector<StagePlan> stages;
@@ -48,7 +50,15 @@ struct ChainSpec {
 
   int64_t steps() const;
   /// `cost` if the chain had this many logical shards.
-  double cost_with(int64_t num_shards) const;
+  double cost_with(int64_t num_shards) const { return cost_from(0, num_shards); }
+  /// What is left of it before a stage, 0 ... S; S: prediction alone.
+  double cost_from(int64_t stage, int64_t num_shards) const;
+  /// The part of `cost` that the first so many optimizer steps are, in [0, 1]. Steps of a later
+  /// stage cost more than those of an earlier one.
+  double share_of_steps(int64_t num_steps) const;
+
+ private:
+  double cost_of(const StagePlan& stage, int64_t num_shards) const;
 };
 
 /// What the plan needs to know of the data. Gathered by the caller, so that planning itself reads
@@ -75,6 +85,7 @@ struct Plan {
   std::map<std::string, std::string>
       identity;  ///< those keys, flattened: "stages.0.size_px" -> "20"
   DatasetFacts data;
+  double regroup_gain_s = 5;  ///< see worth_regrouping(); not part of the hash
   std::vector<ChainSpec> chains;
 
   int64_t steps() const;
@@ -100,9 +111,10 @@ Plan make_plan(const Recipe& recipe, const DatasetFacts& facts);
 /// starts are left out: their records hold the time of the last one only.
 CostRates measured_rates(const Plan& plan, const JournalState& journal);
 
-/// One chain's place in a forecast.
+/// One chain's place in a forecast; several where its group changes between stages.
 struct ScheduledChain {
   int64_t chain = 0;
+  int64_t first_stage = 0;
   std::vector<int> ranks;
   double start_s = 0;
   double end_s = 0;

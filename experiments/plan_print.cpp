@@ -92,6 +92,12 @@ std::string chains_section(const Plan& plan, const std::set<std::string>& done) 
   return text;
 }
 
+/// "resnet18-f0-s1", "resnet18-f0-s1 from stage 1".
+std::string name_of(const Plan& plan, const ScheduledChain& entry) {
+  const std::string& name = plan.chains[static_cast<size_t>(entry.chain)].name;
+  return entry.first_stage == 0 ? name : fmt::format("{} from stage {}", name, entry.first_stage);
+}
+
 std::string schedule_section(const Plan& plan, const Forecast& expected) {
   const char* basis = expected.measured
                           ? "from measured chains"
@@ -101,7 +107,7 @@ std::string schedule_section(const Plan& plan, const Forecast& expected) {
                                  basis, 100 * expected.busy);
   Column name, ranks, start, end;
   for (const ScheduledChain& entry : expected.chains) {
-    name.fit(plan.chains[static_cast<size_t>(entry.chain)].name);
+    name.fit(name_of(plan, entry));
     ranks.fit(rank_list(entry.ranks));
     start.fit(duration(entry.start_s));
     end.fit(duration(entry.end_s));
@@ -109,10 +115,9 @@ std::string schedule_section(const Plan& plan, const Forecast& expected) {
   for (const ScheduledChain& entry : expected.chains) {
     text += fmt::format("│  {} {:>{}} to {:>{}}  {:<{}}  on {} {:<{}}\n",
                         &entry == &expected.chains.back() ? "└─" : "├─", duration(entry.start_s),
-                        start.width, duration(entry.end_s), end.width,
-                        plan.chains[static_cast<size_t>(entry.chain)].name, name.width,
-                        entry.ranks.size() == 1 ? "rank " : "ranks", rank_list(entry.ranks),
-                        ranks.width);
+                        start.width, duration(entry.end_s), end.width, name_of(plan, entry),
+                        name.width, entry.ranks.size() == 1 ? "rank " : "ranks",
+                        rank_list(entry.ranks), ranks.width);
   }
   if (expected.chains.empty()) text += "│  └─ nothing is left to train\n";
   return text;

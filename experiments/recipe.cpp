@@ -72,6 +72,13 @@ void validate_backbones(const Recipe& recipe, config::Problems& problems) {
                    "sync does not go with training.accumulate: more logical_shards cut the batch, "
                    "too");
     }
+    const int64_t shards = recipe.logical_shards_of(static_cast<int64_t>(b));
+    if (backbone.min_ranks > shards) {
+      problems.add(here + ".min_ranks",
+                   fmt::format("{} ranks can't share the {} logical shards of {}: raise "
+                               "logical_shards",
+                               backbone.min_ranks, shards, label));
+    }
     const std::vector<StageOptions>& stages = recipe.stages_of(static_cast<int64_t>(b));
     const int64_t parts =
         recipe.logical_shards_of(static_cast<int64_t>(b)) * recipe.training.accumulate;
@@ -115,14 +122,16 @@ bool influences_results(const std::string& path) {
                                                  "training.loader_threads",
                                                  "training.checkpoint_every_steps",
                                                  "training.keep_last",
+                                                 "training.regroup_gain_s",
                                                  "training.keep_best",
                                                  "folds.folds_from"};
   if (kWithout.count(path) > 0) return false;
   if (path.rfind("plugins", 0) == 0) return false;
   if (path.rfind("report.", 0) == 0 || path.rfind("reliability.", 0) == 0) return false;
-  // backbones.<n>.weights: the digest of the file is compared.
-  return !(path.rfind("backbones.", 0) == 0 && path.find(".weights") == path.size() - 8 &&
-           path.size() > 8);
+  if (!path.starts_with("backbones.")) return true;
+  // Of weights, the digest of the file is compared.
+  return !path.ends_with(".weights") && !path.ends_with(".min_ranks") &&
+         !path.ends_with(".priority");
 }
 
 void check_against_registry(const Recipe& recipe, const BackboneRegistry& registry,

@@ -53,6 +53,8 @@ struct BackboneSection {
   std::string grey_stem = "luma";
   std::string batch_norm = "local";
   std::optional<int64_t> logical_shards;
+  int64_t min_ranks = 1;
+  int64_t priority = 0;
   double batch_factor = 1.0;
   std::vector<StageOptions> stages;  ///< empty: the recipe's
 
@@ -76,6 +78,7 @@ struct TrainingSection {
   std::string determinism = "strict";
   std::string on_nonfinite = "stop";
   int64_t checkpoint_every_steps = 0;
+  double regroup_gain_s = 5;
   int64_t keep_last = 2;
   bool keep_best = true;
   std::string device = "auto";

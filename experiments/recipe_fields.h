@@ -60,6 +60,12 @@ void visit_fields(Visitor& v, BackboneSection& o) {
           config::one_of({"local", "sync", "frozen"}));
   v.field("logical_shards", o.logical_shards, "instead of training.logical_shards",
           config::between(1, 1024));
+  v.field("min_ranks", o.min_ranks,
+          "the least number of ranks that share one of its chains, for networks whose batches need "
+          "the memory of several; never more than the logical shards, or than the job has",
+          config::between(1, 1024));
+  v.field("priority", o.priority,
+          "chains with a greater one are trained first; among equals the longest");
   v.field("batch_factor", o.batch_factor,
           "multiplies each stage's batch; below 1 for networks that need more memory",
           config::between(0.001, 1000));
@@ -107,6 +113,11 @@ void visit_fields(Visitor& v, TrainingSection& o) {
   v.field("checkpoint_every_steps", o.checkpoint_every_steps,
           "also save within epochs, every so many steps; 0: at the end of each epoch only",
           config::at_least(0));
+  v.field(
+      "regroup_gain_s", o.regroup_gain_s,
+      "between two stages, a chain changes to a larger group when idle ranks would save so many "
+      "seconds; results are the same",
+      config::at_least(0));
   v.field("keep_last", o.keep_last, "checkpoints kept per chain", config::between(1, 1000));
   v.field("keep_best", o.keep_best, "also keep the checkpoint with the best validation metric");
   v.field("device", o.device, "auto: a GPU where there is one",

@@ -147,7 +147,7 @@ void StageTrainer::make_network(int64_t stage) {
   if (section.batch_norm == "frozen") freeze_batch_norm_parameters(*network_);
 }
 
-void StageTrainer::train() {
+bool StageTrainer::train() {
   const int64_t num_stages = static_cast<int64_t>(setup_.chain->stages.size());
   if (first_rank() && state_.stage < num_stages) {
     metrics_.emplace(setup_.files.metrics());
@@ -155,9 +155,13 @@ void StageTrainer::train() {
                                                  ? std::optional(state_.chain_steps + 1)
                                                  : std::nullopt);
   }
-  while (state_.stage < num_stages) train_stage();
+  while (state_.stage < num_stages) {
+    train_stage();
+    if (state_.stage < num_stages && group_.any(sink_.wanted_back(state_.stage - 1))) return false;
+  }
   agreed(group_, [&] { make_network(num_stages - 1); });  // with the last stage's final weights
   resumed_.reset();
+  return true;
 }
 
 void StageTrainer::train_stage() {

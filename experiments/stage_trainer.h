@@ -46,9 +46,11 @@ class StageTrainer {
   /// [collective] Loads the newest checkpoint. References outlive the trainer.
   StageTrainer(Setup setup, Communicator& group, ProgressSink& sink);
 
-  /// [collective] Trains what is left. @throws Error kInterrupted on all ranks, with a checkpoint
-  /// written.
-  void train();
+  /// [collective] Trains what is left.
+  /// @returns false when the coordinator wants the chain back between two stages: what is done is
+  /// safe on disk, and there is no network.
+  /// @throws Error kInterrupted on all ranks, with a checkpoint written.
+  bool train();
 
   Backbone& network() { return *network_; }
   const Loss& loss() const { return *loss_; }

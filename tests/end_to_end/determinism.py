@@ -8,7 +8,7 @@ BF16_STAGES = [{"size_px": 20, "epochs": 1, "batch": 24, "optimizer": {"kind": "
 
 # Name, changes to the recipe, ranks to compare with one rank.
 SCENARIOS = [
-    ("four shards, dropout, float32", {}, (2, 3, 4)),
+    ("four shards, dropout, float32, groups that change between stages", {"training__regroup_gain_s": 0}, (2, 3, 4)),
     ("four shards, bfloat16, contiguous",
      {"training__precision": "bf16", "training__channels_last": False, "stages": BF16_STAGES,
       "backbones": [{"name": "resnet18", "dropout": 0.2}]}, (3,)),
@@ -33,7 +33,8 @@ def test(directory):
             expect_same_results(directory / run, reference, f"{name}, on {ranks} ranks")
             assigned = [r["ranks"] for r in journal(directory / run) if r["type"] == "chain_assigned"]
             widest = max(widest, *map(len, assigned))
-            print(f"{name}: {ranks} ranks as one, groups of {sorted(set(map(len, assigned)))}", flush=True)
+            changed = len(assigned) - len({r["chain"] for r in journal(directory / run) if r["type"] == "chain_assigned"})
+            print(f"{name}: {ranks} ranks as one, groups of {sorted(set(map(len, assigned)))}, {changed} changed", flush=True)
     expect(widest > 1, "no chain was ever trained by more than one rank")
 
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/base/seeds.h"
+#include "experiments/coordinator_balance.h"
 #include "experiments/plan_cost.h"
 
 namespace baleen {
@@ -66,6 +67,74 @@ TEST(SchedulingPolicyTest, ARetryGoesToOtherRanksWhileThereAreAny) {
   EXPECT_EQ(schedule({{0}, {failed}, {}})[0].members, std::vector<int>{0})
       << "there is no other rank";
   EXPECT_EQ(schedule({{0}, {{7, 10, 1, {0, 1}}}, {{3, {1}, 5}}})[0].members, std::vector<int>{0});
+}
+
+TEST(SchedulingPolicyTest, PriorityComesBeforeLength) {
+  const WaitingChain urgent{.chain = 1, .cost_s = 1, .priority = 2};
+  const WaitingChain late{.chain = 2, .cost_s = 100, .priority = -1};
+  const std::vector<Assignment> assignments =
+      schedule({{0, 1}, {{.chain = 0, .cost_s = 50}, late, urgent}, {}});
+  ASSERT_EQ(assignments.size(), 2u);
+  EXPECT_EQ(assignments[0].chain, 1);
+  EXPECT_EQ(assignments[1].chain, 0);
+}
+
+TEST(SchedulingPolicyTest, AChainThatNeedsSeveralRanksGetsThemThoughManyWait) {
+  const WaitingChain wide{.chain = 0, .cost_s = 50, .logical_shards = 4, .min_ranks = 4};
+  std::vector<WaitingChain> waiting{wide};
+  for (int64_t i = 1; i < 9; ++i) waiting.push_back({.chain = i, .cost_s = 10});
+  EXPECT_EQ(group_sizes(schedule({ranks_up_to(6), waiting, {}})),
+            (std::map<int64_t, size_t>{{0, 4}, {1, 1}, {2, 1}}));
+  EXPECT_EQ(group_sizes(schedule({ranks_up_to(2), {wide}, {}})),
+            (std::map<int64_t, size_t>{{0, 2}}))
+      << "the job has no more";
+}
+
+TEST(SchedulingPolicyTest, RanksAreKeptForAWideChainAndOthersFillTheGap) {
+  const WaitingChain wide{.chain = 0, .cost_s = 50, .logical_shards = 3, .min_ranks = 3};
+  const std::vector<RunningChain> running{{9, {2}, 20, 1}, {8, {3}, 90, 1}};
+  // Ranks 0, 1 and, in 20 s, 2 are its own: what ends by then may use them.
+  EXPECT_EQ(group_sizes(schedule({{0, 1}, {wide, {.chain = 1, .cost_s = 30}}, running})),
+            (std::map<int64_t, size_t>{}));
+  EXPECT_EQ(group_sizes(schedule(
+                {{0, 1}, {wide, {.chain = 1, .cost_s = 30}, {.chain = 2, .cost_s = 19}}, running})),
+            (std::map<int64_t, size_t>{{2, 1}}));
+  // A rank beyond the three may take anything.
+  EXPECT_EQ(
+      group_sizes(schedule(
+          {{0, 1}, {wide, {.chain = 1, .cost_s = 30}}, {{9, {2, 4}, 20, 2}, {8, {3}, 90, 1}}})),
+      (std::map<int64_t, size_t>{{1, 1}}));
+}
+
+TEST(BalanceTest, FindsADivisionThatLongestFirstMisses) {
+  // Longest first: 5 + 3 + 3 and 4 + 4... the optimum puts 5 + 4 against 3 + 3 + 3.
+  const std::vector<double> costs{5, 4, 3, 3, 3};
+  const std::vector<size_t> ranks = balance(costs, {0, 0});
+  std::vector<double> ends(2);
+  for (size_t i = 0; i < costs.size(); ++i) ends[ranks[i]] += costs[i];
+  EXPECT_EQ(std::max(ends[0], ends[1]), 9);
+}
+
+TEST(BalanceTest, CountsWithWhatRanksHaveToDoAlready) {
+  EXPECT_EQ(balance({5, 4}, {100, 0}), (std::vector<size_t>{1, 1}));
+  EXPECT_EQ(balance({}, {1, 2}), (std::vector<size_t>{}));
+}
+
+TEST(RegroupingTest, HandsAChainBackOnlyForAGroupThatIsClearlyFaster) {
+  const RunningChain chain{0, {0}, 100, 4};
+  EXPECT_TRUE(worth_regrouping(chain, {{1, 2, 3}, {}, {chain}}, 5));
+  EXPECT_FALSE(worth_regrouping(chain, {{1, 2, 3}, {}, {chain}}, 80)) << "saves 73.75 s";
+  EXPECT_FALSE(worth_regrouping(chain, {{}, {}, {chain}}, 5)) << "nobody is idle";
+  EXPECT_FALSE(worth_regrouping(chain, {{1}, {{.chain = 1, .cost_s = 9}}, {chain}}, 5))
+      << "the idle rank is wanted elsewhere";
+  const RunningChain alone{0, {0}, 100, 1};
+  EXPECT_FALSE(worth_regrouping(alone, {{1, 2, 3}, {}, {alone}}, 0)) << "V = 1";
+  const RunningChain three{0, {0, 1}, 100, 4};
+  EXPECT_FALSE(worth_regrouping(three, {{2}, {}, {three}}, 0))
+      << "three ranks are no faster than two for four shards";
+  const RunningChain longer{1, {1}, 900, 4};
+  EXPECT_FALSE(worth_regrouping({0, {0}, 100, 2}, {{}, {}, {chain, longer}}, 0));
+  EXPECT_TRUE(worth_regrouping(longer, {{2, 3}, {}, {chain, longer}}, 0));
 }
 
 /// Plays random jobs to their end on a simulated clock, checking each decision.

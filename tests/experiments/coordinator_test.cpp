@@ -27,8 +27,8 @@ Plan plan_of(int num_chains, int64_t logical_shards = 1) {
     chain.backbone_label = "net";
     chain.fold = i;
     chain.logical_shards = logical_shards;
-    chain.stages = {{0, 32, 1, 8, 10, 0.1, 100.0}};
     chain.cost = 100 + static_cast<double>(i);
+    chain.stages = {{0, 32, 1, 8, 10, 0.1, chain.cost}};
     plan.chains.push_back(chain);
   }
   return plan;

@@ -199,6 +199,80 @@ TEST(ForecastTest, LogicalShardsLetIdleRanksHelp) {
   EXPECT_GT(shared, 0.5 * alone);
 }
 
+/// The ensemble of eleven networks by five folds, at the published costs; two stages each.
+Plan ensemble_plan(int64_t num_folds, int64_t logical_shards) {
+  Plan plan;
+  for (const char* name :
+       {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "densenet121", "densenet161",
+        "densenet169", "densenet201", "inception_v3", "simplenet"}) {
+    for (int64_t fold = 0; fold < num_folds; ++fold) {
+      ChainSpec chain;
+      chain.index = std::ssize(plan.chains);
+      chain.name = fmt::format("{}-f{}", name, fold);
+      chain.backbone_label = name;
+      chain.logical_shards = logical_shards;
+      const double cost = forward_gmac(name, 224) * 1e5;
+      chain.stages = {{0, 128, 10, 256, 100, 10, 0.25 * cost},
+                      {1, 224, 10, 256, 100, 30, 0.75 * cost}};
+      chain.cost = chain.cost_with(logical_shards);
+      plan.chains.push_back(chain);
+    }
+  }
+  return plan;
+}
+
+TEST(ForecastTest, TheEnsembleEndsCloseToTheLowerBound) {
+  const CostRates rates;
+  const auto bound = [&](const Plan& plan, int ranks) {
+    double total = 0, longest = 0;
+    for (const ChainSpec& chain : plan.chains) {
+      const double seconds = rates.expected_s(chain.backbone_label, chain.cost, 1, 1);
+      total += seconds;
+      longest = std::max(longest, seconds);
+    }
+    return std::max(total / ranks, longest);
+  };
+  const Plan alone = ensemble_plan(5, 1);
+  const Plan shared = ensemble_plan(5, 8);
+  for (int ranks : {1, 2, 3, 4, 8, 16, 64, 1024, 4096}) {
+    SCOPED_TRACE(ranks);
+    const double ratio = forecast(alone, ranks, rates).makespan_s / bound(alone, ranks);
+    const double grouped = forecast(shared, ranks, rates).makespan_s / bound(shared, ranks);
+    RecordProperty(fmt::format("makespan_{}_ranks", ranks),
+                   fmt::format("{:.4f}, V = 8: {:.4f}", ratio, grouped));
+    EXPECT_LE(ratio, ranks <= 8 ? 1.03 : ranks <= 16 ? 1.06 : 4.0 / 3 - 1.0 / (3 * ranks));
+    EXPECT_LE(grouped, ranks <= 8    ? 1.03
+                       : ranks <= 16 ? 1.06
+                                     : 0.9)
+        << "beyond 16 ranks groups beat the longest chain alone";
+    EXPECT_GE(ratio, 1 - 1e-9);
+  }
+}
+
+TEST(ForecastTest, ALateChainGrowsBetweenItsStages) {
+  Plan plan = ensemble_plan(1, 4);
+  plan.chains = {plan.chains[0], plan.chains[4]};  // ResNet-18 and ResNet-152
+  plan.chains[1].index = 1;
+  const Forecast expected = forecast(plan, 2, CostRates());
+  ASSERT_EQ(expected.chains.size(), 3u);
+  EXPECT_EQ(expected.chains[2].chain, 1);
+  EXPECT_EQ(expected.chains[2].first_stage, 1);
+  EXPECT_EQ(expected.chains[2].ranks, (std::vector<int>{0, 1}));
+  EXPECT_EQ(expected.chains[2].start_s, expected.chains[0].end_s);
+  plan.regroup_gain_s = 1e9;
+  EXPECT_EQ(forecast(plan, 2, CostRates()).chains.size(), 2u);
+  EXPECT_GT(forecast(plan, 2, CostRates()).makespan_s, 1.2 * expected.makespan_s);
+}
+
+TEST(PlanTest, CostsOfStagesAndStepsAddUp) {
+  const ChainSpec chain = ensemble_plan(1, 4).chains[0];
+  EXPECT_DOUBLE_EQ(chain.cost_from(0, 4), chain.cost);
+  EXPECT_DOUBLE_EQ(chain.cost_from(2, 4), chain.predict_cost);
+  EXPECT_NEAR(chain.share_of_steps(1000), 1 - chain.cost_from(1, 4) / chain.cost, 1e-12);
+  EXPECT_NEAR(chain.share_of_steps(500), 0.5 * chain.share_of_steps(1000), 1e-12);
+  EXPECT_NEAR(chain.share_of_steps(2000), 1, 1e-12);
+}
+
 TEST(ShardOverheadTest, AgreesWithWhatWasMeasuredForResNet18) {
   const auto overhead = [](int64_t v, int64_t images, int64_t size_px) {
     return shard_overhead(v, forward_gmac("resnet18", size_px) * static_cast<double>(images));
