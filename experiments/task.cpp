@@ -49,12 +49,13 @@ void check_whole_images(const std::filesystem::path& dataset) {
   const std::string fit = options.value("fit", "none");
   const bool cut = options.contains("boxes") && options["boxes"].is_object() &&
                    !options["boxes"].value("file", "").empty();
-  if (fit == "crop" || cut)
+  const bool turned = !options.value("rotate_file", "").empty();
+  if (fit == "crop" || cut || turned)
     throw Error(ErrorKind::kConfiguration,
-                fmt::format("{} holds parts of the images only, so that what was annotated in "
-                            "the images can't be found in them",
+                fmt::format("{} holds images that were cut or turned, so that what was "
+                            "annotated can't be found in them",
                             dataset.string()),
-                "pack it with fit: squash (or none) and without boxes.file");
+                "pack it with fit: squash (or none), without boxes.file and rotate_file");
 }
 
 std::shared_ptr<const Task> make_task(const Recipe& recipe,

@@ -16,8 +16,8 @@ namespace {
 // Keys that may differ between what is there and what is added: where it comes from, how it is cut
 // into files, what becomes of bad images.
 bool may_differ(const std::string& key) {
-  return key == "images" || key == "shard_samples" || key == "bad_images" || key == "seed" ||
-         key.ends_with("_file");
+  return key == "images" || key == "mask_dir" || key == "shard_samples" || key == "bad_images" ||
+         key == "seed" || key.ends_with("_file");
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ std::string digest_without_samples(SourceList& list) {
 // Where the files lie, and what becomes of bad ones, decides no byte of a shard without bad ones.
 std::string options_of_a_shard(PackOptions options) {
   options.images.clear();
+  if (!options.mask_dir.empty()) options.mask_dir = "masks";
   options.bad_images = "fail";
   return effective_options(options);
 }

@@ -62,6 +62,11 @@ def test(directory):
     for found in sorted((directory / "run/masks-test").iterdir()):
         expect(found.read_bytes() == (directory / "again/masks-test" / found.name).read_bytes(), f"2 ranks: {found.name}")
 
+    # What was found serves to pack: the background of the new images becomes their mean colour.
+    text = call(["pack", directory / "new.yaml", "--set", "output=cut", "--set", "mask_dir=run/masks-test"], directory)
+    expect("40 samples" in text and "no mask" not in text, text)
+    expect("cut" in call(["verify", "cut"], directory), "verify says nothing")
+
     message = call(["plan", file, "--set", "backbones=[{name: resnet18}]"], directory, code=3)
     expect("unet" in message, message)
     (directory / "known-masks/007.png").unlink()
