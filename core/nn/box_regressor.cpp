@@ -97,7 +97,7 @@ at::Tensor BoxRegressor::forward(const at::Tensor& images_NCHW) {
 void add_box_regressor(BackboneRegistry& registry) {
   registry.add(
       {.name = "box_regressor",
-       .description = "finds the box around a subject, 0.48 M parameters",
+       .description = "finds the box around a subject, 0.50 M parameters",
        .source = "Martin Piotte 2018, Keras notebook on bounding boxes of whale flukes",
        .min_size_px = BoxRegressor::kMinSizePx,
        .usual_size_px = 128},
