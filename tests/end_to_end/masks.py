@@ -21,8 +21,8 @@ def draw(directory, name, count, seed):
         inside = ((y - y0 - h / 2) / (h / 2)) ** 2 + ((x - x0 - w / 2) / (w / 2)) ** 2 <= 1
         inside &= i % 20 != 0
         pixels = rng.integers(0, 120, (height, width)) + 110 * inside
-        Image.fromarray(pixels.astype(np.uint8)).save(directory / name / f"{i:03}.png")
-        Image.fromarray((255 * inside).astype(np.uint8)).save(directory / f"{name}-masks" / f"{i:03}.png")
+        Image.fromarray(pixels.astype(np.uint8)).save(directory / name / f"{name}{i:03}.png")
+        Image.fromarray((255 * inside).astype(np.uint8)).save(directory / f"{name}-masks" / f"{name}{i:03}.png")
     file = directory / f"{name}.yaml"
     file.write_text(f"output: packed-{name}\nsource: images\nimages: {name}\nextension: .png\nfit: squash\nsize_px: 32\n"
                     "channels: 1\n")
@@ -69,7 +69,7 @@ def test(directory):
 
     message = call(["plan", file, "--set", "backbones=[{name: resnet18}]"], directory, code=3)
     expect("unet" in message, message)
-    (directory / "known-masks/007.png").unlink()
+    (directory / "known-masks/known007.png").unlink()
     message = call(["plan", file], directory, code=4)
     expect("1 images" in message and "007.png" in message, message)
 
