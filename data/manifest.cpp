@@ -77,6 +77,8 @@ Json body_json(const Manifest& manifest) {
   json.update(content_json(manifest));
   json["num_quarantined"] = manifest.num_quarantined;
   json["quarantine_digest"] = manifest.quarantine_digest;
+  // Datasets of before there were such tables have none, and stay as they are.
+  if (!manifest.sources_digest.empty()) json["sources_digest"] = manifest.sources_digest;
   json["options"] = Json::parse(manifest.options);
   json["identity"] = manifest.identity;
   return json;
@@ -138,6 +140,7 @@ Manifest from_json(const Json& json) {
          .datasets = entry.at("datasets").get<std::map<std::string, std::string>>()});
   m.num_quarantined = json.at("num_quarantined").get<int64_t>();
   m.quarantine_digest = json.at("quarantine_digest").get<std::string>();
+  m.sources_digest = json.value("sources_digest", "");
   m.options = json.at("options").dump();
   m.identity = json.at("identity").get<std::string>();
   check(m);

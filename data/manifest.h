@@ -49,6 +49,7 @@ struct Manifest {
 
   int64_t num_quarantined = 0;
   std::string quarantine_digest;  ///< of quarantine.csv; empty where there is none
+  std::string sources_digest;     ///< of the table of sources (data/pack/source_table.h)
   std::string options;            ///< the options it was packed with, as JSON
   std::string identity;  ///< digest of options and list of sources: equal means nothing to do
 

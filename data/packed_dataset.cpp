@@ -133,6 +133,17 @@ const std::string& PackedDataset::group(int64_t row) const {
   return place.shard.groups[static_cast<size_t>(place.row)];
 }
 
+std::pair<int64_t, int64_t> PackedDataset::stored_size() const {
+  const Resolution& size = state_->manifest.resolutions[0];
+  return {size.height, size.width};
+}
+
+std::pair<int64_t, int64_t> PackedDataset::original_size(int64_t row) const {
+  const State::Place place = state_->place(row);
+  const auto i = static_cast<size_t>(2 * place.row);
+  return {place.shard.original_sizes[i], place.shard.original_sizes[i + 1]};
+}
+
 ImageView PackedDataset::image(int64_t row, int64_t min_side_px,
                                std::vector<uint8_t>& scratch) const {
   const State& state = *state_;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace baleen {
@@ -43,6 +44,10 @@ class PackedDataset {
   std::span<const uint8_t> labels(int64_t row) const;  ///< L zeros and ones; multi-label data only
   const std::string& group(
       int64_t row) const;  ///< samples of one group stay in one fold; empty: a group of its own
+  /// Height and width of every image at the largest size that is stored.
+  std::pair<int64_t, int64_t> stored_size() const;
+  /// Height and width of the image before it was packed.
+  std::pair<int64_t, int64_t> original_size(int64_t row) const;
   /// Digest of the manifest: names this very content in plans and records.
   const std::string& digest() const;
 

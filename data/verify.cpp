@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "data/image/jpeg.h"
 #include "data/manifest.h"
+#include "data/pack/source_table.h"
 #include "data/shard.h"
 
 namespace baleen {
@@ -26,7 +27,9 @@ class Verifier {
     for (size_t i = 0; i < manifest_.shards.size(); ++i) all_opened &= check_shard(i);
     if (all_opened && label_counts_ != manifest_.label_counts)
       report(directory_ / Manifest::kFileName, "label_counts are not those of the shards");
-    check_quarantine();
+    check_table(Manifest::kQuarantineFileName, manifest_.quarantine_digest);
+    if (!manifest_.sources_digest.empty())
+      check_table(source_table_name(manifest_.sources_digest), manifest_.sources_digest);
     return std::move(problems_);
   }
 
@@ -95,11 +98,11 @@ class Verifier {
         report(shard.file(), "dataset " + name + " is not in the manifest");
   }
 
-  void check_quarantine() {
-    const fs::path file = directory_ / Manifest::kQuarantineFileName;
+  void check_table(const std::string& name, const std::string& digest) {
+    const fs::path file = directory_ / name;
     if (!fs::exists(file)) {
-      if (!manifest_.quarantine_digest.empty()) report(file, "is missing");
-    } else if (digest_hex(read_file(file)) != manifest_.quarantine_digest) {
+      if (!digest.empty()) report(file, "is missing");
+    } else if (digest_hex(read_file(file)) != digest) {
       report(file, "does not match its digest in the manifest");
     }
   }

@@ -57,6 +57,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
             StageTrainer::Setup{.recipe = &recipe,
                                 .extensions = context_.extensions,
                                 .chain = &chain,
+                                .task = context_.task,
                                 .dataset = context_.dataset,
                                 .training_rows = split.training,
                                 .held_out_rows = split.held_out,
@@ -77,7 +78,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
         outcome.optimizer_steps = trainer.chain_steps();
         outcome.stopped_early = trainer.stopped_early();
         PredictionJob job;
-        job.num_outputs = static_cast<int64_t>(context_.dataset->label_names().size());
+        job.num_outputs = context_.task->num_outputs();
         job.chunk = recipe.prediction.chunk;
         job.image = trainer.image_options(chain.stages.back().size_px);
         job.precision = precision_from_name(recipe.training.precision);
@@ -103,15 +104,14 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
             };
         const at::Tensor held_out =
             predict_and_keep("held-out fold", context_.dataset, split.held_out, files.held_out());
-        outcome.metrics =
-            validation_metrics(held_out, targets_of(*context_.dataset, split.held_out),
-                               context_.dataset->target_kind());
+        outcome.metrics = context_.task->metrics(held_out, split.held_out, job.image);
         if (context_.test)
           predict_and_keep("test set", context_.test, all_rows(*context_.test), files.test());
 
         on_first_rank(group, [&] {
-          write_safetensors(files.weights(), state_of(trainer.network()),
-                            weights_metadata(recipe, chain, *context_.dataset, job.image));
+          write_safetensors(
+              files.weights(), state_of(trainer.network()),
+              weights_metadata(recipe, chain, *context_.task, *context_.dataset, job.image));
           const std::string name =
               std::filesystem::relative(files.weights(), context_.directory.root()).string();
           outcome.digests[name] = digest_hex(read_file(files.weights()));

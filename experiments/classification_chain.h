@@ -10,6 +10,7 @@
 #include "experiments/plan.h"
 #include "experiments/recipe.h"
 #include "experiments/run_directory.h"
+#include "experiments/task.h"
 
 namespace baleen {
 
@@ -17,6 +18,7 @@ namespace baleen {
 struct ChainContext {
   const Recipe* recipe = nullptr;
   const Extensions* extensions = nullptr;
+  const Task* task = nullptr;
   std::shared_ptr<const PackedDataset> dataset;
   std::shared_ptr<const PackedDataset> test;  ///< null without a test set
   const FoldAssignment* folds = nullptr;

@@ -32,7 +32,7 @@ std::string digest_name(const RunDirectory& run, const std::filesystem::path& fi
 }  // namespace
 
 std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const ChainSpec& chain,
-                                                    const PackedDataset& dataset,
+                                                    const Task& task, const PackedDataset& dataset,
                                                     const ImageFeedOptions& image) {
   using nlohmann::json;
   const auto dump = [](const json& value) {
@@ -44,9 +44,9 @@ std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const 
           {"head", section.head},
           {"auxiliary", section.auxiliary ? "true" : "false"},
           {"coordinates", section.coordinates ? "true" : "false"},
-          {"num_outputs", std::to_string(dataset.label_names().size())},
+          {"num_outputs", std::to_string(task.num_outputs())},
           {"in_channels", std::to_string(dataset.channels())},
-          {"targets", dataset.target_kind() == TargetKind::kMultiLabel ? "labels" : "classes"},
+          {"targets", task.name()},
           {"labels", dump(dataset.label_names())},
           {"size_px", std::to_string(image.size_px)},
           {"fit", image.fit},

@@ -10,18 +10,19 @@
 #include "experiments/plan.h"
 #include "experiments/recipe.h"
 #include "experiments/run_directory.h"
+#include "experiments/task.h"
 
 namespace baleen {
 
 /// What a chain's weights file says of itself, so that the network can be rebuilt and fed from the
 /// file alone: `backbone`, `head`, `auxiliary`, `coordinates`, `num_outputs`, `in_channels`,
-/// `targets` (classes or labels), `labels` (JSON list, in the order of the outputs), `size_px`,
-/// `fit`, `mean` and `std` (JSON lists, of pixels in [0, 1]), `chain`, `fold`, `seed`, and
-/// `format`: "pt", which Python's readers look for. A function of recipe and data only: the same
-/// bytes on any number of ranks.
+/// `targets` (classes, labels or boxes), `labels` (JSON list, in the order of the outputs),
+/// `size_px`, `fit`, `mean` and `std` (JSON lists, of pixels in [0, 1]), `chain`, `fold`, `seed`,
+/// and `format`: "pt", which Python's readers look for. A function of recipe and data only: the
+/// same bytes on any number of ranks.
 /// @param image how images entered the network in the last stage
 std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const ChainSpec& chain,
-                                                    const PackedDataset& dataset,
+                                                    const Task& task, const PackedDataset& dataset,
                                                     const ImageFeedOptions& image);
 
 /// Names of the chains whose weights a run directory has, in alphabetical order.

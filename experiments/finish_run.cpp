@@ -29,32 +29,10 @@ std::vector<std::string> ids_of(const PackedDataset& dataset, const std::vector<
   return ids;
 }
 
-/// Runs one step and journals it with the digests of the files it wrote.
-template <class Action>
-void step(Journal& journal, const RunDirectory& directory, const std::string& name,
-          const std::vector<std::filesystem::path>& files, Action&& action) {
-  const auto start = std::chrono::steady_clock::now();
-  with_context([&] { return "in the step '" + name + "' after training"; }, action);
-  JournalRecord record;
-  record.kind = JournalRecord::Kind::kStepFinished;
-  record.name = name;
-  record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  for (const auto& file : files) {
-    record.digests[std::filesystem::relative(file, directory.root()).string()] =
-        digest_hex(read_file(file));
-  }
-  journal.append(record);
-}
-
 OofData assemble(const PreparedRun& run, const RunDirectory& directory) {
-  std::vector<std::string> models;
-  for (const ChainSpec& chain : run.plan.chains) {
-    const std::string name = model_name(run.recipe, chain);
-    if (std::find(models.begin(), models.end(), name) == models.end()) models.push_back(name);
-  }
   std::vector<std::string> test_ids;
   if (run.test) test_ids = ids_of(*run.test, count_up(run.test->size()));
-  OofAssembly assembly(run.subject, run.folds, models, test_ids);
+  OofAssembly assembly(run.subject, run.folds, model_names(run), test_ids);
   for (const ChainSpec& chain : run.plan.chains) {
     const ChainFiles files(directory.chain(chain.name));
     const std::string model = model_name(run.recipe, chain);
@@ -72,7 +50,24 @@ OofData assemble(const PreparedRun& run, const RunDirectory& directory) {
   return data;
 }
 
-/// The chains' own records, one per epoch, in the order of the plan.
+}  // namespace
+
+void journalled_step(Journal& journal, const RunDirectory& directory, const std::string& name,
+                     const std::vector<std::filesystem::path>& files,
+                     const std::function<void()>& action) {
+  const auto start = std::chrono::steady_clock::now();
+  with_context([&] { return "in the step '" + name + "' after training"; }, action);
+  JournalRecord record;
+  record.kind = JournalRecord::Kind::kStepFinished;
+  record.name = name;
+  record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (const auto& file : files) {
+    record.digests[std::filesystem::relative(file, directory.root()).string()] =
+        digest_hex(read_file(file));
+  }
+  journal.append(record);
+}
+
 void merge_metrics(const PreparedRun& run, const RunDirectory& directory) {
   std::vector<MetricsRecord> all;
   for (const ChainSpec& chain : run.plan.chains) {
@@ -89,16 +84,23 @@ void merge_metrics(const PreparedRun& run, const RunDirectory& directory) {
   write_metrics_csv(directory.metrics_csv(), all);
 }
 
-}  // namespace
-
 std::string model_name(const Recipe& recipe, const ChainSpec& chain) {
   if (recipe.chain_seeds().size() <= 1) return chain.backbone_label;
   return fmt::format("{}-s{}", chain.backbone_label, chain.seed);
 }
 
+std::vector<std::string> model_names(const PreparedRun& run) {
+  std::vector<std::string> models;
+  for (const ChainSpec& chain : run.plan.chains) {
+    const std::string name = model_name(run.recipe, chain);
+    if (std::find(models.begin(), models.end(), name) == models.end()) models.push_back(name);
+  }
+  return models;
+}
+
 Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
   OofData data;
-  step(journal, directory, "assembly", {directory.oof()}, [&] {
+  journalled_step(journal, directory, "assembly", {directory.oof()}, [&] {
     data = assemble(run, directory);
     write_oof(directory.oof(), data);
     write_oof_csv(directory.root() / "oof.csv", data);
@@ -106,7 +108,7 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
   });
   Evaluation evaluation;
   const std::filesystem::path scores = directory.stack() / "scores.json";
-  step(journal, directory, "stacking", {}, [&] {
+  journalled_step(journal, directory, "stacking", {}, [&] {
     std::filesystem::create_directories(directory.stack());
     const StackInput input = make_stack_input(data);
     const StackResult stack = fit_stack(input, run.recipe.stacking);
@@ -114,8 +116,8 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
     evaluation = evaluate(data, stack, run.recipe.thresholds);
     write_file_atomically(scores, evaluation_to_json(evaluation, data));
   });
-  step(journal, directory, "records", {directory.metrics_csv()},
-       [&] { merge_metrics(run, directory); });
+  journalled_step(journal, directory, "records", {directory.metrics_csv()},
+                  [&] { merge_metrics(run, directory); });
   return evaluation;
 }
 

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "experiments/evaluation.h"
 #include "experiments/journal.h"
 #include "experiments/run.h"
@@ -16,5 +20,16 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
 /// The model a chain's predictions belong to: the backbone's label, with "-sN" when several seeds
 /// are trained.
 std::string model_name(const Recipe& recipe, const ChainSpec& chain);
+
+/// All of them, in the order of the plan.
+std::vector<std::string> model_names(const PreparedRun& run);
+
+/// Runs one step and journals it with the digests of the files it wrote.
+void journalled_step(Journal& journal, const RunDirectory& directory, const std::string& name,
+                     const std::vector<std::filesystem::path>& files,
+                     const std::function<void()>& action);
+
+/// Puts the chains' own records, one per epoch, together in the order of the plan.
+void merge_metrics(const PreparedRun& run, const RunDirectory& directory);
 
 }  // namespace baleen

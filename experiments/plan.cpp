@@ -96,6 +96,7 @@ std::map<std::string, std::string> data_identity(const DatasetFacts& facts) {
       {"data.test", facts.test_digest.empty() ? "none" : facts.test_digest},
       {"data.folds", facts.folds_digest},
   };
+  if (!facts.targets_digest.empty()) identity["data.targets"] = facts.targets_digest;
   for (const auto& [label, digest] : facts.weights_digests)
     identity["data.weights." + label] = digest;
   return identity;

@@ -73,6 +73,7 @@ struct DatasetFacts {
   std::string folds_digest;         ///< of the assignment row -> fold
   std::string test_digest;          ///< empty: no test set
   int64_t num_test = 0;
+  std::string targets_digest;  ///< of what is learnt beside the dataset's labels; empty: nothing
   std::map<std::string, std::string> weights_digests;  ///< backbone label -> digest of its file
 };
 

@@ -15,25 +15,17 @@ struct KnownCost {
 
 // Counted layer by layer: convolutions and linear layers. DenseNets pool before their transitions'
 // convolutions.
-constexpr std::array<KnownCost, 18> kKnownCosts = {{
-    {"resnet18", 1.814, 224},
-    {"resnet34", 3.664, 224},
-    {"resnet50", 4.089, 224},
-    {"resnet101", 7.801, 224},
-    {"resnet152", 11.514, 224},
-    {"densenet121", 2.603, 224},
-    {"densenet161", 7.053, 224},
-    {"densenet169", 3.085, 224},
-    {"densenet201", 3.901, 224},
-    {"inception_v3", 5.713, 299},
-    {"bninception", 2.033, 224},
-    {"seresnext50_32x4d", 4.233, 224},
-    {"simplenet", 1.800, 224},
-    {"simplenet_small", 0.449, 32},
-    {"simplenet_cifar", 1.630, 32},
-    {"simplenet64", 0.118, 64},
-    {"piotte", 2.094, 384},
-    {"gapnet", 3.851, 1024},
+constexpr std::array<KnownCost, 19> kKnownCosts = {{
+    {"resnet18", 1.814, 224},       {"resnet34", 3.664, 224},
+    {"resnet50", 4.089, 224},       {"resnet101", 7.801, 224},
+    {"resnet152", 11.514, 224},     {"densenet121", 2.603, 224},
+    {"densenet161", 7.053, 224},    {"densenet169", 3.085, 224},
+    {"densenet201", 3.901, 224},    {"inception_v3", 5.713, 299},
+    {"bninception", 2.033, 224},    {"seresnext50_32x4d", 4.233, 224},
+    {"simplenet", 1.800, 224},      {"simplenet_small", 0.449, 32},
+    {"simplenet_cifar", 1.630, 32}, {"simplenet64", 0.118, 64},
+    {"piotte", 2.094, 384},         {"gapnet", 3.851, 1024},
+    {"box_regressor", 1.350, 128},
 }};
 
 // A guess for a processor core that has not been measured; only ratios of forecasts made with it

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <set>
+#include <tuple>
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
@@ -96,6 +97,40 @@ void validate_backbones(const Recipe& recipe, config::Problems& problems) {
   }
 }
 
+void validate_task(const Recipe& recipe, config::Problems& problems) {
+  const TaskSection& task = recipe.task;
+  for (const auto& [key, value, kind] : {std::tuple{"boxes_file", task.boxes_file, "boxes"},
+                                         std::tuple{"masks", task.masks, "masks"}}) {
+    if (task.kind == kind && value.empty())
+      problems.add(fmt::format("task.{}", key), fmt::format("is needed for task.kind: {}", kind));
+    if (task.kind != kind && !value.empty())
+      problems.add(fmt::format("task.{}", key),
+                   fmt::format("is read for task.kind: {} only", kind));
+  }
+  if (task.kind == "labels") return;
+  if (!recipe.prediction.tta.empty())
+    problems.add("prediction.tta",
+                 fmt::format("{} are predicted from the image itself: leave it out", task.kind));
+  for (size_t b = 0; b < recipe.backbones.size(); ++b) {
+    const BackboneSection& backbone = recipe.backbones[b];
+    const std::string here = fmt::format("backbones.{}", b);
+    if (task.kind == "masks" && backbone.name != "unet" && !backbone.name.empty())
+      problems.add(here + ".name", "masks are the task of the backbone unet");
+    if (task.kind == "masks" && backbone.head != "linear")
+      problems.add(here + ".head", "unet has no other head than its own");
+    const std::vector<StageOptions>& stages = recipe.stages_of(static_cast<int64_t>(b));
+    const std::string path = backbone.stages.empty() ? "stages" : here + ".stages";
+    for (size_t s = 0; s < stages.size(); ++s) {
+      if (stages[s].augment.random_crop == "resized")
+        problems.add(fmt::format("{}.{}.augment.random_crop", path, s),
+                     "a resized crop may leave the subject behind: take none or padded");
+      if (task.kind == "masks" && stages[s].size_px != recipe.stages_of(0).front().size_px)
+        problems.add(fmt::format("{}.{}.size_px", path, s),
+                     "masks have one size: that of the first stage");
+    }
+  }
+}
+
 /// Scalars of a tree by dotted path; an empty list or map is a value too.
 void flatten(const config::Node& node, const std::string& path,
              std::map<std::string, std::string>& out) {
@@ -119,6 +154,8 @@ bool influences_results(const std::string& path) {
                                                  "seed",
                                                  "dataset",
                                                  "test",
+                                                 "task.boxes_file",
+                                                 "task.masks",
                                                  "training.loader_threads",
                                                  "training.checkpoint_every_steps",
                                                  "training.keep_last",
@@ -252,6 +289,7 @@ void validate(Recipe& recipe, config::Problems& problems) {
     problems.add("training.precision", "fp16 needs a GPU: take bf16 or fp32 on a processor");
   }
   report(problems, "prediction.tta", [&] { d4_views(recipe.prediction.tta); });
+  if (!recipe.stages.empty() || all_have_their_own) validate_task(recipe, problems);
   const std::vector<double>& alphas = recipe.stacking.alphas;
   if (alphas.empty() || std::any_of(alphas.begin(), alphas.end(), [](double a) { return a < 0; })) {
     problems.add("stacking.alphas", "there must be at least one penalty, and none below 0");

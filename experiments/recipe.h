@@ -36,6 +36,7 @@ struct StageOptions {
   std::optional<double> dropout;
   std::vector<std::string> freeze;
   std::vector<std::string> unfreeze;
+  bool reestimate_batch_norm = false;
   EmaOptions ema;
   EarlyStoppingOptions early_stopping;
 };
@@ -94,6 +95,14 @@ struct ReliabilitySection {
   double hang_timeout_s = 60.0;
 };
 
+/// What is learnt, where it isn't the dataset's own labels.
+struct TaskSection {
+  std::string kind = "labels";
+  std::string boxes_file;
+  std::string image_column;
+  std::string masks;
+};
+
 struct ReportSection {
   int64_t samples = 24;
 };
@@ -112,6 +121,7 @@ struct Recipe {
   std::vector<BackboneSection> backbones;
   std::vector<StageOptions> stages;
   ImageSection images;
+  TaskSection task;
   LossOptions loss;
   TrainingSection training;
   PredictionSection prediction;

@@ -23,6 +23,9 @@ void visit_fields(Visitor& v, StageOptions& o) {
           "what keeps its weights in this stage: names or shell patterns of modules or parameters, "
           "or head, trunk, stem; each stage stands for itself");
   v.field("unfreeze", o.unfreeze, "exceptions from freeze, e.g. freeze: ['*'], unfreeze: [head]");
+  v.field("reestimate_batch_norm", o.reestimate_batch_norm,
+          "at the end of the stage, measure the running statistics anew over one epoch with the "
+          "stage's final weights and without dropout, under which their variance is another");
   v.field("ema", o.ema, "averaged weights for evaluation and for what the stage hands on");
   v.field("early_stopping", o.early_stopping, "when to end the stage before its last epoch");
 }
@@ -147,6 +150,25 @@ void visit_fields(Visitor& v, ReliabilitySection& o) {
 }
 
 template <class Visitor>
+void visit_fields(Visitor& v, TaskSection& o) {
+  v.field(
+      "kind", o.kind,
+      "labels: the dataset's labels or classes; boxes: the box around each image's subject, "
+      "four outputs with loss.kind box_mse, written to boxes-oof.csv and boxes-test.csv as a "
+      "description's boxes.file for `baleen pack` takes them; masks: the subject's pixels, with "
+      "the backbone unet and loss.kind bce_dice, written as PNG to masks-oof and masks-test",
+      config::one_of({"labels", "boxes", "masks"}));
+  v.field("boxes_file", o.boxes_file,
+          "boxes: CSV file with a row per image of the dataset and the columns x0, y0, x1, y1, in "
+          "pixels of the image before it was packed");
+  v.field("image_column", o.image_column,
+          "boxes: column with the sample's id; empty: the first column");
+  v.field("masks", o.masks,
+          "masks: folder with a grey PNG per image of the dataset, <id>.png or <id> itself, of the "
+          "image before it was packed; what is brighter than half is the subject");
+}
+
+template <class Visitor>
 void visit_fields(Visitor& v, ReportSection& o) {
   v.field("samples", o.samples, "sample images shown with their predictions",
           config::between(0, 500));
@@ -170,6 +192,7 @@ void visit_fields(Visitor& v, Recipe& o) {
   v.field("backbones", o.backbones, "models of the ensemble", config::required());
   v.field("stages", o.stages, "progressive resolution: one entry per stage, in order");
   v.field("images", o.images, "how stored images become the network's input");
+  v.field("task", o.task, "what is learnt");
   v.field("loss", o.loss, "what training minimises");
   v.field("training", o.training, "how training is carried out");
   v.field("prediction", o.prediction, "how held-out and test images are predicted");

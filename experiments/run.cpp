@@ -21,6 +21,8 @@
 #include "experiments/coordinator_worker.h"
 #include "experiments/environment.h"
 #include "experiments/failure.h"
+#include "experiments/finish_boxes.h"
+#include "experiments/finish_masks.h"
 #include "experiments/finish_run.h"
 #include "experiments/report/report.h"
 #include "experiments/run_progress.h"
@@ -31,9 +33,10 @@ namespace {
 DatasetFacts facts_of(const PreparedRun& run) {
   DatasetFacts facts;
   facts.digest = run.dataset->digest();
-  facts.target = run.dataset->target_kind() == TargetKind::kMultiLabel ? "labels" : "classes";
+  facts.target = run.task->name();
+  facts.targets_digest = run.task->digest();
   facts.num_samples = run.dataset->size();
-  facts.num_outputs = static_cast<int64_t>(run.dataset->label_names().size());
+  facts.num_outputs = run.task->num_outputs();
   facts.channels = run.dataset->channels();
   std::string folds;
   for (int64_t k = 0; k < run.folds.count; ++k) {
@@ -53,18 +56,17 @@ DatasetFacts facts_of(const PreparedRun& run) {
 }
 
 void check_targets(const PreparedRun& run, const Extensions* extensions) {
-  const bool classes = run.dataset->target_kind() == TargetKind::kSingleClass;
-  if (run.dataset->target_kind() == TargetKind::kNone) {
+  const bool own_labels = run.recipe.task.kind == "labels";
+  if (own_labels && run.dataset->target_kind() == TargetKind::kNone) {
     throw Error(ErrorKind::kData, run.recipe.dataset + " has no targets to learn",
                 "pack it with labels, or name it as `test`");
   }
   if (extensions) {
     // Made once, for what it says of its parameters: the chains make their own.
-    extensions->losses.check_targets(run.recipe.loss.kind, classes);
-    (void)extensions->losses.create(run.recipe.loss,
-                                    static_cast<int64_t>(run.dataset->label_names().size()));
+    extensions->losses.check_targets(run.recipe.loss.kind, run.task->targets());
+    (void)extensions->losses.create(run.recipe.loss, run.task->num_outputs());
   }
-  if (run.test && run.test->target_kind() != TargetKind::kNone &&
+  if (own_labels && run.test && run.test->target_kind() != TargetKind::kNone &&
       run.test->label_names() != run.dataset->label_names()) {
     throw Error(ErrorKind::kData,
                 fmt::format("{} and {} name different labels", run.recipe.dataset, run.recipe.test),
@@ -197,6 +199,7 @@ void drop_checkpoints(const PreparedRun& run, const RunDirectory& directory) {
 }
 
 void write_run_report(const RunDirectory& directory, const PreparedRun& run) {
+  if (run.recipe.task.kind != "labels") return;  // the page is about labels and their stack
   // A page that can't be drawn must not turn a finished training into a failure.
   try {
     write_report(directory.report(), collect_report(directory, &run));
@@ -205,8 +208,17 @@ void write_run_report(const RunDirectory& directory, const PreparedRun& run) {
   }
 }
 
+/// What comes after the last chain; the table for the user.
+std::string finish(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
+  if (run.recipe.task.kind == "boxes") return finish_boxes(run, directory, journal);
+  if (run.recipe.task.kind == "masks") return finish_masks(run, directory, journal);
+  return print_evaluation(finish_run(run, directory, journal));
+}
+
 void print_result(const RunDirectory& directory, const std::string& table) {
-  std::printf("\n%s\nreport: %s\n", table.c_str(), directory.report().c_str());
+  std::printf("\n%s\n", table.c_str());
+  if (std::filesystem::exists(directory.report()))
+    std::printf("report: %s\n", directory.report().c_str());
   std::fflush(stdout);
 }
 
@@ -217,6 +229,7 @@ PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions) {
   run.recipe = recipe;
   run.dataset = PackedDataset::open(recipe.dataset);
   if (!recipe.test.empty()) run.test = PackedDataset::open(recipe.test);
+  run.task = make_task(recipe, run.dataset);
   check_targets(run, extensions);
   check_precision(recipe);
   std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
@@ -261,6 +274,7 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
   ChainContext context;
   context.recipe = &run.recipe;
   context.extensions = &extensions;
+  context.task = run.task.get();
   context.dataset = run.dataset;
   context.test = run.test;
   context.folds = &run.folds;
@@ -291,8 +305,7 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
 
   on_first_rank(*world, [&] {
     if (summary.exit_code == 0) {
-      const Evaluation evaluation = finish_run(run, directory, *own.journal);
-      const std::string table = print_evaluation(evaluation);
+      const std::string table = finish(run, directory, *own.journal);
       write_file_atomically(table_file, table);
       drop_checkpoints(run, directory);
       JournalRecord record;

@@ -11,6 +11,7 @@
 #include "experiments/plan.h"
 #include "experiments/recipe.h"
 #include "experiments/run_directory.h"
+#include "experiments/task.h"
 
 namespace baleen {
 
@@ -19,6 +20,7 @@ struct PreparedRun {
   Recipe recipe;
   std::shared_ptr<const PackedDataset> dataset;
   std::shared_ptr<const PackedDataset> test;  ///< null without a test set
+  std::shared_ptr<const Task> task;
   FoldSubject subject;
   FoldAssignment folds;
   Plan plan;

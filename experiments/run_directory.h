@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "core/base/lock_file.h"
 #include "experiments/plan.h"
 
 namespace baleen {
@@ -55,15 +56,11 @@ class RunLock {
  public:
   /// @throws Error kUsage naming the live holder; kStorage when the file can't be written.
   explicit RunLock(const RunDirectory& directory);
-  ~RunLock();
-  RunLock(RunLock&& other) noexcept;
-  RunLock& operator=(RunLock&&) = delete;
   /// Whether an earlier job ended without cleaning up (killed, or the host went down).
-  bool recovered() const { return recovered_; }
+  bool recovered() const { return !lock_.abandoned_by().empty(); }
 
  private:
-  int descriptor_ = -1;
-  bool recovered_ = false;
+  LockFile lock_;
 };
 
 /// A run directory that this process may write to. Rank 0 only.

@@ -6,6 +6,7 @@
 #include "core/base/logging.h"
 #include "core/base/memory.h"
 #include "core/base/seeds.h"
+#include "core/nn/batch_norm.h"
 #include "core/nn/memory_format.h"
 #include "core/optim/ema.h"
 #include "core/optim/freeze.h"
@@ -82,8 +83,7 @@ StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
   }
   normalisation_ =
       resolve_normalisation(recipe.images.normalise, setup_.dataset->channels(), measured);
-  loss_ = setup_.extensions->losses.create(
-      recipe.loss, static_cast<int64_t>(setup_.dataset->label_names().size()));
+  loss_ = setup_.extensions->losses.create(recipe.loss, setup_.task->num_outputs());
   resumed_ = agreed(group_, [&] { return store_.load_latest(setup_.identity); });
   state_.identity = setup_.identity;
   if (resumed_) {
@@ -126,7 +126,7 @@ void StageTrainer::make_network(int64_t stage) {
   backbone.checkpoint = section.recompute;
   backbone.head = section.head;
   backbone.coordinates = section.coordinates;
-  backbone.num_outputs = static_cast<int64_t>(setup_.dataset->label_names().size());
+  backbone.num_outputs = setup_.task->num_outputs();
   backbone.in_channels = setup_.dataset->channels();
   backbone.dropout = options.dropout.value_or(chain.dropout);
   network_ = setup_.extensions->backbones.create(backbone);
@@ -199,15 +199,9 @@ void StageTrainer::train_stage() {
   parallel.fixed_tree = training.determinism == "strict";
   stage.reducer = make_data_parallel(*network_, group_, parallel);
   agreed(group_, [&] {
-    TrainingFeedOptions feed;
-    feed.batch = stage.plan->batch;
-    feed.shards = stage.reducer->shards();
-    feed.accumulate = training.accumulate;
-    feed.seed = seed_for(state_.stage);
-    feed.augment = stage.options->augment;
-    feed.custom = setup_.extensions->augmentations.create_all(stage.options->augment.custom);
-    feed.image = image_options(stage.plan->size_px);
-    stage.source = make_training_source(setup_.dataset, setup_.training_rows, feed);
+    const TrainingFeedOptions feed = training_feed(stage);
+    stage.source = setup_.task->with_targets(
+        make_training_source(setup_.dataset, setup_.training_rows, feed), feed);
   });
   TrainerOptions trainer_options;
   trainer_options.precision = precision_from_name(training.precision);
@@ -237,6 +231,18 @@ void StageTrainer::train_stage() {
                });
   finish_stage(stage);
   sink_.stage_done(state_.stage - 1, seconds_since(start), {});
+}
+
+TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
+  TrainingFeedOptions feed;
+  feed.batch = stage.plan->batch;
+  feed.shards = stage.reducer->shards();
+  feed.accumulate = setup_.recipe->training.accumulate;
+  feed.seed = seed_for(state_.stage);
+  feed.augment = stage.options->augment;
+  feed.custom = setup_.extensions->augmentations.create_all(stage.options->augment.custom);
+  feed.image = image_options(stage.plan->size_px);
+  return feed;
 }
 
 bool StageTrainer::train_epoch(Stage& stage) {
@@ -274,21 +280,20 @@ std::map<std::string, double> StageTrainer::validate(Stage& stage) {
   job.name = setup_.chain->name + ", held-out fold";
   job.dataset = setup_.dataset;
   job.rows = setup_.held_out_rows;
-  job.num_outputs = static_cast<int64_t>(setup_.dataset->label_names().size());
+  job.num_outputs = setup_.task->num_outputs();
   job.chunk = setup_.recipe->prediction.chunk;
   job.image = image_options(stage.plan->size_px);
   job.precision = precision_from_name(setup_.recipe->training.precision);
   std::optional<Ema::Swapped> averaged;
   if (stage.ema) averaged.emplace(*stage.ema);
   const PredictionTable table = predict_rows(*network_, *loss_, job, group_);
-  return validation_metrics(table.values(), targets_of(*setup_.dataset, setup_.held_out_rows),
-                            setup_.dataset->target_kind());
+  return setup_.task->metrics(table.values(), setup_.held_out_rows, job.image);
 }
 
 void StageTrainer::end_epoch(Stage& stage, double seconds) {
   const auto validation_start = Clock::now();
   const std::map<std::string, double> metrics = validate(stage);
-  const double metric = metrics.at(main_metric(setup_.dataset->target_kind()));
+  const double metric = metrics.at(setup_.task->main_metric());
   const double monitored = stage.options->schedule.mode == "min" ? metrics.at("loss") : metric;
   if (stage.schedule->end_epoch(monitored))
     log_info("{}: learning rate reduced", setup_.chain->name);
@@ -311,8 +316,7 @@ void StageTrainer::end_epoch(Stage& stage, double seconds) {
   record.seconds = seconds + seconds_since(validation_start);
   record.time_s = unix_time();
   log_debug("{}: stage {}, epoch {}: train loss {:.4f}, {} {:.4f}", setup_.chain->name,
-            state_.stage, state_.epoch, record.train_loss,
-            main_metric(setup_.dataset->target_kind()), metric);
+            state_.stage, state_.epoch, record.train_loss, setup_.task->main_metric(), metric);
 
   ++state_.epoch;
   state_.progress = {};
@@ -340,6 +344,24 @@ Checkpoint StageTrainer::checkpoint(const Stage& stage) const {
 
 void StageTrainer::save(const Stage& stage, bool best) { store_.save(checkpoint(stage), best); }
 
+/// The stage's batches once more, all logical shards on every rank: each gets the same statistics
+/// without a word to the others.
+NamedTensors StageTrainer::with_gathered_statistics(const Stage& stage,
+                                                    const NamedTensors& weights) {
+  return agreed(group_, [&] {
+    load_state(*network_, weights, "the stage's final weights");
+    TrainingFeedOptions feed = training_feed(stage);
+    feed.shards = {0, setup_.chain->logical_shards, setup_.chain->logical_shards};
+    const auto source = make_training_source(setup_.dataset, setup_.training_rows, feed);
+    source->set_epoch(state_.epoch, 0);
+    const at::NoGradGuard no_grad;
+    const GatheredStatistics gathered(*network_);
+    while (const std::optional<Batch> batch = source->next())
+      network_->forward(batch->images_NCHW.to(device_));
+    return state_of(*network_);
+  });
+}
+
 void StageTrainer::finish_stage(Stage& stage) {
   stage.reducer->close();
   NamedTensors weights = state_of(*network_);
@@ -353,6 +375,7 @@ void StageTrainer::finish_stage(Stage& stage) {
       if (stage.ema) weights = overlaid(weights, best->part("ema"));
     }
   }
+  if (stage.options->reestimate_batch_norm) weights = with_gathered_statistics(stage, weights);
   Checkpoint next;
   next.state.identity = state_.identity;
   next.state.stage = state_.stage + 1;

@@ -18,6 +18,7 @@
 #include "experiments/recipe.h"
 #include "experiments/records/metrics_log.h"
 #include "experiments/records/tensorboard_writer.h"
+#include "experiments/task.h"
 
 namespace baleen {
 
@@ -33,6 +34,7 @@ class StageTrainer {
     const Recipe* recipe = nullptr;
     const Extensions* extensions = nullptr;
     const ChainSpec* chain = nullptr;
+    const Task* task = nullptr;
     std::shared_ptr<const PackedDataset> dataset;
     std::vector<int64_t> training_rows;
     std::vector<int64_t> held_out_rows;
@@ -72,6 +74,8 @@ class StageTrainer {
   std::map<std::string, double> validate(Stage& stage);
   void save(const Stage& stage, bool best);
   void finish_stage(Stage& stage);
+  TrainingFeedOptions training_feed(const Stage& stage) const;
+  NamedTensors with_gathered_statistics(const Stage& stage, const NamedTensors& weights);
   Checkpoint checkpoint(const Stage& stage) const;
   void throw_if_stopping();
 

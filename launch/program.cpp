@@ -50,7 +50,7 @@ int run_program(int argc, char** argv, const std::function<void(Extensions&)>& e
       if (place.rank == 0) std::fputs(invocation.text.c_str(), stdout);
       return 0;
     }
-    if (invocation.verb->needs_mpi) {
+    if (invocation.verb->needs_mpi || (invocation.verb->shares_work && place.world_size > 1)) {
       mpi = MpiEnvironment::start(argc, argv);
       place = {mpi->rank(), mpi->size(), place.launched};
     }

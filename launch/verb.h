@@ -19,8 +19,9 @@ struct Extensions;
 
 /// What the program offers to a verb while it runs.
 struct VerbContext {
-  const Extensions* extensions = nullptr;   ///< built-in, and what this program adds
-  MpiEnvironment* mpi = nullptr;            ///< set for verbs that say `needs_mpi`
+  const Extensions* extensions = nullptr;  ///< built-in, and what this program adds
+  /// Set for verbs that say `needs_mpi`, or `shares_work` where there are several ranks.
+  MpiEnvironment* mpi = nullptr;
   const std::atomic<bool>* stop = nullptr;  ///< becomes true when a signal asks the program to stop
   std::string command_line;                 ///< as typed, for records
   /// Lets this rank's log lines, debug level and up, go to a file too.
@@ -39,7 +40,8 @@ struct Verb {
   std::string summary;   ///< one line for the list of verbs
   std::string examples;  ///< shown below its --help; may be empty
   bool needs_mpi = false;
-  bool hidden = false;  ///< left out of the list: for maintainers
+  bool shares_work = false;  ///< MPI is started where a launcher started several ranks
+  bool hidden = false;       ///< left out of the list: for maintainers
   std::function<void(CLI::App&)> declare_options;
   /// @return the process's exit code; failures are thrown
   std::function<int(VerbContext&)> run;

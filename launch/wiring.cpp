@@ -1,6 +1,7 @@
 #include "launch/wiring.h"
 
 #include "core/nn/registry.h"
+#include "core/nn/unet.h"
 #include "launch/verbs/verbs.h"
 
 namespace baleen {
@@ -17,6 +18,7 @@ std::vector<Verb> make_verbs() {
 Extensions make_extensions() {
   Extensions extensions;
   register_backbones(extensions.backbones);
+  add_unet(extensions.backbones);  // no classifier, so none of the above
   register_losses(extensions.losses);
   return extensions;
 }

@@ -8,6 +8,8 @@
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/losses/box_loss.h"
+#include "core/losses/mask_loss.h"
 #include "core/losses/terms.h"
 
 namespace baleen {
@@ -100,16 +102,18 @@ const LossInfo& LossRegistry::info(const std::string& name) const {
                   fmt::join(known, ", ")));
 }
 
-void LossRegistry::check_targets(const std::string& name, bool classes) const {
-  const LossTargets have = classes ? LossTargets::kClasses : LossTargets::kLabels;
+void LossRegistry::check_targets(const std::string& name, LossTargets have) const {
   const LossTargets wanted = info(name).targets;
   if (wanted == LossTargets::kAny || wanted == have) return;
   std::vector<std::string> fitting;
   for (const LossInfo& other : infos_) {
     if (other.targets == LossTargets::kAny || other.targets == have) fitting.push_back(other.name);
   }
-  refuse(fmt::format("the loss '{}' does not fit data with {}", name,
-                     classes ? "one class per sample" : "any number of labels per sample"),
+  const char* targets = have == LossTargets::kClasses  ? "one class per sample"
+                        : have == LossTargets::kLabels ? "any number of labels per sample"
+                        : have == LossTargets::kBoxes  ? "a box per sample"
+                                                       : "a mask per sample";
+  refuse(fmt::format("the loss '{}' does not fit data with {}", name, targets),
          fmt::format("take {}", fmt::join(fitting, " or ")));
 }
 
@@ -126,6 +130,18 @@ void register_losses(LossRegistry& registry) {
   registry.add({"bce_soft_f2", "bce + f2_weight * soft_f2", LossTargets::kLabels, {}},
                [](const LossOptions& options, int64_t num_outputs) {
                  return make_f2(options, num_outputs, make_bce(options, num_outputs));
+               });
+  registry.add(
+      {"box_mse", "mean squared error of a box's four coordinates", LossTargets::kBoxes, {}},
+      [](const LossOptions&, int64_t num_outputs) {
+        return std::make_unique<BoxSquaredError>(num_outputs);
+      });
+  registry.add({"bce_dice",
+                "binary cross-entropy of each pixel + weight * (1 - Dice of the image)",
+                LossTargets::kMasks,
+                {{"weight", 1.0}}},
+               [](const LossOptions& options, int64_t) {
+                 return std::make_unique<CrossEntropyDice>(options.parameters.at("weight"));
                });
 }
 

@@ -15,6 +15,8 @@ namespace baleen {
 enum class LossTargets {
   kClasses,  ///< one class per sample: int64 [N]
   kLabels,   ///< any number of labels per sample: float32 [N, K]
+  kBoxes,    ///< a box per sample, in pixels of the network's input: float32 [N, 4]
+  kMasks,    ///< 0 to 1 for each pixel of the network's input, row by row: float32 [N, H * W]
   kAny,
 };
 
@@ -42,7 +44,10 @@ class LossRegistry {
   const LossInfo& info(const std::string& name) const;
   /// @throws Error kConfiguration when the loss learns from the other kind of targets, naming those
   /// that fit.
-  void check_targets(const std::string& name, bool classes) const;
+  void check_targets(const std::string& name, LossTargets have) const;
+  void check_targets(const std::string& name, bool classes) const {
+    check_targets(name, classes ? LossTargets::kClasses : LossTargets::kLabels);
+  }
 
  private:
   std::vector<LossInfo> infos_;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
 #include <utility>
 
 #include "core/base/error.h"
@@ -196,6 +197,26 @@ void freeze_batch_norm_parameters(torch::nn::Module& network) {
 
 void use_running_statistics(torch::nn::Module& network) {
   for_each_norm(network, [](auto& layer) { layer.eval(); });
+}
+
+GatheredStatistics::GatheredStatistics(torch::nn::Module& network)
+    : network_(network), was_training_(network.is_training()) {
+  network_.eval();
+  for_each_norm(network_, [&](auto& layer) {
+    momenta_.push_back(layer.options.momentum().value_or(-1));
+    layer.options.momentum(std::nullopt);  // each pass counts alike
+    layer.reset_running_stats();
+    layer.train();
+  });
+}
+
+GatheredStatistics::~GatheredStatistics() {
+  size_t i = 0;
+  for_each_norm(network_, [&](auto& layer) {
+    const double momentum = momenta_[i++];
+    layer.options.momentum(momentum < 0 ? std::nullopt : std::optional<double>(momentum));
+  });
+  network_.train(was_training_);
 }
 
 FrozenStatistics::FrozenStatistics(const torch::nn::Module& network, bool freeze) {

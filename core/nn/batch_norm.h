@@ -64,6 +64,23 @@ void freeze_batch_norm_parameters(torch::nn::Module& network);
 /// Puts every batch normalisation of a network in training mode into evaluation mode.
 void use_running_statistics(torch::nn::Module& network);
 
+/// While alive, forward passes of a network in evaluation mode, without dropout thus, make its
+/// batch norms' running statistics anew: the plain average over the passes. Statistics that were
+/// gathered under dropout have another variance than what prediction sees (Li et al. 2019,
+/// "Understanding the Disharmony between Dropout and Batch Normalization by Variance Shift").
+class GatheredStatistics {
+ public:
+  explicit GatheredStatistics(torch::nn::Module& network);
+  ~GatheredStatistics();
+  GatheredStatistics(const GatheredStatistics&) = delete;
+  GatheredStatistics& operator=(const GatheredStatistics&) = delete;
+
+ private:
+  torch::nn::Module& network_;
+  bool was_training_;
+  std::vector<double> momenta_;  ///< of the layers, in order
+};
+
 /// While alive, forward passes in training mode leave the running statistics of every batch norm
 /// (BatchNorm1d, 2d, 3d) as they are.
 ///

@@ -1,6 +1,7 @@
 #include "core/nn/registry.h"
 
 #include "core/nn/bninception.h"
+#include "core/nn/box_regressor.h"
 #include "core/nn/densenet.h"
 #include "core/nn/gapnet.h"
 #include "core/nn/inception_v3.h"
@@ -20,6 +21,7 @@ void register_backbones(BackboneRegistry& registry) {
   add_bninception(registry);
   add_piotte(registry);
   add_gapnet(registry);
+  add_box_regressor(registry);
 }
 
 }  // namespace baleen

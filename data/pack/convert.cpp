@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "data/image/image.h"
 #include "data/image/jpeg.h"
+#include "data/image/mask.h"
 
 namespace baleen {
 namespace {
@@ -31,6 +32,15 @@ Image read_idx_image(const SourceList& list, const SourceSample& sample, int64_t
       list.idx->values.data() + sample.index * shape[1] * shape[2] * stored_channels, shape[1],
       shape[2], stored_channels};
   return channels == 1 ? to_grey(view) : to_rgb(view);
+}
+
+Image read_mask(const std::filesystem::path& file) {
+  try {
+    return read_image(file, 1);
+  } catch (const Error& error) {
+    throw Error(error.kind(), fmt::format("its mask {}: {}", file.string(), error.message()),
+                error.hint());
+  }
 }
 
 // A JPEG that needs no change keeps its bytes: no second loss, and what every decoder can read.
@@ -77,8 +87,9 @@ void convert(const PackOptions& options, const SourceList& list, const SourceSam
   if (image.height < 1 || image.width < 1) throw Error(ErrorKind::kData, "the image has no pixels");
   out.row.original_height = static_cast<int32_t>(image.height);
   out.row.original_width = static_cast<int32_t>(image.width);
+  const bool masked = !sample.mask.empty() && fill_background(image, read_mask(sample.mask).view());
   Image fitted = fit_image(options, image.view());
-  const bool unchanged = fitted.height == image.height && fitted.width == image.width;
+  const bool unchanged = !masked && fitted.height == image.height && fitted.width == image.width;
   out.height = fitted.height;
   out.width = fitted.width;
   add_payloads(options, file_bytes, unchanged, std::move(fitted), out);

@@ -18,6 +18,7 @@ void validate(PackOptions& o, config::Problems& problems) {
     report("labels_file", "is not read for source " + o.source);
   if (!from_csv && !o.group_column.empty() && o.group_file.empty())
     report("group_column", "needs group_file for source " + o.source);
+  if (!o.mask_dir.empty() && o.source == "idx") report("mask_dir", "is for images that are files");
   if (!o.group_file.empty() && o.group_column.empty())
     report("group_column", "is needed with group_file: which of its columns holds the group");
   if (o.source == "images" && !o.labels.empty())
@@ -41,8 +42,8 @@ void validate(PackOptions& o, config::Problems& problems) {
 }
 
 void resolve_paths(PackOptions& options, const std::filesystem::path& base) {
-  for (std::string* path :
-       {&options.output, &options.images, &options.labels_file, &options.group_file})
+  for (std::string* path : {&options.output, &options.images, &options.labels_file,
+                            &options.group_file, &options.mask_dir})
     if (!path->empty()) *path = (base / *path).lexically_normal().string();
 }
 

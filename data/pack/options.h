@@ -23,6 +23,7 @@ struct PackOptions {
       labels;  ///< column order of labels or classes; empty: those found, sorted
   std::string group_column;
   std::string group_file;
+  std::string mask_dir;
 
   std::string fit = "none";
   int64_t size_px = 0;
@@ -69,6 +70,10 @@ void visit_fields(Visitor& v, PackOptions& o) {
           "split between folds or parts");
   v.field("group_file", o.group_file,
           "CSV file with image_column and group_column; empty: labels_file has the column");
+  v.field("mask_dir", o.mask_dir,
+          "folder with a grey image per sample, <id> or <id>.png, bright where its subject is: all "
+          "else is filled with the image's mean colour. A sample without mask, or whose mask is "
+          "empty, stays as it is; empty: no masks");
   v.field("fit", o.fit,
           "how images get size_px: squash (aspect not kept), crop (shorter side to size, then the "
           "central square), none (all "

@@ -1,96 +1,85 @@
 #include "data/pack/pack.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
-#include <array>
-#include <atomic>
-#include <exception>
-#include <mutex>
+#include <algorithm>
+#include <nlohmann/json.hpp>
 #include <thread>
 
-#include "core/base/atomic_file.h"
 #include "core/base/digest.h"
 #include "core/base/error.h"
+#include "core/base/stopwatch.h"
 #include "core/config/decode.h"
 #include "core/config/encode.h"
-#include "data/manifest.h"
-#include "data/pack/convert.h"
-#include "data/pack/csv.h"
-#include "data/pack/output_directory.h"
+#include "data/pack/append.h"
+#include "data/pack/ordered_converter.h"
+#include "data/pack/pack_plan.h"
 #include "data/pack/selection.h"
-#include "data/pack/shard_writer.h"
-#include "data/pack/sources.h"
+#include "data/pack/shard_packer.h"
 
 namespace baleen {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::json;
 
-// What will become one dataset.
-struct Part {
-  fs::path target;
-  std::string identity;
-  std::vector<size_t> samples;  // indices into the list of sources
-};
-
-// The options that decide what is written, as JSON.
-std::string effective_options(PackOptions options) {
-  options.output.clear();
-  options.threads = 0;
-  return config::to_json(options);
+// The rules of the configuration, for options that were not read from a file.
+void check_options(const PackOptions& options) {
+  config::decode<PackOptions>(config::Document::parse(config::to_yaml(options), "pack options"));
 }
 
-std::vector<Part> plan_parts(const PackOptions& options, const SourceList& list) {
+fs::path output_path(const PackOptions& options) {
+  const fs::path output = fs::path(options.output).lexically_normal();
+  return output.has_filename() ? output : output.parent_path();
+}
+
+// The sources, with the dataset's own order of labels where they are to be appended to one.
+SourceList list_all(const PackOptions& options, bool append) {
+  const fs::path output = output_path(options);
+  PackOptions listed = options;
+  if (append && fs::exists(output / Manifest::kFileName))
+    listed = options_for_appending(options, read_manifest(output));
+  SourceList list = list_sources(listed);
+  apply_limits(options, list);
+  return list;
+}
+
+// What will become one dataset each.
+std::vector<PartOwner::Request> plan_parts(const PackOptions& options, const SourceList& list,
+                                           const PackControl& control) {
   const std::vector<bool> held = choose_hold_out(options, list);
   const std::string common = fmt::format("{}\n{}\nversion {}\n", effective_options(options),
                                          digest_of(list), Manifest::kVersion);
-  std::vector<Part> parts;
-  fs::path output = fs::path(options.output).lexically_normal();
-  if (!output.has_filename()) output = output.parent_path();
+  const fs::path output = output_path(options);
+  std::vector<PartOwner::Request> parts;
   parts.push_back({.target = output, .identity = digest_hex(common + "train")});
   if (!held.empty())
     parts.push_back({.target = output.string() + "-test", .identity = digest_hex(common + "test")});
   for (size_t i = 0; i < list.samples.size(); ++i)
     parts[!held.empty() && held[i] ? 1 : 0].samples.push_back(i);
+  for (PartOwner::Request& part : parts) {
+    part.overwrite = control.overwrite;
+    part.append = control.append;
+  }
   return parts;
 }
 
-int64_t bytes_of(const Manifest& manifest) {
-  int64_t bytes = 0;
-  for (const ShardEntry& shard : manifest.shards) bytes += shard.bytes;
-  return bytes;
+// Names the samples, but not the state of their files: every process looks at the list alone.
+std::string digest_of_names(const SourceList& list) {
+  Digest digest;
+  for (const std::string& name : list.label_names) digest.update(name + "\n");
+  for (const SourceSample& sample : list.samples) digest.update(sample.id + "\n");
+  return digest.hex();
 }
 
-// The manifest of a part that exists with this very content, all its files in place.
-std::optional<Manifest> find_complete(const Part& part) {
-  if (!fs::exists(part.target / Manifest::kFileName)) return std::nullopt;
-  try {
-    Manifest manifest = read_manifest(part.target);
-    if (manifest.identity != part.identity) return std::nullopt;
-    for (const ShardEntry& shard : manifest.shards) {
-      std::error_code error;
-      if (fs::file_size(part.target / shard.file, error) != static_cast<uintmax_t>(shard.bytes) ||
-          error)
-        return std::nullopt;
-    }
-    return manifest;
-  } catch (const Error&) {
-    return std::nullopt;  // damaged: packed again where that is allowed
+void check_same_sources(const PackTeam& team, const std::vector<std::string>& digests) {
+  for (size_t rank = 1; rank < digests.size(); ++rank) {
+    if (digests[rank] == digests[0]) continue;
+    if (team.rank > 0) throw PeerFailed();
+    throw Error(ErrorKind::kData, fmt::format("rank {} finds other sources than rank 0", rank),
+                "put images and tables on a file system that all hosts share");
   }
-}
-
-void refuse_to_replace(const Part& part, bool overwrite) {
-  if (!fs::exists(part.target)) return;
-  if (!fs::exists(part.target / Manifest::kFileName) &&
-      !(fs::is_directory(part.target) && fs::is_empty(part.target)))
-    throw Error(ErrorKind::kConfiguration,
-                part.target.string() + " exists and is no packed dataset: it is not replaced",
-                "choose another `output`");
-  if (!overwrite && fs::exists(part.target / Manifest::kFileName))
-    throw Error(
-        ErrorKind::kConfiguration,
-        part.target.string() + " was packed with other options or from other files, or is damaged",
-        "remove it, choose another `output`, or allow overwriting");
 }
 
 int64_t thread_count(const PackOptions& options) {
@@ -98,225 +87,212 @@ int64_t thread_count(const PackOptions& options) {
   return std::max<int64_t>(1, std::thread::hardware_concurrency());
 }
 
-// Converts a block of samples on all threads; the result is in the order of the samples.
-std::vector<ConvertedSample> convert_block(const PackOptions& options, const SourceList& list,
-                                           std::span<const size_t> samples) {
-  std::vector<ConvertedSample> converted(samples.size());
-  std::atomic<size_t> next = 0;
-  std::mutex mutex;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    for (size_t i = next++; i < samples.size(); i = next++) {
-      try {
-        converted[i] = convert_sample(options, list, list.samples[samples[i]]);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        failure = std::current_exception();
-        next = samples.size();
-      }
-    }
+double cpu_seconds() {
+  struct rusage usage {};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
   };
-  {
-    std::vector<std::jthread> threads;
-    const int64_t count = std::min(thread_count(options), std::ssize(samples));
-    for (int64_t t = 1; t < count; ++t) threads.emplace_back(work);
-    work();
-  }
-  if (failure) std::rethrow_exception(failure);
-  return converted;
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-// Packs one part into its working directory.
-class PartPacker {
- public:
-  PartPacker(const PackOptions& options, const SourceList& list, const Part& part)
-      : options_(options), part_(part), output_(part.target) {
-    manifest_.target_kind = list.target_kind;
-    manifest_.label_names = list.label_names;
-    manifest_.label_counts.resize(list.label_names.size());
-    manifest_.channels = options.channels;
-    manifest_.encoding = options.encoding == "jpeg" ? Encoding::kJpeg : Encoding::kRaw;
-    manifest_.options = effective_options(options);
-    manifest_.identity = part.identity;
-  }
+// A shard that this process makes.
+struct Job {
+  size_t part = 0;
+  const PlannedShard* shard = nullptr;
+};
 
-  void add(ConvertedSample&& sample, const SourceSample& source) {
-    if (sample.problem.empty()) check_size(sample);
-    if (!sample.problem.empty()) {
-      bad_.push_back({source.id, source.file, sample.problem});
-      // One bad image is enough for nothing to be written, but the others are still looked at, to
-      // name them all.
-      if (options_.bad_images == "fail") writer_.reset();
-      return;
+// Every process takes its share of the shards, in turn.
+std::vector<Job> my_jobs(const std::vector<PackPart>& parts, const PackTeam& team) {
+  std::vector<Job> jobs;
+  int64_t count = 0;
+  for (size_t p = 0; p < parts.size(); ++p)
+    for (const PlannedShard& shard : parts[p].todo)
+      if (count++ % team.size == team.rank) jobs.push_back({p, &shard});
+  return jobs;
+}
+
+// Makes this process's shards; returns their records by part.
+std::vector<std::vector<ShardRecord>> make_shards(const PackOptions& options,
+                                                  const SourceList& list,
+                                                  const std::vector<PackPart>& parts,
+                                                  const PackTeam& team, TeamWork& work,
+                                                  int64_t& stored_bytes) {
+  const std::vector<Job> jobs = my_jobs(parts, team);
+  std::vector<size_t> samples;
+  for (const Job& job : jobs)
+    samples.insert(samples.end(), job.shard->samples.begin(), job.shard->samples.end());
+  OrderedConverter converter(options, list, std::move(samples), thread_count(options));
+  std::vector<std::vector<ShardRecord>> records(parts.size());
+  for (const Job& job : jobs) {
+    const PackPart& part = parts[job.part];
+    ShardPacker packer({.manifest = &part.manifest,
+                        .reference = part.reference,
+                        .directory = OutputDirectory::working_path(part.target),
+                        .number = job.shard->number,
+                        .identity = job.shard->identity,
+                        .keep_others = options.bad_images == "quarantine"});
+    for (const size_t i : job.shard->samples) {
+      const int64_t bytes = packer.add(converter.next(), list.samples[i]);
+      stored_bytes += std::max<int64_t>(bytes, 0);
+      work.add(std::max<int64_t>(bytes, 0), bytes < 0);
     }
-    for (size_t c = 0; c < channel_sums_.size(); ++c)
-      channel_sums_[c] += static_cast<double>(sample.channel_sums[c]);
-    if (options_.bad_images == "fail" && !bad_.empty()) return;
-    if (!writer_)
-      writer_ = std::make_unique<ShardWriter>(
-          output_.path() / fmt::format("shard-{:03}.h5", manifest_.shards.size()), manifest_);
-    writer_->append(sample.row);
-    for (const int64_t label : sample.row.labels)
-      ++manifest_.label_counts[static_cast<size_t>(label)];
-    ++manifest_.rows;
-    if (writer_->rows() == options_.shard_samples) finish_shard();
+    records[job.part].push_back(packer.finish());
   }
+  return records;
+}
 
-  // Completes the working directory; publish() makes it visible.
-  void finish() {
-    if (writer_) finish_shard();
-    if (manifest_.rows == 0)
-      throw Error(ErrorKind::kData,
-                  "none of the images for " + part_.target.string() + " can be read");
-    const Resolution& size = manifest_.resolutions[0];
-    const double pixels = static_cast<double>(manifest_.rows * size.height * size.width);
-    for (int64_t c = 0; c < manifest_.channels; ++c)
-      manifest_.mean_colour.push_back(channel_sums_[static_cast<size_t>(c)] / pixels);
-    if (!bad_.empty()) write_quarantine();
-    write_file_atomically(output_.path() / Manifest::kFileName, manifest_text(manifest_));
+// What a process tells rank 0 of its work.
+std::string report_text(const std::vector<std::vector<ShardRecord>>& records, int64_t stored_bytes,
+                        double cpu_s) {
+  Json json;
+  json["stored_bytes"] = stored_bytes;
+  json["cpu_s"] = cpu_s;
+  json["records"] = Json::array();
+  for (const auto& of_part : records) {
+    Json texts = Json::array();
+    for (const ShardRecord& record : of_part) texts.push_back(to_json_text(record));
+    json["records"].push_back(std::move(texts));
   }
+  return json.dump();
+}
 
-  void publish() { output_.publish(); }
+void throw_bad_images(const std::vector<std::vector<ShardRecord>>& records, int64_t total) {
+  std::string lines;
+  int64_t count = 0;
+  for (const auto& of_part : records)
+    for (const ShardRecord& record : of_part)
+      for (const BadImage& image : record.bad) {
+        lines += fmt::format("\n    {}: {}", image.file.string(), image.reason);
+        ++count;
+      }
+  if (count == 0) return;
+  throw Error(ErrorKind::kData,
+              fmt::format("{} of {} images can't be packed:{}", count, total, lines),
+              "repair or remove these files, or set bad_images: quarantine to pack without them; "
+              "shards without bad images are kept for that");
+}
 
-  const std::vector<BadImage>& bad() const { return bad_; }
-  const Manifest& manifest() const { return manifest_; }
-  const Part& part() const { return part_; }
+PackSummary::Part summary_of(const PartOwner& owner, bool append) {
+  PackSummary::Part part;
+  part.directory = owner.part().target;
+  part.rows = owner.manifest().rows;
+  for (const ShardEntry& shard : owner.manifest().shards) part.bytes += shard.bytes;
+  part.already_complete = owner.part().complete;
+  part.num_new = owner.num_appended();
+  part.appended = append && part.num_new < part.rows;
+  part.quarantined = owner.bad();
+  part.label_names = owner.manifest().label_names;
+  part.label_counts = owner.manifest().label_counts;
+  return part;
+}
+
+// One pack by one process of a team.
+class Packing {
+ public:
+  Packing(const PackOptions& options, const PackControl& control)
+      : options_(options), control_(control), team_(control.team) {}
+
+  PackSummary run() {
+    const std::vector<std::string> digests = share(team_, [&] {
+      list_ = list_all(options_, control_.append);
+      return digest_of_names(list_);
+    });
+    check_same_sources(team_, digests);
+    plan();
+    const Stopwatch watch;
+    work();
+    summary_.seconds = watch.elapsed_s();
+    share(team_, [&] {
+      if (team_.rank == 0) finish();
+      return std::string();
+    });
+    return std::move(summary_);
+  }
 
  private:
-  void check_size(ConvertedSample& sample) {
-    if (manifest_.resolutions.empty()) {
-      manifest_.resolutions = stored_resolutions(options_, sample.height, sample.width);
-      first_id_ = sample.row.id;
-      return;
+  void plan() {
+    const std::vector<std::string> texts = share(team_, [&]() -> std::string {
+      if (team_.rank > 0) return "";
+      Json json = Json::array();
+      for (PartOwner::Request& request : plan_parts(options_, list_, control_)) {
+        owners_.push_back(std::make_unique<PartOwner>(options_, list_, std::move(request)));
+        json.push_back(to_json_text(owners_.back()->part()));
+      }
+      return json.dump();
+    });
+    for (const Json& text : Json::parse(texts[0]))
+      parts_.push_back(pack_part_from(text.get<std::string>(), options_, list_));
+    for (const PackPart& part : parts_) {
+      start_.total += part.num_samples;
+      start_.resumed += part.num_resumed;
     }
-    const Resolution& size = manifest_.resolutions[0];
-    if (sample.height != size.height || sample.width != size.width)
-      sample.problem = fmt::format("it has {} x {} px, '{}' has {} x {} (set fit: crop or squash)",
-                                   sample.height, sample.width, first_id_, size.height, size.width);
+    start_.done = start_.resumed;
   }
 
-  void finish_shard() {
-    manifest_.shards.push_back(writer_->finish());
-    writer_.reset();
+  void work() {
+    const std::vector<std::string> reports = share(team_, [&] {
+      TeamWork team_work(team_, start_, control_.on_progress, control_.stop_requested);
+      const double cpu_before = cpu_seconds();
+      std::vector<std::vector<ShardRecord>> made;
+      int64_t stored = 0;
+      try {
+        made = make_shards(options_, list_, parts_, team_, team_work, stored);
+      } catch (...) {
+        team_work.call_off();
+        try {
+          team_work.end();
+        } catch (const Error&) {
+          // A signal on top of a failure: the failure is what counts.
+        }
+        throw;
+      }
+      team_work.end();
+      return report_text(made, stored, cpu_seconds() - cpu_before);
+    });
+    made_.resize(parts_.size());
+    for (const std::string& report : reports) {
+      const Json json = Json::parse(report);
+      summary_.stored_bytes += json.at("stored_bytes").get<int64_t>();
+      summary_.cpu_seconds += json.at("cpu_s").get<double>();
+      for (size_t p = 0; p < parts_.size(); ++p)
+        for (const Json& text : json.at("records").at(p))
+          made_[p].push_back(shard_record_from(text.get<std::string>()));
+    }
   }
 
-  void write_quarantine() {
-    std::string csv = "id,file,reason\n";
-    for (const BadImage& image : bad_)
-      csv += fmt::format("{},{},{}\n", csv_field(image.id), csv_field(image.file.string()),
-                         csv_field(image.reason));
-    write_file_atomically(output_.path() / Manifest::kQuarantineFileName, csv);
-    manifest_.num_quarantined = std::ssize(bad_);
-    manifest_.quarantine_digest = digest_hex(csv);
+  // Rank 0 only.
+  void finish() {
+    for (std::vector<ShardRecord>& records : made_)
+      std::sort(records.begin(), records.end(),
+                [](const ShardRecord& a, const ShardRecord& b) { return a.number < b.number; });
+    if (options_.bad_images == "fail") throw_bad_images(made_, start_.total);
+    summary_.notes = list_.notes;
+    summary_.processes = team_.size;
+    summary_.images = start_.total - start_.resumed;
+    summary_.resumed = start_.resumed;
+    for (size_t p = 0; p < owners_.size(); ++p) {
+      owners_[p]->finish(std::move(made_[p]));
+      summary_.parts.push_back(summary_of(*owners_[p], control_.append));
+    }
   }
 
   const PackOptions& options_;
-  const Part& part_;
-  OutputDirectory output_;
-  Manifest manifest_;
-  std::unique_ptr<ShardWriter> writer_;
-  std::vector<BadImage> bad_;
-  std::array<double, 3> channel_sums_{};  // exact: integers below 2^53
-  std::string first_id_;
+  const PackControl& control_;
+  const PackTeam& team_;
+  SourceList list_;
+  std::vector<std::unique_ptr<PartOwner>> owners_;  // on rank 0
+  std::vector<PackPart> parts_;
+  std::vector<std::vector<ShardRecord>> made_;  // by part
+  PackProgress start_;
+  PackSummary summary_;
 };
-
-void fill(PartPacker& packer, const PackOptions& options, const PackControl& control,
-          const SourceList& list, int64_t& done, int64_t total) {
-  // Large enough to keep every thread busy, small enough for a handful of photographs per thread to
-  // fit in memory.
-  const size_t block = static_cast<size_t>(thread_count(options)) * (list.idx ? 512 : 8);
-  const std::span<const size_t> samples = packer.part().samples;
-  for (size_t first = 0; first < samples.size(); first += block) {
-    if (control.stop_requested && control.stop_requested())
-      throw Error(ErrorKind::kInterrupted, "packing was stopped; nothing was kept",
-                  "run the same command again");
-    const auto of_block = samples.subspan(first, std::min(block, samples.size() - first));
-    std::vector<ConvertedSample> converted = convert_block(options, list, of_block);
-    for (size_t i = 0; i < of_block.size(); ++i)
-      packer.add(std::move(converted[i]), list.samples[of_block[i]]);
-    done += std::ssize(of_block);
-    if (control.on_progress) control.on_progress(done, total);
-  }
-}
-
-void throw_bad_images(const std::vector<BadImage>& bad, int64_t total) {
-  std::string message = fmt::format("{} of {} images can't be packed:", bad.size(), total);
-  for (const BadImage& image : bad)
-    message += fmt::format("\n    {}: {}", image.file.string(), image.reason);
-  throw Error(ErrorKind::kData, message,
-              "repair or remove these files, or set bad_images: quarantine to pack without them; "
-              "nothing was written");
-}
-
-// The rules of the configuration, for options that were not read from a file.
-void check_options(const PackOptions& options) {
-  config::decode<PackOptions>(config::Document::parse(config::to_yaml(options), "pack options"));
-}
 
 }  // namespace
 
-bool PackSummary::already_complete() const {
-  return std::all_of(parts.begin(), parts.end(),
-                     [](const Part& part) { return part.already_complete; });
-}
-
-std::string PackSummary::text() const {
-  std::string text;
-  for (const Part& part : parts) {
-    text += fmt::format("{}: {} samples, {:.1f} MiB{}\n", part.directory.string(), part.rows,
-                        static_cast<double>(part.bytes) / (1 << 20),
-                        part.already_complete ? ", already complete" : "");
-    if (part.quarantined.empty()) continue;
-    text += fmt::format("  {} bad images left out, listed in {}:\n", part.quarantined.size(),
-                        (part.directory / Manifest::kQuarantineFileName).string());
-    for (const BadImage& image : part.quarantined)
-      text += fmt::format("    {}: {}\n", image.file.string(), image.reason);
-  }
-  for (const std::string& note : notes) text += "note: " + note + "\n";
-  return text;
-}
-
 PackSummary pack_dataset(const PackOptions& options, const PackControl& control) {
   check_options(options);
-  SourceList list = list_sources(options);
-  apply_limits(options, list);
-  const std::vector<Part> parts = plan_parts(options, list);
-
-  PackSummary summary;
-  summary.notes = list.notes;
-  int64_t total = 0;
-  std::vector<std::unique_ptr<PartPacker>> packers(parts.size());
-  for (size_t p = 0; p < parts.size(); ++p) {
-    summary.parts.push_back({.directory = parts[p].target});
-    if (const std::optional<Manifest> manifest = find_complete(parts[p])) {
-      summary.parts[p].rows = manifest->rows;
-      summary.parts[p].bytes = bytes_of(*manifest);
-      summary.parts[p].already_complete = true;
-      continue;
-    }
-    refuse_to_replace(parts[p], control.overwrite);
-    packers[p] = std::make_unique<PartPacker>(options, list, parts[p]);
-    total += std::ssize(parts[p].samples);
-  }
-
-  int64_t done = 0;
-  std::vector<BadImage> bad;
-  for (const auto& packer : packers) {
-    if (!packer) continue;
-    fill(*packer, options, control, list, done, total);
-    bad.insert(bad.end(), packer->bad().begin(), packer->bad().end());
-  }
-  if (options.bad_images == "fail" && !bad.empty()) throw_bad_images(bad, total);
-  for (const auto& packer : packers)
-    if (packer) packer->finish();
-  for (size_t p = 0; p < parts.size(); ++p) {
-    if (!packers[p]) continue;
-    packers[p]->publish();
-    summary.parts[p].rows = packers[p]->manifest().rows;
-    summary.parts[p].bytes = bytes_of(packers[p]->manifest());
-    summary.parts[p].quarantined = packers[p]->bad();
-  }
-  return summary;
+  return Packing(options, control).run();
 }
 
 }  // namespace baleen

@@ -41,7 +41,7 @@ class Complaints {
 void require_directory(const fs::path& folder) {
   if (!fs::is_directory(folder))
     throw Error(ErrorKind::kData, folder.string() + " is no folder",
-                "check `images` in the description of the dataset");
+                "check the folders in the description of the dataset");
 }
 
 bool looks_like_image(const fs::path& file) {
@@ -253,6 +253,24 @@ void read_groups(const PackOptions& options, SourceList& list) {
                        "add them; an empty group means a group of its own");
 }
 
+void find_masks(const PackOptions& options, SourceList& list) {
+  require_directory(options.mask_dir);
+  int64_t without = 0;
+  for (SourceSample& sample : list.samples) {
+    const fs::path plain = fs::path(options.mask_dir) / sample.id;
+    for (const fs::path& file : {plain, fs::path(plain.string() + ".png")})
+      if (sample.mask.empty() && fs::is_regular_file(file)) sample.mask = file;
+    without += sample.mask.empty();
+  }
+  if (without == std::ssize(list.samples))
+    throw Error(ErrorKind::kData,
+                fmt::format("{} has no mask for any of the samples, such as '{}' or '{}.png'",
+                            options.mask_dir, list.samples[0].id, list.samples[0].id),
+                "check `mask_dir` in the description of the dataset");
+  if (without > 0)
+    list.notes.push_back(fmt::format("{} samples have no mask and stay whole", without));
+}
+
 void check_ids(const SourceList& list) {
   std::unordered_map<std::string, int64_t> counts;
   for (const SourceSample& sample : list.samples) ++counts[sample.id];
@@ -283,6 +301,7 @@ SourceList list_sources(const PackOptions& options) {
     throw Error(ErrorKind::kData, "there is nothing to pack in " + options.images);
   check_ids(list);
   if (!options.group_file.empty()) read_groups(options, list);
+  if (!options.mask_dir.empty()) find_masks(options, list);
   return list;
 }
 
@@ -302,6 +321,7 @@ std::string digest_of(const SourceList& list) {
   for (const SourceSample& sample : list.samples) {
     text += fmt::format("{}:{} {}:{} {}\n", sample.id.size(), sample.id, sample.group.size(),
                         sample.group, fmt::join(sample.labels, ","));
+    if (!sample.mask.empty()) add_file(sample.mask);
     if (!list.idx) add_file(sample.file);
   }
   if (list.idx) text += digest_hex(list.idx->values.data(), list.idx->values.size());

@@ -19,6 +19,7 @@ struct SourceSample {
   int64_t index = -1;           ///< position in the IDX file
   std::vector<int64_t> labels;  ///< ascending label indices; exactly one for single-class data
   std::string group;            ///< empty: a group of its own
+  std::filesystem::path mask;   ///< image of where its subject is; empty: none
 };
 
 /// What there is to pack, in the order in which it will be stored.

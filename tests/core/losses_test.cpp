@@ -266,7 +266,7 @@ TEST(LossRegistryTest, NamesParametersAndTargetsThatDoNotFitAreRefused) {
   LossRegistry registry = registry_with_scaled_sum();
   expect_refusal([&] { registry.create({.kind = "scaled_sun"}, 3); },
                  "did you mean 'scaled_sum'? known: bce, cross_entropy, soft_f2, bce_soft_f2, "
-                 "scaled_sum");
+                 "box_mse, bce_dice, scaled_sum");
   expect_refusal(
       [&] {
         registry.create({.kind = "scaled_sum", .parameters = {{"gama", 1}}}, 3);

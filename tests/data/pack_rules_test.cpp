@@ -55,7 +55,8 @@ TEST(PackRulesTest, QuarantinedImagesAreListedAndTheOthersPacked) {
   const PackSummary summary = pack_dataset(options);
   EXPECT_EQ(summary.parts.at(0).rows, 27);
   EXPECT_EQ(summary.parts.at(0).quarantined.size(), 3u);
-  EXPECT_THAT(summary.text(), HasSubstr("chip_29.png: the file is empty"));
+  EXPECT_THAT(summary.text(),
+              ::testing::ContainsRegex("1  the file is empty\n +[^\n]*chip_29.png"));
   const std::string csv = read_text(directory / "packed" / "quarantine.csv");
   EXPECT_THAT(csv, HasSubstr("id,file,reason\nchip_0,"));
   EXPECT_THAT(csv, HasSubstr("17 x 16 px"));
@@ -198,6 +199,41 @@ TEST(PackRulesTest, ContradictionsInTheTablesAreAllReported) {
   const std::string unknown = message_for("image,tags\nchip_0,primary roads\nchip_1,watr\n");
   EXPECT_THAT(unknown, HasSubstr("tags.csv:2: 'roads'"));
   EXPECT_THAT(unknown, HasSubstr("tags.csv:3: 'watr'"));
+}
+
+TEST(PackRulesTest, MasksLeaveTheSubjectOnItsMeanColour) {
+  TemporaryDirectory directory;
+  PackOptions options = tagged_chips(directory, 4, 8);
+  options.mask_dir = (directory / "masks").string();
+  EXPECT_THAT(error_of([&] { pack_dataset(options); }).message(), HasSubstr("masks is no folder"));
+  Image half(16, 16, 1);  // twice as large as the image: the left half is the subject
+  for (size_t i = 0; i < half.pixels.size(); ++i) half.pixels[i] = i % 16 < 8 ? 255 : 0;
+  write_png(directory / "masks" / "chip_1.png", half);
+  write_png(directory / "masks" / "chip_2.png", Image(8, 8, 1));
+  EXPECT_THAT(pack_dataset(options).text(), HasSubstr("2 samples have no mask"));
+  const auto dataset = PackedDataset::open(options.output);
+  std::vector<uint8_t> scratch;
+  for (const int i : {0, 2, 3})
+    EXPECT_EQ(Image(dataset->image(i, 8, scratch)).pixels, picture(8, 8, 3, i).pixels);
+  const Image whole = picture(8, 8, 3, 1);
+  const Image masked(dataset->image(1, 8, scratch));
+  for (size_t c = 0; c < 3; ++c) {
+    double mean = 0;
+    for (size_t p = 0; p < 64; ++p) mean += whole.pixels[3 * p + c] / 64.0;
+    for (size_t p = 0; p < 64; ++p) {
+      if (p % 8 < 4) {
+        EXPECT_EQ(masked.pixels[3 * p + c], whole.pixels[3 * p + c]);
+      } else {
+        EXPECT_NEAR(masked.pixels[3 * p + c], mean, 0.5 + 1e-9);
+      }
+    }
+  }
+  write_png(directory / "masks" / "chip_3.png", half);
+  EXPECT_EQ(error_of([&] { pack_dataset(options); }).kind(), ErrorKind::kConfiguration)
+      << "another mask, another dataset";
+  write_text(directory / "masks" / "chip_3.png", "no picture");
+  EXPECT_THAT(error_of([&] { pack_dataset(options, {.overwrite = true}); }).message(),
+              HasSubstr("its mask"));
 }
 
 }  // namespace

@@ -1,0 +1,108 @@
+#include "core/base/lock_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "core/base/atomic_file.h"
+#include "core/base/error.h"
+#include "core/base/logging.h"
+
+namespace baleen {
+namespace {
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+std::string read_holder(int descriptor) {
+  char text[1024];
+  const ssize_t size = pread(descriptor, text, sizeof text, 0);
+  return size > 0 ? std::string(text, static_cast<size_t>(size)) : std::string();
+}
+
+/// "process 123 on host a since 2020-01-01T00:00:00Z".
+std::string describe_holder(const std::string& text) {
+  const auto holder = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!holder.is_object()) return "another process";
+  return fmt::format("process {} on host {} since {}", holder.value("pid", 0),
+                     holder.value("host", "?"), holder.value("since", "?"));
+}
+
+/// An open-file-description lock: dropped by the kernel however the process ends, held against
+/// other descriptors of the same process too, and passed on by network file systems that know
+/// locks.
+bool try_lock(int descriptor) {
+  struct flock request {};
+  request.l_type = F_WRLCK;
+  request.l_whence = SEEK_SET;
+  return fcntl(descriptor, F_OFD_SETLK, &request) == 0;
+}
+
+/// Whether the path still leads to the open file: whoever removed it held the lock before us.
+bool is_at(int descriptor, const std::filesystem::path& path) {
+  struct stat open_file {};
+  struct stat at_path {};
+  return ::fstat(descriptor, &open_file) == 0 && ::stat(path.c_str(), &at_path) == 0 &&
+         open_file.st_ino == at_path.st_ino && open_file.st_dev == at_path.st_dev;
+}
+
+bool means_no_locks(int reason) {
+  return reason == ENOLCK || reason == EOPNOTSUPP || reason == ENOSYS || reason == EINVAL;
+}
+
+}  // namespace
+
+LockFile::LockFile(std::filesystem::path file, LockFileOptions options)
+    : file_(std::move(file)), options_(std::move(options)) {
+  for (bool locked = false; !locked;) {
+    descriptor_ = UniqueFileDescriptor(::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+    if (!descriptor_) throw storage_error("open", file_, errno);
+    if (!try_lock(descriptor_.get())) {
+      const int reason = errno;
+      if (reason == EAGAIN || reason == EACCES)
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("{} is in use by {}", options_.subject,
+                                describe_holder(read_holder(descriptor_.get()))),
+                    options_.hint);
+      if (!options_.optional || !means_no_locks(reason)) throw storage_error("lock", file_, reason);
+      log_warning(
+          "{} can't be locked: its file system has no locks; see to it that nobody else "
+          "works there",
+          options_.subject);
+    }
+    locked = is_at(descriptor_.get(), file_);
+  }
+  const std::string previous = read_holder(descriptor_.get());
+  if (!previous.empty()) abandoned_by_ = describe_holder(previous);
+  const nlohmann::json holder = {{"host", host_name()}, {"pid", getpid()}, {"since", utc_now()}};
+  const std::string text = holder.dump() + "\n";
+  if (ftruncate(descriptor_.get(), 0) != 0 ||
+      pwrite(descriptor_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+    throw storage_error("write", file_, errno);
+}
+
+LockFile::~LockFile() {
+  if (!descriptor_) return;
+  // Emptied or gone says that the holder left in good order.
+  if (options_.remove_at_end ? ::unlink(file_.c_str()) != 0 : ftruncate(descriptor_.get(), 0) != 0)
+    log_warning("can't clear the lock file {}", file_.string());
+}
+
+}  // namespace baleen

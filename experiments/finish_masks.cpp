@@ -1,0 +1,86 @@
+#include "experiments/finish_masks.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/base/atomic_file.h"
+#include "data/image/image.h"
+#include "experiments/finish_run.h"
+#include "experiments/mask_task.h"
+#include "experiments/task_results.h"
+
+namespace baleen {
+namespace {
+
+/// Brings a mask of the network's size to the original's and cuts it at one half.
+Image mask_image(const at::Tensor& probabilities_K, int64_t size_px, int64_t height,
+                 int64_t width) {
+  Image small(size_px, size_px, 1);
+  const at::Tensor levels =
+      (probabilities_K.to(at::kDouble) * 255).round().to(at::kByte).contiguous();
+  std::copy_n(levels.const_data_ptr<uint8_t>(), small.pixels.size(), small.pixels.begin());
+  Image mask = resize_image(small.view(), height, width);
+  for (uint8_t& pixel : mask.pixels) pixel = pixel >= 128 ? 255 : 0;
+  return mask;
+}
+
+void write_masks(const std::filesystem::path& folder, const PackedDataset& dataset,
+                 const std::vector<std::string>& ids, const at::Tensor& mean_NK, int64_t size_px) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const std::filesystem::path file = folder / (ids[i] + ".png");
+    std::filesystem::create_directories(file.parent_path());
+    const auto [height, width] = dataset.original_size(dataset.row_of(ids[i]));
+    write_file_atomically(
+        file,
+        encode_png(mask_image(mean_NK[static_cast<int64_t>(i)], size_px, height, width).view()));
+  }
+}
+
+std::vector<FoldScores> score_all(const PreparedRun& run, const OofData& data) {
+  const auto& task = dynamic_cast<const MaskTask&>(*run.task);
+  std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
+  std::iota(rows.begin(), rows.end(), 0);
+  const at::Tensor truth = task.plain_targets(rows, run.recipe.images.fit);
+  std::vector<FoldScores> all;
+  for (size_t m = 0; m < data.models.size(); ++m)
+    all.push_back(fold_scores(data.models[m],
+                              MaskTask::iou(data.oof_MNK[static_cast<int64_t>(m)], truth), data));
+  if (data.models.size() > 1)
+    all.push_back(fold_scores("mean of models",
+                              MaskTask::iou(data.oof_MNK.to(at::kDouble).mean(0), truth), data));
+  return all;
+}
+
+}  // namespace
+
+std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
+  const int64_t size_px = run.plan.chains.front().stages.back().size_px;
+  std::vector<std::string> columns;
+  for (int64_t y = 0; y < size_px; ++y)
+    for (int64_t x = 0; x < size_px; ++x) columns.push_back(fmt::format("{},{}", y, x));
+  OofData data;
+  journalled_step(journal, directory, "assembly", {}, [&] {
+    data = assemble_predictions(
+        run, directory, columns,
+        [](const PredictionTable& table, const ChainSpec&, const PackedDataset&) { return table; });
+    write_masks(directory.root() / "masks-oof", *run.dataset, data.ids,
+                data.oof_MNK.to(at::kDouble).mean(0), size_px);
+    if (run.test)
+      write_masks(directory.root() / "masks-test", *run.test, data.test_ids,
+                  data.test_MTK.to(at::kDouble).mean(0), size_px);
+  });
+  std::vector<FoldScores> scores;
+  journalled_step(journal, directory, "scores", {}, [&] {
+    scores = score_all(run, data);
+    std::filesystem::create_directories(directory.stack());
+    write_file_atomically(directory.stack() / "scores.json", iou_json(scores));
+  });
+  journalled_step(journal, directory, "records", {directory.metrics_csv()},
+                  [&] { merge_metrics(run, directory); });
+  return print_iou(scores);
+}
+
+}  // namespace baleen

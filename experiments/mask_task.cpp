@@ -1,0 +1,154 @@
+#include "experiments/mask_task.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "core/base/digest.h"
+#include "core/base/error.h"
+#include "core/metrics/metrics.h"
+#include "data/augment/image_to_tensor.h"
+#include "data/image/image.h"
+
+namespace baleen {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path mask_file(const fs::path& folder, const std::string& id) {
+  const fs::path plain = folder / id;
+  return fs::is_regular_file(plain) ? plain : fs::path(plain.string() + ".png");
+}
+
+/// Writes the mask as its image enters the network: moved alike, but neither blended nor coloured.
+void write_mask(const ImageView& mask, const AugmentDraw& draw, int64_t size_px,
+                ImageScratch& scratch, float* out) {
+  static const Normalisation unchanged{{0.0}, {1.0}};
+  static const PixelTable levels(unchanged);
+  AugmentDraw moves;
+  moves.symmetry = draw.symmetry;
+  moves.crop = draw.crop;
+  moves.shift_down_px = draw.shift_down_px;
+  moves.shift_right_px = draw.shift_right_px;
+  write_image(mask, moves, unchanged, levels, scratch, {out, 1, size_px, false});
+  constexpr float kHalf = 0.5f;
+  for (int64_t i = 0; i < size_px * size_px; ++i) out[i] = out[i] >= kHalf ? 1.0f : 0.0f;
+}
+
+/// Puts masks into the batches of a training source. The changes of an image are a function of
+/// (seed, epoch, id): they are drawn a second time here.
+class MaskSource final : public BatchSource {
+ public:
+  MaskSource(std::unique_ptr<BatchSource> source, const TrainingFeedOptions& feed,
+             std::shared_ptr<const PackedDataset> dataset, const MaskTask& task)
+      : source_(std::move(source)),
+        augment_(feed.augment),
+        seed_(feed.seed),
+        size_px_(feed.image.size_px),
+        fit_(fit_from_name(feed.image.fit)),
+        pin_(feed.image.pin),
+        dataset_(std::move(dataset)),
+        task_(task) {}
+
+  int64_t steps_per_epoch() const override { return source_->steps_per_epoch(); }
+  void set_epoch(int64_t epoch, int64_t first_step) override {
+    epoch_ = epoch;
+    source_->set_epoch(epoch, first_step);
+  }
+  std::optional<Batch> next() override {
+    std::optional<Batch> batch = source_->next();
+    if (!batch) return batch;
+    batch->targets = at::empty({static_cast<int64_t>(batch->rows.size()), size_px_ * size_px_},
+                               at::TensorOptions(at::kFloat).pinned_memory(pin_));
+    float* out = batch->targets.mutable_data_ptr<float>();
+    for (const int64_t row : batch->rows) {
+      const ImageView mask = task_.mask(row);
+      CounterRandom random = augment_random(seed_, epoch_, dataset_->id(row));
+      AugmentDraw draw = draw_augment(augment_, mask.height, mask.width, random);
+      draw.crop = fitted_box(fit_, mask.height, mask.width);
+      write_mask(mask, draw, size_px_, scratch_, out);
+      out += size_px_ * size_px_;
+    }
+    return batch;
+  }
+
+ private:
+  std::unique_ptr<BatchSource> source_;
+  AugmentOptions augment_;
+  uint64_t seed_;
+  int64_t size_px_;
+  Fit fit_;
+  bool pin_;
+  std::shared_ptr<const PackedDataset> dataset_;
+  const MaskTask& task_;
+  int64_t epoch_ = 0;
+  ImageScratch scratch_;
+};
+
+}  // namespace
+
+MaskTask::MaskTask(const Recipe& recipe, std::shared_ptr<const PackedDataset> dataset)
+    : dataset_(std::move(dataset)), size_px_(recipe.stages_of(0).at(0).size_px) {
+  check_whole_images(recipe.dataset);
+  const auto [height, width] = dataset_->stored_size();
+  std::vector<std::string> problems;
+  for (int64_t row = 0; row < dataset_->size(); ++row) {
+    const fs::path file = mask_file(recipe.task.masks, dataset_->id(row));
+    try {
+      if (!fs::is_regular_file(file)) throw Error(ErrorKind::kData, "there is no such file");
+      const Image mask = resize_image(read_image(file, 1).view(), height, width);
+      masks_.insert(masks_.end(), mask.pixels.begin(), mask.pixels.end());
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kData) throw;
+      problems.push_back(fmt::format("{}: {}", file.string(), error.message()));
+    }
+  }
+  if (!problems.empty())
+    throw Error(ErrorKind::kData,
+                fmt::format("{} images of {} have no mask that can be read, the first: {}",
+                            problems.size(), recipe.dataset, problems.front()),
+                "train on the images that have masks; name the others as `test`");
+  digest_ = digest_hex(masks_.data(), masks_.size());
+}
+
+ImageView MaskTask::mask(int64_t row) const {
+  const auto [height, width] = dataset_->stored_size();
+  return {masks_.data() + row * height * width, height, width, 1};
+}
+
+std::unique_ptr<BatchSource> MaskTask::with_targets(std::unique_ptr<BatchSource> source,
+                                                    const TrainingFeedOptions& feed) const {
+  return std::make_unique<MaskSource>(std::move(source), feed, dataset_, *this);
+}
+
+at::Tensor MaskTask::plain_targets(const std::vector<int64_t>& rows, const std::string& fit) const {
+  at::Tensor targets = at::empty({static_cast<int64_t>(rows.size()), num_outputs()}, at::kFloat);
+  float* out = targets.mutable_data_ptr<float>();
+  ImageScratch scratch;
+  for (const int64_t row : rows) {
+    const ImageView view = mask(row);
+    AugmentDraw draw;
+    draw.crop = fitted_box(fit_from_name(fit), view.height, view.width);
+    write_mask(view, draw, size_px_, scratch, out);
+    out += num_outputs();
+  }
+  return targets;
+}
+
+at::Tensor MaskTask::iou(const at::Tensor& predictions_NK, const at::Tensor& targets_NK) {
+  constexpr double kHalf = 0.5;
+  const at::Tensor found = predictions_NK >= kHalf;
+  const at::Tensor truth = targets_NK >= kHalf;
+  const at::Tensor common = found.logical_and(truth).sum(1).to(at::kDouble);
+  const at::Tensor together = found.logical_or(truth).sum(1).to(at::kDouble);
+  return at::where(together > 0, common / together, at::ones_like(together));
+}
+
+std::map<std::string, double> MaskTask::metrics(const at::Tensor& predictions_NK,
+                                                const std::vector<int64_t>& rows,
+                                                const ImageFeedOptions& image) const {
+  const at::Tensor targets = plain_targets(rows, image.fit);
+  return {{"loss", binary_log_loss(targets, predictions_NK)},
+          {"iou", iou(predictions_NK, targets).mean().item<double>()}};
+}
+
+}  // namespace baleen

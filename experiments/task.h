@@ -1,0 +1,50 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/losses/registry.h"
+#include "core/training/batch_source.h"
+#include "data/loader.h"
+#include "data/packed_dataset.h"
+#include "experiments/recipe.h"
+
+namespace baleen {
+
+/// What a run learns: how many outputs its networks have, what each batch's targets are, and how
+/// predictions are judged. Used from any thread.
+class Task {
+ public:
+  virtual ~Task() = default;
+  virtual int64_t num_outputs() const = 0;      ///< K
+  virtual LossTargets targets() const = 0;      ///< what the loss must learn from
+  virtual const char* name() const = 0;         ///< "labels", "classes", "boxes"
+  virtual const char* main_metric() const = 0;  ///< one of metrics(); larger is better
+  /// Digest of targets that are not the dataset's own; empty: there are none.
+  virtual std::string digest() const { return ""; }
+  /// The source with this task's targets in its batches.
+  virtual std::unique_ptr<BatchSource> with_targets(std::unique_ptr<BatchSource> source,
+                                                    const TrainingFeedOptions& feed) const = 0;
+  /// "loss" and others of predictions for rows of the training data.
+  virtual std::map<std::string, double> metrics(const at::Tensor& predictions_NK,
+                                                const std::vector<int64_t>& rows,
+                                                const ImageFeedOptions& image) const = 0;
+};
+
+/// For tables and masks that refer to images of before they were packed.
+/// @throws Error kConfiguration when the dataset holds parts of its images only.
+void check_whole_images(const std::filesystem::path& dataset);
+
+/// The recipe's task on its training data.
+/// @throws Error kData when a table of targets is malformed or lacks images, kConfiguration when
+/// the images were packed in a way that the task can't do with.
+std::shared_ptr<const Task> make_task(const Recipe& recipe,
+                                      std::shared_ptr<const PackedDataset> dataset);
+
+}  // namespace baleen
