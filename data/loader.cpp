@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "core/base/error.h"
@@ -30,14 +29,8 @@ class BatchMaker {
         seed_(seed),
         fit_(fit_from_name(options.fit)),
         num_inputs_(options.channels ? options.channels : table_->channels()),
-        min_side_px_(options.size_px),
         scratch_(static_cast<size_t>(std::max<int64_t>(options.threads, 1))) {
     check_options();
-    if (training_ && augment_.random_crop == "resized")
-      // So that even the smallest crop holds as many pixels as the output, where the dataset has
-      // them.
-      min_side_px_ = static_cast<int64_t>(
-          std::ceil(static_cast<double>(options_.size_px) / std::sqrt(augment_.crop_scale_min)));
     plain_ = PixelTable(options_.normalise);
     // Read ahead, in the making, with the caller, and one to come.
     pool_ = std::make_shared<BufferPool>(static_cast<size_t>(
@@ -56,8 +49,7 @@ class BatchMaker {
     batch.global_count = micro.global_count;
     const int64_t count = static_cast<int64_t>(rows.size());
     batch.images_NCHW = empty_images(count);
-    const int64_t image_floats = num_inputs_ * options_.size_px * options_.size_px;
-    float* pixels = batch.images_NCHW.mutable_data_ptr<float>();
+    const int64_t image_values = num_inputs_ * options_.size_px * options_.size_px;
     for (int64_t n = 0; n < count; ++n) {
       const int64_t row = rows[static_cast<size_t>(n)];
       with_context(
@@ -66,7 +58,8 @@ class BatchMaker {
                                micro.step);
           },
           [&] {
-            write(row, epoch, scratch_[static_cast<size_t>(thread)], pixels + n * image_floats);
+            write(row, epoch, scratch_[static_cast<size_t>(thread)],
+                  target(batch.images_NCHW, n * image_values));
           });
     }
     batch.targets = targets(rows);
@@ -99,35 +92,46 @@ class BatchMaker {
     validate(augment_);
   }
 
+  ImageTarget target(at::Tensor& images_NCHW, int64_t offset) const {
+    ImageTarget result{nullptr, num_inputs_, options_.size_px, options_.channels_last};
+    if (options_.bytes)
+      result.bytes = images_NCHW.mutable_data_ptr<uint8_t>() + offset;
+    else
+      result.data = images_NCHW.mutable_data_ptr<float>() + offset;
+    return result;
+  }
+
   at::Tensor empty_images(int64_t count) {
+    const at::ScalarType type = options_.bytes ? at::kByte : at::kFloat;
     if (!options_.pin)
-      return pool_->images(count, num_inputs_, options_.size_px, options_.channels_last);
+      return pool_->images(count, num_inputs_, options_.size_px, options_.channels_last, type);
     // LibTorch's own pool of page-locked memory knows which copies to a GPU are still under way.
     return at::empty(
         {count, num_inputs_, options_.size_px, options_.size_px},
-        at::TensorOptions(at::kFloat).pinned_memory(true),
+        at::TensorOptions(type).pinned_memory(true),
         options_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
   }
 
-  void write(int64_t row, int64_t epoch, ImageScratch& scratch, float* out) const {
-    const ImageView image = table_->image(row, min_side_px_, scratch.decoded);
-    if (image.channels != table_->channels() || image.height < 1 || image.width < 1)
-      throw Error(
-          ErrorKind::kData,
-          fmt::format("the image has {} × {} pixels and {} channels where the dataset has {}",
-                      image.height, image.width, image.channels, table_->channels()));
+  void write(int64_t row, int64_t epoch, ImageScratch& scratch, const ImageTarget& target) const {
+    const ImageSize size = table_->image_size(row);
     AugmentDraw draw;
     std::function<void(const PixelBlock&)> change;
     if (!custom_.empty())
       change = [&](const PixelBlock& pixels) { apply_custom(pixels, epoch, table_->id(row)); };
     if (training_) {
       CounterRandom random = augment_random(seed_, epoch, table_->id(row));
-      draw = draw_augment(augment_, image.height, image.width, random);
+      draw = draw_augment(augment_, size.height, size.width, random);
     }
     if (!training_ || augment_.random_crop != "resized")
-      draw.crop = fitted_box(fit_, image.height, image.width);
-    write_image(image, draw, options_.normalise, plain_, scratch,
-                {out, num_inputs_, options_.size_px, options_.channels_last}, change);
+      draw.crop = fitted_box(fit_, size.height, size.width);
+    const ImagePart part =
+        table_->image_part(row, {draw.crop, options_.size_px, options_.size_px}, scratch.decoded);
+    if (part.view.channels != table_->channels() || part.view.height < 1 || part.view.width < 1)
+      throw Error(
+          ErrorKind::kData,
+          fmt::format("the image has {} × {} pixels and {} channels where the dataset has {}",
+                      part.view.height, part.view.width, part.view.channels, table_->channels()));
+    write_image(part.view, draw, options_.normalise, plain_, scratch, target, change, &part.box);
   }
 
   void apply_custom(const PixelBlock& pixels, int64_t epoch, const std::string& id) const {
@@ -167,7 +171,6 @@ class BatchMaker {
   uint64_t seed_;
   Fit fit_;
   int64_t num_inputs_;
-  int64_t min_side_px_;
   PixelTable plain_;
   std::shared_ptr<BufferPool> pool_;
   std::vector<ImageScratch> scratch_;  ///< one per thread

@@ -22,6 +22,8 @@ struct ImageFeedOptions {
   std::string fit = "stretch";  ///< "stretch" or "crop": how an image that isn't square becomes one
   Normalisation normalise;  ///< from resolve_normalisation(), one entry per channel of the network
   bool channels_last = false;  ///< memory format of the images
+  bool bytes = false;  ///< uint8 levels that are not normalised: a quarter of the memory, for who
+                       ///< normalises on a GPU
   bool pin =
       false;  ///< batches in page-locked memory, for copies to a GPU that run beside computation
   int64_t threads = 1;      ///< reading ahead; 0: read in next(). No effect on the content

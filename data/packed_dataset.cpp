@@ -55,6 +55,8 @@ struct PackedDataset::State {
     const auto index = static_cast<size_t>(after - first_rows.begin()) - 1;
     return {*shards[index], row - first_rows[index]};
   }
+  std::span<const uint8_t> payload(int64_t row, size_t resolution) const;
+  std::string describe(int64_t row) const;
 
   // The smallest resolution whose shorter side is at least `min_side_px`, else the largest.
   size_t choose(int64_t min_side_px) const {
@@ -133,38 +135,93 @@ const std::string& PackedDataset::group(int64_t row) const {
   return place.shard.groups[static_cast<size_t>(place.row)];
 }
 
+// The stored bytes of a row, whose checksum is checked the first time.
+std::span<const uint8_t> PackedDataset::State::payload(int64_t row, size_t resolution) const {
+  const Place at = place(row);
+  const std::span<const uint8_t> bytes = at.shard.payload(resolution, at.row);
+  CheckedRows& rows = checked[resolution];
+  if (rows.contains(row)) return bytes;
+  if (crc32c(bytes.data(), bytes.size()) != at.shard.checksum(resolution, at.row))
+    throw Error(ErrorKind::kData,
+                fmt::format("{}: row {} ('{}') does not match its checksum", at.shard.file(),
+                            at.row, at.shard.ids[static_cast<size_t>(at.row)]),
+                "the file is damaged: restore it or pack the data again; baleen verify lists every "
+                "damaged row");
+  rows.insert(row);
+  return bytes;
+}
+
+std::string PackedDataset::State::describe(int64_t row) const {
+  const Place at = place(row);
+  return fmt::format("reading row {} ('{}') of {}", at.row,
+                     at.shard.ids[static_cast<size_t>(at.row)], at.shard.file());
+}
+
 ImageView PackedDataset::image(int64_t row, int64_t min_side_px,
                                std::vector<uint8_t>& scratch) const {
   const State& state = *state_;
-  const State::Place place = state.place(row);
-  const auto describe = [&] {
-    return fmt::format("reading row {} ('{}') of {}", place.row, id(row), place.shard.file());
-  };
   const size_t resolution = state.choose(min_side_px);
-  const std::span<const uint8_t> bytes = place.shard.payload(resolution, place.row);
-  CheckedRows& checked = state.checked[resolution];
-  if (!checked.contains(row)) {
-    if (crc32c(bytes.data(), bytes.size()) != place.shard.checksum(resolution, place.row))
-      throw Error(ErrorKind::kData,
-                  fmt::format("{}: row {} ('{}') does not match its checksum", place.shard.file(),
-                              place.row, id(row)),
-                  "the file is damaged: restore it or pack the data again; baleen verify lists "
-                  "every damaged row");
-    checked.insert(row);
-  }
+  const std::span<const uint8_t> bytes = state.payload(row, resolution);
   const Resolution& size = state.manifest.resolutions[resolution];
   if (state.manifest.encoding == Encoding::kRaw)
     return {bytes.data(), size.height, size.width, state.manifest.channels};
-  return with_context(describe, [&] {
-    const ImageView view =
-        decode_jpeg(bytes, state.manifest.channels, std::max<int64_t>(min_side_px, 1), scratch);
-    for (const int64_t scale : {1, 2, 4, 8})  // scaled decoding rounds sides up
-      if (view.height == (size.height + scale - 1) / scale &&
-          view.width == (size.width + scale - 1) / scale)
-        return view;
-    throw Error(ErrorKind::kData, fmt::format("the stored JPEG decodes to {} x {} px, not {} x {}",
-                                              view.height, view.width, size.height, size.width));
-  });
+  return with_context(
+      [&] { return state.describe(row); },
+      [&] {
+        const ImageView view =
+            decode_jpeg(bytes, state.manifest.channels, std::max<int64_t>(min_side_px, 1), scratch);
+        for (const int64_t scale : {1, 2, 4, 8})  // scaled decoding rounds sides up
+          if (view.height == (size.height + scale - 1) / scale &&
+              view.width == (size.width + scale - 1) / scale)
+            return view;
+        throw Error(ErrorKind::kData,
+                    fmt::format("the stored JPEG decodes to {} x {} px, not {} x {}", view.height,
+                                view.width, size.height, size.width));
+      });
+}
+
+ImageSize PackedDataset::image_size() const {
+  const Resolution& size = state_->manifest.resolutions[0];
+  return {size.height, size.width};
+}
+
+ImagePart PackedDataset::image_part(int64_t row, const ImageRequest& request,
+                                    std::vector<uint8_t>& scratch) const {
+  const State& state = *state_;
+  const Manifest& manifest = state.manifest;
+  const Resolution& full = manifest.resolutions[0];
+  const PixelBox& box = request.box;
+  const auto scaled = [&](double vertical, double horizontal) {
+    return RealBox{
+        static_cast<double>(box.top) * vertical, static_cast<double>(box.left) * horizontal,
+        static_cast<double>(box.height) * vertical, static_cast<double>(box.width) * horizontal};
+  };
+  if (manifest.encoding == Encoding::kJpeg) {
+    const std::span<const uint8_t> bytes = state.payload(row, 0);
+    return with_context([&] { return state.describe(row); },
+                        [&] {
+                          const JpegPart part = decode_jpeg_part(
+                              bytes, manifest.channels, full.height, full.width, box,
+                              request.least_height, request.least_width, scratch);
+                          const double scale = 1.0 / static_cast<double>(part.denominator);
+                          ImagePart result{part.view, scaled(scale, scale)};
+                          result.box.top -= static_cast<double>(part.top);
+                          result.box.left -= static_cast<double>(part.left);
+                          return result;
+                        });
+  }
+  size_t chosen = 0;
+  for (size_t r = 1; r < manifest.resolutions.size(); ++r) {
+    const Resolution& smaller = manifest.resolutions[r];
+    if (box.height * smaller.height >= request.least_height * full.height &&
+        box.width * smaller.width >= request.least_width * full.width)
+      chosen = r;
+  }
+  const Resolution& size = manifest.resolutions[chosen];
+  const std::span<const uint8_t> bytes = state.payload(row, chosen);
+  return {{bytes.data(), size.height, size.width, manifest.channels},
+          scaled(static_cast<double>(size.height) / static_cast<double>(full.height),
+                 static_cast<double>(size.width) / static_cast<double>(full.width))};
 }
 
 }  // namespace baleen

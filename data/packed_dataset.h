@@ -20,6 +20,40 @@ struct ImageView {
   int64_t channels = 0;
 };
 
+struct ImageSize {
+  int64_t height = 0;
+  int64_t width = 0;
+};
+
+/// A box in an image, in pixels.
+struct PixelBox {
+  int64_t top = 0;
+  int64_t left = 0;
+  int64_t height = 0;
+  int64_t width = 0;
+};
+
+/// A box in an image, in pixels; edges may lie within a pixel. Pixel i reaches from i to i + 1.
+struct RealBox {
+  double top = 0;
+  double left = 0;
+  double height = 0;
+  double width = 0;
+};
+
+/// Which part of a stored image is needed, and at how many pixels.
+struct ImageRequest {
+  PixelBox box;              ///< in pixels of the image at its largest stored size
+  int64_t least_height = 0;  ///< pixels that the box should have at least, where they are stored
+  int64_t least_width = 0;
+};
+
+/// What was read for a request.
+struct ImagePart {
+  ImageView view;
+  RealBox box;  ///< the box asked for, in the view's pixels
+};
+
 /// A packed dataset, opened for reading: the rows of all its shards as one table.
 ///
 /// Raw pixels are read in place through a mapping of the shard files; JPEG rows are decoded into
@@ -51,6 +85,14 @@ class PackedDataset {
   /// @throws Error kData naming file, row and id when the stored checksum does not match or
   /// decoding fails.
   ImageView image(int64_t row, int64_t min_side_px, std::vector<uint8_t>& scratch) const;
+
+  /// Height and width of every image at the largest stored size.
+  ImageSize image_size() const;
+  /// A part of an image, from the smallest stored size (or scale of the JPEG) at which it has the
+  /// pixels asked for, else from the largest. Costs less than image() where the part is small.
+  /// Errors and lifetime as image().
+  ImagePart image_part(int64_t row, const ImageRequest& request,
+                       std::vector<uint8_t>& scratch) const;
 
  private:
   PackedDataset();

@@ -20,6 +20,11 @@ class PackedTable : public SampleTable {
   ImageView image(int64_t row, int64_t min_side_px, std::vector<uint8_t>& scratch) const override {
     return dataset_->image(row, min_side_px, scratch);
   }
+  ImageSize image_size(int64_t) const override { return dataset_->image_size(); }
+  ImagePart image_part(int64_t row, const ImageRequest& request,
+                       std::vector<uint8_t>& scratch) const override {
+    return dataset_->image_part(row, request, scratch);
+  }
 
  private:
   std::shared_ptr<const PackedDataset> dataset_;

@@ -31,6 +31,11 @@ class SampleTable {
   /// @throws Error kData naming file and sample.
   virtual ImageView image(int64_t row, int64_t min_side_px,
                           std::vector<uint8_t>& scratch) const = 0;
+  /// Height and width of a row's image at its largest.
+  virtual ImageSize image_size(int64_t row) const = 0;
+  /// A part of the image, as image() otherwise.
+  virtual ImagePart image_part(int64_t row, const ImageRequest& request,
+                               std::vector<uint8_t>& scratch) const = 0;
 };
 
 /// A packed dataset as a SampleTable, which keeps it open.

@@ -61,12 +61,22 @@ class FakeTable : public SampleTable {
     scratch = images_.at(static_cast<size_t>(row));
     return {scratch.data(), options_.height, options_.width, options_.channels};
   }
+  ImageSize image_size(int64_t) const override { return {options_.height, options_.width}; }
+  ImagePart image_part(int64_t row, const ImageRequest& request,
+                       std::vector<uint8_t>& scratch) const override {
+    const PixelBox& box = request.box;
+    largest_least_px = std::max(largest_least_px.load(), request.least_height);
+    return {image(row, request.least_height, scratch),
+            {static_cast<double>(box.top), static_cast<double>(box.left),
+             static_cast<double>(box.height), static_cast<double>(box.width)}};
+  }
   /// Pixel of the stored image.
   uint8_t pixel(int64_t row, int64_t y, int64_t x, int64_t c) const {
     return images_.at(static_cast<size_t>(row))
         .at(static_cast<size_t>((y * options_.width + x) * options_.channels + c));
   }
   mutable std::atomic<int64_t> largest_min_side_px{0};
+  mutable std::atomic<int64_t> largest_least_px{0};
 
  private:
   Options options_;
