@@ -11,6 +11,7 @@
 #include "data/augment/normalise.h"
 #include "data/augment/registry.h"
 #include "data/sample_table.h"
+#include "data/sampler.h"
 
 namespace baleen {
 
@@ -37,6 +38,7 @@ struct TrainingFeedOptions {
   int64_t accumulate = 1;                ///< micro-batches per shard
   bool drop_last = true;                 ///< leave out the last, smaller batch
   uint64_t seed = 0;                     ///< of order and augmentation
+  ShuffleOptions shuffle;                ///< how an epoch is put in order
   AugmentOptions augment;                ///< its `custom` list is not looked at: see below
   std::vector<AugmentationStep> custom;  ///< from AugmentationRegistry::create_all()
   ImageFeedOptions image;

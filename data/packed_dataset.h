@@ -57,8 +57,9 @@ struct ImagePart {
 /// A packed dataset, opened for reading: the rows of all its shards as one table.
 ///
 /// Raw pixels are read in place through a mapping of the shard files; JPEG rows are decoded into
-/// the caller's buffer. A row's checksum is checked the first time it is read. All const members
-/// may be called from any thread at once. File format: data/README.md.
+/// the caller's buffer. A row's checksum is checked the first time it is read. Ids and labels are
+/// read in place, too: an open dataset takes 8 bytes and a few bits of memory per sample. All const
+/// members may be called from any thread at once. File format: data/README.md.
 class PackedDataset {
  public:
   /// @param directory what `baleen pack` wrote: manifest.json and shard files
@@ -71,11 +72,11 @@ class PackedDataset {
   TargetKind target_kind() const;
   const std::vector<std::string>& label_names() const;  ///< L labels or C classes, in column order
   int64_t channels() const;
-  const std::string& id(int64_t row) const;            ///< unique sample id
+  std::string id(int64_t row) const;                   ///< unique sample id
   int64_t row_of(const std::string& id) const;         ///< -1 when there is no such sample
   int64_t class_index(int64_t row) const;              ///< single-class data only
   std::span<const uint8_t> labels(int64_t row) const;  ///< L zeros and ones; multi-label data only
-  const std::string& group(
+  std::string group(
       int64_t row) const;  ///< samples of one group stay in one fold; empty: a group of its own
   /// Digest of the manifest: names this very content in plans and records.
   const std::string& digest() const;
@@ -93,6 +94,8 @@ class PackedDataset {
   /// Errors and lifetime as image().
   ImagePart image_part(int64_t row, const ImageRequest& request,
                        std::vector<uint8_t>& scratch) const;
+  /// Tells the system that image_part() will ask for this soon: it starts to read from disk.
+  void will_need(int64_t row, const ImageRequest& request) const;
 
  private:
   PackedDataset();

@@ -113,6 +113,7 @@ bool influences_results(const std::string& path) {
                                                  "dataset",
                                                  "test",
                                                  "training.loader_threads",
+                                                 "training.stage_to",
                                                  "training.checkpoint_every_steps",
                                                  "training.keep_last",
                                                  "training.keep_best",

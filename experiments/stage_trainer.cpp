@@ -13,6 +13,7 @@
 #include "core/training/random_streams.h"
 #include "core/weights/pretrained.h"
 #include "core/weights/state.h"
+#include "data/device_prefetch.h"
 #include "distributed/data_parallel.h"
 #include "distributed/device.h"
 #include "experiments/chain_predictions.h"
@@ -203,7 +204,9 @@ void StageTrainer::train_stage() {
     feed.augment = stage.options->augment;
     feed.custom = setup_.extensions->augmentations.create_all(stage.options->augment.custom);
     feed.image = image_options(stage.plan->size_px);
+    feed.shuffle = {.kind = training.shuffle, .window = training.shuffle_window};
     stage.source = make_training_source(setup_.dataset, setup_.training_rows, feed);
+    if (device_.is_cuda()) stage.source = prefetch_to_device(std::move(stage.source), device_);
   });
   TrainerOptions trainer_options;
   trainer_options.precision = precision_from_name(training.precision);
