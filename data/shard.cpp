@@ -114,7 +114,7 @@ Shard::Shard(const std::filesystem::path& directory, const Manifest& manifest, s
     }
   }
   read_index(manifest);
-  mapped_.advise_random();
+  if (check == Check::kIndex) mapped_.advise_random();  // else it is read from end to end
 }
 
 // Datasets where the manifest says that they lie: within the file, none over another.

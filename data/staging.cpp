@@ -133,7 +133,11 @@ fs::path stage_dataset(const fs::path& dataset, const fs::path& folder) {
         }
         for (const auto& entry : fs::directory_iterator(dataset)) {
           const std::string name = entry.path().filename().string();
-          if (entry.path().extension() == ".csv" && entry.is_regular_file())
+          const bool is_small =
+              name != Manifest::kFileName && name[0] != '.' &&
+              std::none_of(manifest.shards.begin(), manifest.shards.end(),
+                           [&](const ShardEntry& shard) { return shard.file == name; });
+          if (is_small && entry.is_regular_file())
             fs::copy_file(entry.path(), staged / name, fs::copy_options::overwrite_existing);
         }
         write_file_atomically(staged / Manifest::kFileName, text);

@@ -68,9 +68,9 @@ void AxisPlan::assign(int64_t size, double from, double length, int64_t outputs)
       int64_t rest = centre < 0 ? 0 : centre % (2 * pixel);
       if (start < begin) start = begin, rest = 0;
       if (start >= end - 1) start = end - 1, rest = 0;
-      parts[0] = 2 * pixel - rest;
-      parts[1] = rest;
-      to_fractions(parts.data(), 2, 2 * pixel, of_output);
+      constexpr int64_t kOne = int64_t{1} << kWeightBits;
+      of_output[0] = static_cast<int16_t>(((2 * pixel - rest) * kOne + pixel) / (2 * pixel));
+      of_output[1] = static_cast<int16_t>(kOne - of_output[0]);
     }
   }
 }
@@ -88,27 +88,31 @@ bool Resampler::plan_quads(int64_t channels, bool reverse_columns) {
   const int64_t num_quads = rounded_up(values, 2 * kQuad) / kQuad;
   constexpr int64_t kLoad = 8;
   if (row_bytes < kLoad) return false;
-  quads_.resize(static_cast<size_t>(num_quads * tap_pairs));
+  quads_.assign(static_cast<size_t>(num_quads * tap_pairs), Quad{});
   quad_masks_.assign(static_cast<size_t>(num_quads * tap_pairs * 16), 0x80);
   quad_weights_.assign(static_cast<size_t>(num_quads * tap_pairs * 8), 0);
+  int64_t x = 0;
+  int64_t channel = 0;
   for (int64_t q = 0; q < num_quads; ++q) {
     int64_t positions[kQuad];  // of tap 0, in bytes from the first pixel
+    int64_t channels_left[kQuad];
     const int16_t* taps[kQuad];
     const int64_t count = std::min(kQuad, values - q * kQuad);
     for (int64_t k = 0; k < count; ++k) {
-      const int64_t value = q * kQuad + k;
-      const int64_t x = value / channels;
       const int64_t source_x = reverse_columns ? width - 1 - x : x;
-      positions[k] = (columns_.first[static_cast<size_t>(source_x)] - columns_.begin) * channels +
-                     value % channels;
+      positions[k] =
+          (columns_.first[static_cast<size_t>(source_x)] - columns_.begin) * channels + channel;
       taps[k] = columns_.weights.data() + source_x * columns_.taps;
+      channels_left[k] = channels - channel;
+      if (++channel == channels) channel = 0, ++x;
     }
     // The first load serves the values of the first pixel, or of the first two where there is one
     // channel; the second load the others.
-    int64_t num_a = channels == 1 ? std::min<int64_t>(2, count)
-                                  : std::min(count, channels - q * kQuad % channels);
+    const int64_t num_a = std::min(count, channels == 1 ? int64_t{2} : channels_left[0]);
+    if (count <= 0) continue;
     for (int64_t j = 0; j < tap_pairs; ++j) {
-      const size_t entry = static_cast<size_t>(q * tap_pairs + j);
+      // Two quads at a time share a register: they lie side by side for each pair of taps.
+      const size_t entry = static_cast<size_t>((q / 2 * tap_pairs + j) * 2 + q % 2);
       int64_t offsets[2] = {0, 0};
       for (int part = 0; part < 2; ++part) {
         const int64_t begin = part == 0 ? 0 : num_a;

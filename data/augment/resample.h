@@ -62,7 +62,7 @@ class Resampler {
   bool vector_;
   AxisPlan rows_;
   AxisPlan columns_;
-  std::vector<Quad> quads_;            ///< [quad][pair of taps]
+  std::vector<Quad> quads_;            ///< [pair of quads][pair of taps][quad of the pair]
   std::vector<uint8_t> quad_masks_;    ///< 16 per entry of quads_
   std::vector<int16_t> quad_weights_;  ///< 8 per entry of quads_
   bool quads_fit_ = false;

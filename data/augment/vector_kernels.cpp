@@ -98,18 +98,10 @@ BALEEN_AVX2 void resize_row(const uint8_t* source, const int32_t* offsets, const
   const __m256i half = _mm256_set1_epi32(1 << 6);
   for (int64_t p = 0; p < num_pairs; ++p) {
     __m256i sum = half;
-    for (int64_t j = 0; j < tap_pairs; ++j) {
-      // Quads 2p and 2p + 1, one in each half of the register.
-      const int64_t low = 2 * p * tap_pairs + j;
-      const int64_t high = low + tap_pairs;
-      __m256i bytes = _mm256_set_m128i(load_two(source, offsets + 2 * high),
-                                       load_two(source, offsets + 2 * low));
-      const __m256i mask =
-          _mm256_set_m128i(_mm_loadu_si128(reinterpret_cast<const __m128i*>(masks + 16 * high)),
-                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(masks + 16 * low)));
-      const __m256i weight =
-          _mm256_set_m128i(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights + 8 * high)),
-                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(weights + 8 * low)));
+    for (int64_t j = 0; j < tap_pairs; ++j, offsets += 4, masks += 32, weights += 16) {
+      __m256i bytes = _mm256_set_m128i(load_two(source, offsets + 2), load_two(source, offsets));
+      const __m256i mask = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(masks));
+      const __m256i weight = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
       bytes = _mm256_shuffle_epi8(bytes, mask);  // zero-extends: every other byte is masked out
       sum = _mm256_add_epi32(sum, _mm256_madd_epi16(bytes, weight));
     }

@@ -8,9 +8,9 @@ namespace baleen::kernels {
 /// only where available() says so.
 bool available();
 
-/// Values of one row resized along its length: out[8·p …] of `num_pairs` pairs of quads, see
-/// Resampler. `tap_pairs` entries of offsets (two each), masks (16 bytes each) and weights (8 each)
-/// per quad.
+/// Values of one row resized along its length: out[8·p …] for each pair p of quads, see Resampler.
+/// For each pair of quads and each of `tap_pairs`: four offsets (two per quad), 32 bytes of masks,
+/// 16 weights.
 void resize_row(const uint8_t* source, const int32_t* offsets, const uint8_t* masks,
                 const int16_t* weights, int64_t num_pairs, int64_t tap_pairs, int16_t* out);
 
