@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "core/base/error.h"
 #include "data/augment/image_to_tensor.h"
+#include "data/cpu_affinity.h"
 #include "data/loader_buffers.h"
 #include "data/loader_pipeline.h"
 #include "data/sampler.h"
@@ -30,14 +30,8 @@ class BatchMaker {
         seed_(seed),
         fit_(fit_from_name(options.fit)),
         num_inputs_(options.channels ? options.channels : table_->channels()),
-        min_side_px_(options.size_px),
         scratch_(static_cast<size_t>(std::max<int64_t>(options.threads, 1))) {
     check_options();
-    if (training_ && augment_.random_crop == "resized")
-      // So that even the smallest crop holds as many pixels as the output, where the dataset has
-      // them.
-      min_side_px_ = static_cast<int64_t>(
-          std::ceil(static_cast<double>(options_.size_px) / std::sqrt(augment_.crop_scale_min)));
     plain_ = PixelTable(options_.normalise);
     // Read ahead, in the making, with the caller, and one to come.
     pool_ = std::make_shared<BufferPool>(static_cast<size_t>(
@@ -56,8 +50,7 @@ class BatchMaker {
     batch.global_count = micro.global_count;
     const int64_t count = static_cast<int64_t>(rows.size());
     batch.images_NCHW = empty_images(count);
-    const int64_t image_floats = num_inputs_ * options_.size_px * options_.size_px;
-    float* pixels = batch.images_NCHW.mutable_data_ptr<float>();
+    const int64_t image_values = num_inputs_ * options_.size_px * options_.size_px;
     for (int64_t n = 0; n < count; ++n) {
       const int64_t row = rows[static_cast<size_t>(n)];
       with_context(
@@ -66,11 +59,18 @@ class BatchMaker {
                                micro.step);
           },
           [&] {
-            write(row, epoch, scratch_[static_cast<size_t>(thread)], pixels + n * image_floats);
+            write(row, epoch, scratch_[static_cast<size_t>(thread)],
+                  target(batch.images_NCHW, n * image_values));
           });
     }
     batch.targets = targets(rows);
     return batch;
+  }
+
+  /// Rows that make() will be asked for soon.
+  void announce(std::span<const int64_t> rows, int64_t epoch) const {
+    for (const int64_t row : rows)
+      table_->will_need(row, {draw_of(row, epoch).crop, options_.size_px, options_.size_px});
   }
 
  private:
@@ -99,35 +99,51 @@ class BatchMaker {
     validate(augment_);
   }
 
+  ImageTarget target(at::Tensor& images_NCHW, int64_t offset) const {
+    ImageTarget result{nullptr, num_inputs_, options_.size_px, options_.channels_last};
+    if (options_.bytes)
+      result.bytes = images_NCHW.mutable_data_ptr<uint8_t>() + offset;
+    else
+      result.data = images_NCHW.mutable_data_ptr<float>() + offset;
+    return result;
+  }
+
   at::Tensor empty_images(int64_t count) {
+    const at::ScalarType type = options_.bytes ? at::kByte : at::kFloat;
     if (!options_.pin)
-      return pool_->images(count, num_inputs_, options_.size_px, options_.channels_last);
+      return pool_->images(count, num_inputs_, options_.size_px, options_.channels_last, type);
     // LibTorch's own pool of page-locked memory knows which copies to a GPU are still under way.
     return at::empty(
         {count, num_inputs_, options_.size_px, options_.size_px},
-        at::TensorOptions(at::kFloat).pinned_memory(true),
+        at::TensorOptions(type).pinned_memory(true),
         options_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
   }
 
-  void write(int64_t row, int64_t epoch, ImageScratch& scratch, float* out) const {
-    const ImageView image = table_->image(row, min_side_px_, scratch.decoded);
-    if (image.channels != table_->channels() || image.height < 1 || image.width < 1)
-      throw Error(
-          ErrorKind::kData,
-          fmt::format("the image has {} × {} pixels and {} channels where the dataset has {}",
-                      image.height, image.width, image.channels, table_->channels()));
+  AugmentDraw draw_of(int64_t row, int64_t epoch) const {
+    const ImageSize size = table_->image_size(row);
     AugmentDraw draw;
+    if (training_) {
+      CounterRandom random = augment_random(seed_, epoch, table_->id(row));
+      draw = draw_augment(augment_, size.height, size.width, random);
+    }
+    if (!training_ || augment_.random_crop != "resized")
+      draw.crop = fitted_box(fit_, size.height, size.width);
+    return draw;
+  }
+
+  void write(int64_t row, int64_t epoch, ImageScratch& scratch, const ImageTarget& target) const {
+    const AugmentDraw draw = draw_of(row, epoch);
     std::function<void(const PixelBlock&)> change;
     if (!custom_.empty())
       change = [&](const PixelBlock& pixels) { apply_custom(pixels, epoch, table_->id(row)); };
-    if (training_) {
-      CounterRandom random = augment_random(seed_, epoch, table_->id(row));
-      draw = draw_augment(augment_, image.height, image.width, random);
-    }
-    if (!training_ || augment_.random_crop != "resized")
-      draw.crop = fitted_box(fit_, image.height, image.width);
-    write_image(image, draw, options_.normalise, plain_, scratch,
-                {out, num_inputs_, options_.size_px, options_.channels_last}, change);
+    const ImagePart part =
+        table_->image_part(row, {draw.crop, options_.size_px, options_.size_px}, scratch.decoded);
+    if (part.view.channels != table_->channels() || part.view.height < 1 || part.view.width < 1)
+      throw Error(
+          ErrorKind::kData,
+          fmt::format("the image has {} × {} pixels and {} channels where the dataset has {}",
+                      part.view.height, part.view.width, part.view.channels, table_->channels()));
+    write_image(part.view, draw, options_.normalise, plain_, scratch, target, change, &part.box);
   }
 
   void apply_custom(const PixelBlock& pixels, int64_t epoch, const std::string& id) const {
@@ -167,7 +183,6 @@ class BatchMaker {
   uint64_t seed_;
   Fit fit_;
   int64_t num_inputs_;
-  int64_t min_side_px_;
   PixelTable plain_;
   std::shared_ptr<BufferPool> pool_;
   std::vector<ImageScratch> scratch_;  ///< one per thread
@@ -183,17 +198,23 @@ void check_rows(const SampleTable& table, std::span<const int64_t> rows) {
 /// A fixed list of micro-batches over an order of rows that may change from epoch to epoch.
 class PipelinedSource : public BatchSource {
  public:
-  /// @param shuffle_seed nothing: the rows keep their order in every epoch
+  /// The rows in the order of an epoch.
+  using Order = std::function<std::vector<int64_t>(std::span<const int64_t> rows, int64_t epoch)>;
+
+  /// @param order nothing: the rows keep their order in every epoch
   PipelinedSource(std::unique_ptr<BatchMaker> maker, std::vector<int64_t> rows,
-                  std::vector<MicroBatch> micro_batches, int64_t steps,
-                  std::optional<uint64_t> shuffle_seed, const ImageFeedOptions& options)
+                  std::vector<MicroBatch> micro_batches, int64_t steps, Order order,
+                  const ImageFeedOptions& options)
       : maker_(std::move(maker)),
         rows_(std::move(rows)),
         micro_batches_(std::move(micro_batches)),
         steps_(steps),
-        shuffle_seed_(shuffle_seed),
-        pipeline_(options.threads, options.queue_depth,
-                  [this](int64_t i, int64_t thread) { return make(i, thread); }) {}
+        order_of_(std::move(order)),
+        ahead_(std::max({options.queue_depth, options.threads, int64_t{1}})),
+        pipeline_(
+            options.threads, options.queue_depth,
+            [this](int64_t i, int64_t thread) { return make(i, thread); },
+            [cpus = cpus_for_threads(options.threads)] { run_on(cpus); }) {}
 
   int64_t steps_per_epoch() const override { return steps_; }
 
@@ -203,7 +224,7 @@ class PipelinedSource : public BatchSource {
                   fmt::format("step {} of an epoch of {} steps", first_step, steps_));
     pipeline_.drain();  // the threads read order_ and epoch_
     epoch_ = epoch;
-    order_ = shuffle_seed_ ? epoch_order(rows_, *shuffle_seed_, epoch) : rows_;
+    order_ = order_of_ ? order_of_(rows_, epoch) : rows_;
     const auto first =
         std::lower_bound(micro_batches_.begin(), micro_batches_.end(), first_step,
                          [](const MicroBatch& micro, int64_t step) { return micro.step < step; });
@@ -218,19 +239,24 @@ class PipelinedSource : public BatchSource {
 
  private:
   Batch make(int64_t index, int64_t thread) {
-    const MicroBatch& micro = micro_batches_[static_cast<size_t>(index)];
-    const std::span<const int64_t> order(order_);
-    return maker_->make(micro,
-                        order.subspan(static_cast<size_t>(micro.positions.begin),
-                                      static_cast<size_t>(micro.positions.size())),
-                        epoch_, thread);
+    // The disk may begin with what comes after all that is being made now.
+    if (index + ahead_ < static_cast<int64_t>(micro_batches_.size()))
+      maker_->announce(rows_of(index + ahead_), epoch_);
+    return maker_->make(micro_batches_[static_cast<size_t>(index)], rows_of(index), epoch_, thread);
+  }
+
+  std::span<const int64_t> rows_of(int64_t index) const {
+    const PositionRange& positions = micro_batches_[static_cast<size_t>(index)].positions;
+    return std::span(order_).subspan(static_cast<size_t>(positions.begin),
+                                     static_cast<size_t>(positions.size()));
   }
 
   std::unique_ptr<BatchMaker> maker_;
   std::vector<int64_t> rows_;
   std::vector<MicroBatch> micro_batches_;
   int64_t steps_;
-  std::optional<uint64_t> shuffle_seed_;
+  Order order_of_;
+  int64_t ahead_;  ///< micro-batches that are made or waiting at a time
   int64_t epoch_ = 0;
   std::vector<int64_t> order_;
   bool started_ = false;
@@ -255,10 +281,14 @@ std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTa
   for (int64_t step = 0; step < plan.steps(); ++step)
     for (MicroBatch& micro : plan.micro_batches(step, shards.first, shards.last))
       micro_batches.push_back(micro);
+  auto order = [shuffle = options.shuffle, seed = options.seed](std::span<const int64_t> all,
+                                                                int64_t epoch) {
+    return epoch_order(all, seed, epoch, shuffle);
+  };
   auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, options.augment,
                                             options.custom, true, options.seed);
   return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
-                                           std::move(micro_batches), plan.steps(), options.seed,
+                                           std::move(micro_batches), plan.steps(), std::move(order),
                                            options.image);
 }
 
@@ -289,7 +319,7 @@ std::unique_ptr<BatchSource> make_prediction_source(std::shared_ptr<const Sample
                                             std::vector<AugmentationStep>{}, false, 0);
   return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
                                            std::move(micro_batches), last - options.first_chunk,
-                                           std::nullopt, options.image);
+                                           nullptr, options.image);
 }
 
 }  // namespace baleen

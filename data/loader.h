@@ -11,6 +11,7 @@
 #include "data/augment/normalise.h"
 #include "data/augment/registry.h"
 #include "data/sample_table.h"
+#include "data/sampler.h"
 
 namespace baleen {
 
@@ -22,6 +23,8 @@ struct ImageFeedOptions {
   std::string fit = "stretch";  ///< "stretch" or "crop": how an image that isn't square becomes one
   Normalisation normalise;  ///< from resolve_normalisation(), one entry per channel of the network
   bool channels_last = false;  ///< memory format of the images
+  bool bytes = false;  ///< uint8 levels that are not normalised: a quarter of the memory, for who
+                       ///< normalises on a GPU
   bool pin =
       false;  ///< batches in page-locked memory, for copies to a GPU that run beside computation
   int64_t threads = 1;      ///< reading ahead; 0: read in next(). No effect on the content
@@ -35,6 +38,7 @@ struct TrainingFeedOptions {
   int64_t accumulate = 1;                ///< micro-batches per shard
   bool drop_last = true;                 ///< leave out the last, smaller batch
   uint64_t seed = 0;                     ///< of order and augmentation
+  ShuffleOptions shuffle;                ///< how an epoch is put in order
   AugmentOptions augment;                ///< its `custom` list is not looked at: see below
   std::vector<AugmentationStep> custom;  ///< from AugmentationRegistry::create_all()
   ImageFeedOptions image;

@@ -13,19 +13,19 @@ constexpr size_t kAlignment =
 
 }  // namespace
 
-at::Tensor BufferPool::images(int64_t count, int64_t channels, int64_t size_px,
-                              bool channels_last) {
+at::Tensor BufferPool::images(int64_t count, int64_t channels, int64_t size_px, bool channels_last,
+                              at::ScalarType type) {
   const int64_t area = size_px * size_px;
   const std::array<int64_t, 4> sizes = {count, channels, size_px, size_px};
   const std::array<int64_t, 4> planar = {channels * area, area, size_px, 1};
   const std::array<int64_t, 4> interleaved = {channels * area, 1, size_px * channels, channels};
   auto buffer = std::make_shared<Buffer>(
-      acquire(static_cast<size_t>(count * channels * area) * sizeof(float)));
+      acquire(static_cast<size_t>(count * channels * area) * c10::elementSize(type)));
   void* data = buffer->bytes.get();
   return at::from_blob(
       data, sizes, channels_last ? interleaved : planar,
       [pool = shared_from_this(), buffer](void*) { pool->give_back(std::move(*buffer)); },
-      at::TensorOptions(at::kFloat));
+      at::TensorOptions(type));
 }
 
 size_t BufferPool::num_allocated() const {

@@ -21,9 +21,10 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   /// @param max_idle buffers kept for reuse at most
   explicit BufferPool(size_t max_idle) : max_idle_(max_idle) {}
 
-  /// An uninitialised float32 tensor [N, C, S, S] in the memory format asked for, its first byte at
-  /// a multiple of 64.
-  at::Tensor images(int64_t count, int64_t channels, int64_t size_px, bool channels_last);
+  /// An uninitialised tensor [N, C, S, S] in the memory format asked for, its first byte at a
+  /// multiple of 64.
+  at::Tensor images(int64_t count, int64_t channels, int64_t size_px, bool channels_last,
+                    at::ScalarType type = at::kFloat);
 
   size_t num_allocated() const;  ///< buffers allocated so far, for tests
 

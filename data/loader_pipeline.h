@@ -26,8 +26,10 @@ class OrderedPipeline {
   using Make = std::function<Item(int64_t index, int64_t thread)>;
 
   /// @param depth items made or being made ahead of take(), at least one per thread
-  OrderedPipeline(int64_t num_threads, int64_t depth, Make make)
+  /// @param begin called once on each thread before all else
+  OrderedPipeline(int64_t num_threads, int64_t depth, Make make, std::function<void()> begin = {})
       : make_(std::move(make)),
+        begin_(std::move(begin)),
         slots_(static_cast<size_t>(std::max<int64_t>({depth, num_threads, 1}))) {
     try {
       for (int64_t t = 0; t < num_threads; ++t) threads_.emplace_back([this, t] { work(t); });
@@ -91,6 +93,7 @@ class OrderedPipeline {
   Slot& slot_of(int64_t index) { return slots_[static_cast<size_t>(index) % slots_.size()]; }
 
   void work(int64_t thread) {
+    if (begin_) begin_();
     std::unique_lock lock(mutex_);
     while (true) {
       may_make_.wait(lock, [this] { return stopping_ || may_make(); });
@@ -127,6 +130,7 @@ class OrderedPipeline {
   }
 
   Make make_;
+  std::function<void()> begin_;
   std::mutex mutex_;
   std::condition_variable may_make_;
   std::condition_variable item_done_;

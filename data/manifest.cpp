@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -64,6 +65,8 @@ Json content_json(const Manifest& manifest) {
     entry["bytes"] = shard.bytes;
     entry["digest"] = shard.digest;
     entry["datasets"] = shard.datasets;
+    for (const auto& [name, place] : shard.places)
+      entry["places"][name] = {place.offset, place.bytes};
     json["shards"].push_back(std::move(entry));
   }
   return json;
@@ -116,6 +119,11 @@ void check(const Manifest& m) {
                 shard.bytes >= 1,
             "shard '" + shard.file + "' has impossible counts");
     rows += shard.rows;
+    require(shard.places.empty() ||
+                std::equal(shard.places.begin(), shard.places.end(), shard.datasets.begin(),
+                           shard.datasets.end(),
+                           [](const auto& a, const auto& b) { return a.first == b.first; }),
+            "shard '" + shard.file + "' has places and digests of different datasets");
   }
   require(rows == m.rows, fmt::format("the shards hold {} rows, not {}", rows, m.rows));
 }
@@ -131,13 +139,17 @@ Manifest from_json(const Json& json) {
   for (const Json& r : json.at("resolutions"))
     m.resolutions.push_back({r.at(0).get<int64_t>(), r.at(1).get<int64_t>()});
   m.mean_colour = json.at("mean_colour").get<std::vector<double>>();
-  for (const Json& entry : json.at("shards"))
+  for (const Json& entry : json.at("shards")) {
     m.shards.push_back(
         {.file = entry.at("file").get<std::string>(),
          .rows = entry.at("rows").get<int64_t>(),
          .bytes = entry.at("bytes").get<int64_t>(),
          .digest = entry.at("digest").get<std::string>(),
          .datasets = entry.at("datasets").get<std::map<std::string, std::string>>()});
+    if (!entry.contains("places")) continue;
+    for (const auto& [name, place] : entry.at("places").items())
+      m.shards.back().places[name] = {place.at(0).get<int64_t>(), place.at(1).get<int64_t>()};
+  }
   m.num_quarantined = json.at("num_quarantined").get<int64_t>();
   m.quarantine_digest = json.at("quarantine_digest").get<std::string>();
   m.sources_digest = json.value("sources_digest", "");

@@ -20,6 +20,12 @@ struct Resolution {
   int64_t shorter_side() const { return height < width ? height : width; }
 };
 
+/// Where a dataset's bytes lie in a shard file.
+struct DatasetPlace {
+  int64_t offset = 0;
+  int64_t bytes = 0;
+};
+
 /// What the manifest says of one shard file.
 struct ShardEntry {
   std::string file;    ///< name in the dataset's directory
@@ -28,6 +34,7 @@ struct ShardEntry {
   std::string digest;  ///< of the whole file
   std::map<std::string, std::string>
       datasets;  ///< name of each HDF5 dataset: digest of its raw bytes
+  std::map<std::string, DatasetPlace> places;  ///< of the same; none in older manifests
 };
 
 /// The content of manifest.json (data/README.md): all that is known of a packed dataset without

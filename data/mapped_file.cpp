@@ -30,6 +30,18 @@ MappedFile::MappedFile(const std::filesystem::path& file) {
   bytes_ = {static_cast<const uint8_t*>(address), size};
 }
 
+void MappedFile::advise_random() const {
+  if (!bytes_.empty()) ::madvise(const_cast<uint8_t*>(bytes_.data()), bytes_.size(), MADV_RANDOM);
+}
+
+void MappedFile::will_need(std::span<const uint8_t> part) const {
+  if (part.empty()) return;
+  static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(part.data()) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size());
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
+}
+
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<uint8_t*>(bytes_.data()), bytes_.size());
 }

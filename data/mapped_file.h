@@ -22,6 +22,12 @@ class MappedFile {
 
   std::span<const uint8_t> bytes() const { return bytes_; }
 
+  /// Hints to the system, without effect on what is read: pages are asked for in no order, so that
+  /// reading one does not read its neighbours; and `part` of the bytes is asked for soon, so that
+  /// it had better be read from disk now, in one go.
+  void advise_random() const;
+  void will_need(std::span<const uint8_t> part) const;
+
  private:
   std::span<const uint8_t> bytes_;
 };

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
-#include <unordered_map>
+#include <functional>
+#include <optional>
 
 #include "core/base/digest.h"
 #include "core/base/error.h"
@@ -32,6 +34,42 @@ class CheckedRows {
   std::vector<std::atomic<uint64_t>> words_;
 };
 
+/// Rows by id: for each row 32 bits of its id's hash and its number, sorted.
+class IdTable {
+ public:
+  void reserve(int64_t rows) { entries_.reserve(static_cast<size_t>(rows)); }
+  void add(std::string_view id, int64_t row) {
+    entries_.push_back(prefix_of(id) | static_cast<uint64_t>(row));
+  }
+  /// Sorts. @returns a pair of rows with the same id, or nothing.
+  template <class IdOf>
+  std::optional<std::pair<int64_t, int64_t>> finish(IdOf&& id_of) {
+    std::sort(entries_.begin(), entries_.end());
+    for (size_t i = 0; i < entries_.size(); ++i)
+      for (size_t j = i + 1; j < entries_.size() && (entries_[i] ^ entries_[j]) <= kRowMask; ++j)
+        if (id_of(row_of(entries_[i])) == id_of(row_of(entries_[j])))
+          return std::pair(row_of(entries_[i]), row_of(entries_[j]));
+    return std::nullopt;
+  }
+  /// -1 when there is none.
+  template <class IdOf>
+  int64_t find(std::string_view id, IdOf&& id_of) const {
+    const uint64_t prefix = prefix_of(id);
+    for (auto at = std::lower_bound(entries_.begin(), entries_.end(), prefix);
+         at != entries_.end() && (*at ^ prefix) <= kRowMask; ++at)
+      if (id_of(row_of(*at)) == id) return row_of(*at);
+    return -1;
+  }
+  static constexpr uint64_t kRowMask = 0xFFFFFFFF;
+
+ private:
+  static uint64_t prefix_of(std::string_view id) {
+    return std::hash<std::string_view>()(id) & ~kRowMask;
+  }
+  static int64_t row_of(uint64_t entry) { return static_cast<int64_t>(entry & kRowMask); }
+  std::vector<uint64_t> entries_;
+};
+
 }  // namespace
 
 struct PackedDataset::State {
@@ -39,7 +77,7 @@ struct PackedDataset::State {
   std::string digest;
   std::vector<std::unique_ptr<Shard>> shards;
   std::vector<int64_t> first_rows;  ///< per shard, then N
-  std::unordered_map<std::string, int64_t> rows_by_id;
+  IdTable rows_by_id;
   mutable std::vector<CheckedRows> checked;  ///< per resolution
 
   struct Place {
@@ -55,6 +93,13 @@ struct PackedDataset::State {
     const auto index = static_cast<size_t>(after - first_rows.begin()) - 1;
     return {*shards[index], row - first_rows[index]};
   }
+  std::string_view id(int64_t row) const {
+    const Place at = place(row);
+    return at.shard.ids[static_cast<size_t>(at.row)];
+  }
+  size_t choose(const ImageRequest& request) const;
+  std::span<const uint8_t> payload(int64_t row, size_t resolution) const;
+  std::string describe(int64_t row) const;
 
   // The smallest resolution whose shorter side is at least `min_side_px`, else the largest.
   size_t choose(int64_t min_side_px) const {
@@ -77,18 +122,26 @@ std::shared_ptr<const PackedDataset> PackedDataset::open(const std::filesystem::
         state.manifest = read_manifest(directory);
         state.digest = state.manifest.content_digest();
         int64_t row = 0;
-        state.rows_by_id.reserve(static_cast<size_t>(state.manifest.rows));
+        if (state.manifest.rows > static_cast<int64_t>(IdTable::kRowMask))
+          throw Error(ErrorKind::kData,
+                      fmt::format("{} rows are more than 2^32", state.manifest.rows));
         for (size_t i = 0; i < state.manifest.shards.size(); ++i) {
           state.shards.push_back(
               std::make_unique<Shard>(directory, state.manifest, i, Shard::Check::kIndex));
           state.first_rows.push_back(row);
-          for (const std::string& id : state.shards.back()->ids) {
-            if (!state.rows_by_id.emplace(id, row++).second)
-              throw Error(ErrorKind::kData,
-                          state.shards.back()->file() + ": the id '" + id + "' occurs twice",
-                          "pack the data again");
-          }
+          row += state.shards.back()->rows();
         }
+        // Only now is it sure that there are as many rows as the manifest claims.
+        state.rows_by_id.reserve(row);
+        int64_t next = 0;
+        for (const auto& shard : state.shards)
+          for (size_t i = 0; i < shard->ids.size(); ++i)
+            state.rows_by_id.add(shard->ids[i], next++);
+        if (const auto twice = state.rows_by_id.finish([&](int64_t r) { return state.id(r); }))
+          throw Error(ErrorKind::kData,
+                      fmt::format("{}: the id '{}' occurs twice",
+                                  state.place(twice->second).shard.file(), state.id(twice->first)),
+                      "pack the data again");
         for (size_t r = 0; r < state.manifest.resolutions.size(); ++r)
           state.checked.emplace_back(row);
         return std::shared_ptr<const PackedDataset>(std::move(dataset));
@@ -103,14 +156,10 @@ const std::vector<std::string>& PackedDataset::label_names() const {
 int64_t PackedDataset::channels() const { return state_->manifest.channels; }
 const std::string& PackedDataset::digest() const { return state_->digest; }
 
-const std::string& PackedDataset::id(int64_t row) const {
-  const State::Place place = state_->place(row);
-  return place.shard.ids[static_cast<size_t>(place.row)];
-}
+std::string PackedDataset::id(int64_t row) const { return std::string(state_->id(row)); }
 
 int64_t PackedDataset::row_of(const std::string& id) const {
-  const auto found = state_->rows_by_id.find(id);
-  return found == state_->rows_by_id.end() ? -1 : found->second;
+  return state_->rows_by_id.find(id, [&](int64_t row) { return state_->id(row); });
 }
 
 int64_t PackedDataset::class_index(int64_t row) const {
@@ -125,12 +174,48 @@ std::span<const uint8_t> PackedDataset::labels(int64_t row) const {
     throw Error(ErrorKind::kInternal, "labels of a dataset that is not multi-label");
   const State::Place place = state_->place(row);
   const size_t count = label_names().size();
-  return std::span(place.shard.labels).subspan(static_cast<size_t>(place.row) * count, count);
+  return place.shard.labels.subspan(static_cast<size_t>(place.row) * count, count);
 }
 
-const std::string& PackedDataset::group(int64_t row) const {
+std::string PackedDataset::group(int64_t row) const {
   const State::Place place = state_->place(row);
-  return place.shard.groups[static_cast<size_t>(place.row)];
+  return std::string(place.shard.groups[static_cast<size_t>(place.row)]);
+}
+
+// The stored bytes of a row, whose checksum is checked the first time.
+std::span<const uint8_t> PackedDataset::State::payload(int64_t row, size_t resolution) const {
+  const Place at = place(row);
+  const std::span<const uint8_t> bytes = at.shard.payload(resolution, at.row);
+  CheckedRows& rows = checked[resolution];
+  if (rows.contains(row)) return bytes;
+  at.shard.will_need(bytes);
+  if (crc32c(bytes.data(), bytes.size()) != at.shard.checksum(resolution, at.row))
+    throw Error(ErrorKind::kData,
+                fmt::format("{}: row {} ('{}') does not match its checksum", at.shard.file(),
+                            at.row, at.shard.ids[static_cast<size_t>(at.row)]),
+                "the file is damaged: restore it or pack the data again; baleen verify lists every "
+                "damaged row");
+  rows.insert(row);
+  return bytes;
+}
+
+// The smallest resolution at which the box has the pixels asked for, else the largest.
+size_t PackedDataset::State::choose(const ImageRequest& request) const {
+  const Resolution& full = manifest.resolutions[0];
+  size_t chosen = 0;
+  for (size_t r = 1; r < manifest.resolutions.size(); ++r) {
+    const Resolution& smaller = manifest.resolutions[r];
+    if (request.box.height * smaller.height >= request.least_height * full.height &&
+        request.box.width * smaller.width >= request.least_width * full.width)
+      chosen = r;
+  }
+  return chosen;
+}
+
+std::string PackedDataset::State::describe(int64_t row) const {
+  const Place at = place(row);
+  return fmt::format("reading row {} ('{}') of {}", at.row,
+                     at.shard.ids[static_cast<size_t>(at.row)], at.shard.file());
 }
 
 std::pair<int64_t, int64_t> PackedDataset::stored_size() const {
@@ -147,35 +232,67 @@ std::pair<int64_t, int64_t> PackedDataset::original_size(int64_t row) const {
 ImageView PackedDataset::image(int64_t row, int64_t min_side_px,
                                std::vector<uint8_t>& scratch) const {
   const State& state = *state_;
-  const State::Place place = state.place(row);
-  const auto describe = [&] {
-    return fmt::format("reading row {} ('{}') of {}", place.row, id(row), place.shard.file());
-  };
   const size_t resolution = state.choose(min_side_px);
-  const std::span<const uint8_t> bytes = place.shard.payload(resolution, place.row);
-  CheckedRows& checked = state.checked[resolution];
-  if (!checked.contains(row)) {
-    if (crc32c(bytes.data(), bytes.size()) != place.shard.checksum(resolution, place.row))
-      throw Error(ErrorKind::kData,
-                  fmt::format("{}: row {} ('{}') does not match its checksum", place.shard.file(),
-                              place.row, id(row)),
-                  "the file is damaged: restore it or pack the data again; baleen verify lists "
-                  "every damaged row");
-    checked.insert(row);
-  }
+  const std::span<const uint8_t> bytes = state.payload(row, resolution);
   const Resolution& size = state.manifest.resolutions[resolution];
   if (state.manifest.encoding == Encoding::kRaw)
     return {bytes.data(), size.height, size.width, state.manifest.channels};
-  return with_context(describe, [&] {
-    const ImageView view =
-        decode_jpeg(bytes, state.manifest.channels, std::max<int64_t>(min_side_px, 1), scratch);
-    for (const int64_t scale : {1, 2, 4, 8})  // scaled decoding rounds sides up
-      if (view.height == (size.height + scale - 1) / scale &&
-          view.width == (size.width + scale - 1) / scale)
-        return view;
-    throw Error(ErrorKind::kData, fmt::format("the stored JPEG decodes to {} x {} px, not {} x {}",
-                                              view.height, view.width, size.height, size.width));
-  });
+  return with_context(
+      [&] { return state.describe(row); },
+      [&] {
+        const ImageView view =
+            decode_jpeg(bytes, state.manifest.channels, std::max<int64_t>(min_side_px, 1), scratch);
+        for (const int64_t scale : {1, 2, 4, 8})  // scaled decoding rounds sides up
+          if (view.height == (size.height + scale - 1) / scale &&
+              view.width == (size.width + scale - 1) / scale)
+            return view;
+        throw Error(ErrorKind::kData,
+                    fmt::format("the stored JPEG decodes to {} x {} px, not {} x {}", view.height,
+                                view.width, size.height, size.width));
+      });
+}
+
+ImageSize PackedDataset::image_size() const {
+  const Resolution& size = state_->manifest.resolutions[0];
+  return {size.height, size.width};
+}
+
+ImagePart PackedDataset::image_part(int64_t row, const ImageRequest& request,
+                                    std::vector<uint8_t>& scratch) const {
+  const State& state = *state_;
+  const Manifest& manifest = state.manifest;
+  const Resolution& full = manifest.resolutions[0];
+  const PixelBox& box = request.box;
+  const auto scaled = [&](double vertical, double horizontal) {
+    return RealBox{
+        static_cast<double>(box.top) * vertical, static_cast<double>(box.left) * horizontal,
+        static_cast<double>(box.height) * vertical, static_cast<double>(box.width) * horizontal};
+  };
+  if (manifest.encoding == Encoding::kJpeg) {
+    const std::span<const uint8_t> bytes = state.payload(row, 0);
+    return with_context([&] { return state.describe(row); },
+                        [&] {
+                          const JpegPart part = decode_jpeg_part(
+                              bytes, manifest.channels, full.height, full.width, box,
+                              request.least_height, request.least_width, scratch);
+                          const double scale = 1.0 / static_cast<double>(part.denominator);
+                          ImagePart result{part.view, scaled(scale, scale)};
+                          result.box.top -= static_cast<double>(part.top);
+                          result.box.left -= static_cast<double>(part.left);
+                          return result;
+                        });
+  }
+  const size_t chosen = state.choose(request);
+  const Resolution& size = manifest.resolutions[chosen];
+  const std::span<const uint8_t> bytes = state.payload(row, chosen);
+  return {{bytes.data(), size.height, size.width, manifest.channels},
+          scaled(static_cast<double>(size.height) / static_cast<double>(full.height),
+                 static_cast<double>(size.width) / static_cast<double>(full.width))};
+}
+
+void PackedDataset::will_need(int64_t row, const ImageRequest& request) const {
+  const State::Place at = state_->place(row);
+  at.shard.will_need(at.shard.payload(state_->choose(request), at.row));
 }
 
 }  // namespace baleen

@@ -21,11 +21,46 @@ struct ImageView {
   int64_t channels = 0;
 };
 
+struct ImageSize {
+  int64_t height = 0;
+  int64_t width = 0;
+};
+
+/// A box in an image, in pixels.
+struct PixelBox {
+  int64_t top = 0;
+  int64_t left = 0;
+  int64_t height = 0;
+  int64_t width = 0;
+};
+
+/// A box in an image, in pixels; edges may lie within a pixel. Pixel i reaches from i to i + 1.
+struct RealBox {
+  double top = 0;
+  double left = 0;
+  double height = 0;
+  double width = 0;
+};
+
+/// Which part of a stored image is needed, and at how many pixels.
+struct ImageRequest {
+  PixelBox box;              ///< in pixels of the image at its largest stored size
+  int64_t least_height = 0;  ///< pixels that the box should have at least, where they are stored
+  int64_t least_width = 0;
+};
+
+/// What was read for a request.
+struct ImagePart {
+  ImageView view;
+  RealBox box;  ///< the box asked for, in the view's pixels
+};
+
 /// A packed dataset, opened for reading: the rows of all its shards as one table.
 ///
 /// Raw pixels are read in place through a mapping of the shard files; JPEG rows are decoded into
-/// the caller's buffer. A row's checksum is checked the first time it is read. All const members
-/// may be called from any thread at once. File format: data/README.md.
+/// the caller's buffer. A row's checksum is checked the first time it is read. Ids and labels are
+/// read in place, too: an open dataset takes 8 bytes and a few bits of memory per sample. All const
+/// members may be called from any thread at once. File format: data/README.md.
 class PackedDataset {
  public:
   /// @param directory what `baleen pack` wrote: manifest.json and shard files
@@ -38,11 +73,11 @@ class PackedDataset {
   TargetKind target_kind() const;
   const std::vector<std::string>& label_names() const;  ///< L labels or C classes, in column order
   int64_t channels() const;
-  const std::string& id(int64_t row) const;            ///< unique sample id
+  std::string id(int64_t row) const;                   ///< unique sample id
   int64_t row_of(const std::string& id) const;         ///< -1 when there is no such sample
   int64_t class_index(int64_t row) const;              ///< single-class data only
   std::span<const uint8_t> labels(int64_t row) const;  ///< L zeros and ones; multi-label data only
-  const std::string& group(
+  std::string group(
       int64_t row) const;  ///< samples of one group stay in one fold; empty: a group of its own
   /// Height and width of every image at the largest size that is stored.
   std::pair<int64_t, int64_t> stored_size() const;
@@ -56,6 +91,16 @@ class PackedDataset {
   /// @throws Error kData naming file, row and id when the stored checksum does not match or
   /// decoding fails.
   ImageView image(int64_t row, int64_t min_side_px, std::vector<uint8_t>& scratch) const;
+
+  /// Height and width of every image at the largest stored size.
+  ImageSize image_size() const;
+  /// A part of an image, from the smallest stored size (or scale of the JPEG) at which it has the
+  /// pixels asked for, else from the largest. Costs less than image() where the part is small.
+  /// Errors and lifetime as image().
+  ImagePart image_part(int64_t row, const ImageRequest& request,
+                       std::vector<uint8_t>& scratch) const;
+  /// Tells the system that image_part() will ask for this soon: it starts to read from disk.
+  void will_need(int64_t row, const ImageRequest& request) const;
 
  private:
   PackedDataset();

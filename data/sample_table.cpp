@@ -13,12 +13,20 @@ class PackedTable : public SampleTable {
   int64_t channels() const override { return dataset_->channels(); }
   TargetKind target_kind() const override { return dataset_->target_kind(); }
   const std::vector<std::string>& label_names() const override { return dataset_->label_names(); }
-  const std::string& id(int64_t row) const override { return dataset_->id(row); }
+  std::string id(int64_t row) const override { return dataset_->id(row); }
   int64_t class_index(int64_t row) const override { return dataset_->class_index(row); }
   std::span<const uint8_t> labels(int64_t row) const override { return dataset_->labels(row); }
-  const std::string& group(int64_t row) const override { return dataset_->group(row); }
+  std::string group(int64_t row) const override { return dataset_->group(row); }
   ImageView image(int64_t row, int64_t min_side_px, std::vector<uint8_t>& scratch) const override {
     return dataset_->image(row, min_side_px, scratch);
+  }
+  ImageSize image_size(int64_t) const override { return dataset_->image_size(); }
+  ImagePart image_part(int64_t row, const ImageRequest& request,
+                       std::vector<uint8_t>& scratch) const override {
+    return dataset_->image_part(row, request, scratch);
+  }
+  void will_need(int64_t row, const ImageRequest& request) const override {
+    dataset_->will_need(row, request);
   }
 
  private:

@@ -21,16 +21,23 @@ class SampleTable {
   virtual int64_t channels() const = 0;
   virtual TargetKind target_kind() const = 0;
   virtual const std::vector<std::string>& label_names() const = 0;  ///< L labels or C classes
-  virtual const std::string& id(int64_t row) const = 0;             ///< unique
+  virtual std::string id(int64_t row) const = 0;                    ///< unique
   virtual int64_t class_index(int64_t row) const = 0;               ///< single-class data only
   virtual std::span<const uint8_t> labels(
-      int64_t row) const = 0;  ///< L zeros and ones; multi-label data only
-  virtual const std::string& group(int64_t row) const = 0;  ///< empty: a group of its own
+      int64_t row) const = 0;                        ///< L zeros and ones; multi-label data only
+  virtual std::string group(int64_t row) const = 0;  ///< empty: a group of its own
   /// The image, at a stored size of at least `min_side_px` where there is one. Valid until
   /// `scratch` is touched.
   /// @throws Error kData naming file and sample.
   virtual ImageView image(int64_t row, int64_t min_side_px,
                           std::vector<uint8_t>& scratch) const = 0;
+  /// Height and width of a row's image at its largest.
+  virtual ImageSize image_size(int64_t row) const = 0;
+  /// A part of the image, as image() otherwise.
+  virtual ImagePart image_part(int64_t row, const ImageRequest& request,
+                               std::vector<uint8_t>& scratch) const = 0;
+  /// image_part() will ask for this soon; a hint to those that read from disks.
+  virtual void will_need(int64_t row, const ImageRequest& request) const = 0;
 };
 
 /// A packed dataset as a SampleTable, which keeps it open.

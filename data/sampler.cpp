@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/base/error.h"
 #include "core/base/seeds.h"
@@ -14,6 +15,45 @@ std::vector<int64_t> epoch_order(std::span<const int64_t> rows, uint64_t seed, i
   CounterRandom random(derive_seed(seed, Stream::kShuffle, {static_cast<uint64_t>(epoch)}));
   shuffle(order, random);
   return order;
+}
+
+std::vector<int64_t> two_level_order(std::span<const int64_t> rows, uint64_t seed, int64_t epoch,
+                                     const ShuffleOptions& options) {
+  if (options.block < 1 || options.window < options.block)
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("a shuffle window of {} rows does not hold a block of {}",
+                            options.window, options.block),
+                "the window must be at least as large as a block, and a block at least 1");
+  std::vector<int64_t> sorted(rows.begin(), rows.end());
+  std::sort(sorted.begin(), sorted.end());
+  const auto num_rows = static_cast<int64_t>(sorted.size());
+  std::vector<int64_t> blocks(static_cast<size_t>((num_rows + options.block - 1) / options.block));
+  std::iota(blocks.begin(), blocks.end(), int64_t{0});
+  CounterRandom random(derive_seed(seed, Stream::kShuffle, {static_cast<uint64_t>(epoch)}));
+  shuffle(blocks, random);
+  const auto per_window = static_cast<size_t>(options.window / options.block);
+  std::vector<int64_t> order;
+  order.reserve(sorted.size());
+  std::vector<int64_t> window;
+  for (size_t first = 0; first < blocks.size(); first += per_window) {
+    window.clear();
+    for (size_t b = first; b < std::min(first + per_window, blocks.size()); ++b) {
+      const int64_t begin = blocks[b] * options.block;
+      const int64_t end = std::min(begin + options.block, num_rows);
+      window.insert(window.end(), sorted.begin() + begin, sorted.begin() + end);
+    }
+    shuffle(window, random);
+    order.insert(order.end(), window.begin(), window.end());
+  }
+  return order;
+}
+
+std::vector<int64_t> epoch_order(std::span<const int64_t> rows, uint64_t seed, int64_t epoch,
+                                 const ShuffleOptions& options) {
+  if (options.kind == "full") return epoch_order(rows, seed, epoch);
+  if (options.kind == "two_level") return two_level_order(rows, seed, epoch, options);
+  throw Error(ErrorKind::kConfiguration, fmt::format("unknown shuffle '{}'", options.kind),
+              "known: full, two_level");
 }
 
 BatchPlan::BatchPlan(int64_t num_samples, const Options& options)

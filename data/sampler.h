@@ -2,12 +2,35 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace baleen {
 
 /// The rows in the order of one epoch: a shuffle that depends on (seed, epoch) and the rows only.
 std::vector<int64_t> epoch_order(std::span<const int64_t> rows, uint64_t seed, int64_t epoch);
+
+/// How an epoch is put in order.
+struct ShuffleOptions {
+  /// full: any row may come anywhere. two_level: for data that does not fit into memory, see
+  /// two_level_order().
+  std::string kind = "full";
+  int64_t window = 65536;  ///< rows shuffled among each other at a time
+  int64_t block = 256;     ///< rows that lie side by side and are read together
+};
+
+/// An order in which a disk reads long stretches: the rows are cut, in ascending order, into
+/// blocks; the blocks are shuffled; as many of them as fit a window are shuffled row by row, then
+/// the next ones. Every row comes once. Depends on (seed, epoch), the options and the set of rows
+/// only, so that neither ranks nor threads change it; between two rows' places in memory there are
+/// never more than about `window` rows.
+std::vector<int64_t> two_level_order(std::span<const int64_t> rows, uint64_t seed, int64_t epoch,
+                                     const ShuffleOptions& options);
+
+/// The order that the options ask for.
+/// @throws Error kConfiguration naming the known kinds, or for a window smaller than a block.
+std::vector<int64_t> epoch_order(std::span<const int64_t> rows, uint64_t seed, int64_t epoch,
+                                 const ShuffleOptions& options);
 
 /// Positions [begin, end).
 struct PositionRange {

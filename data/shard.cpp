@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <bit>
+
 #include "core/base/digest.h"
 #include "core/base/error.h"
 #include "data/hdf5/file.h"
@@ -63,9 +66,24 @@ ShardEntry describe_shard(const std::filesystem::path& file, int64_t rows) {
                    .rows = rows,
                    .bytes = static_cast<int64_t>(mapped.bytes().size()),
                    .digest = digest_hex(mapped.bytes().data(), mapped.bytes().size())};
-  for (const auto& [name, bytes] : dataset_bytes(file, mapped))
+  for (const auto& [name, bytes] : dataset_bytes(file, mapped)) {
     entry.datasets[name] = digest_hex(bytes.data(), bytes.size());
+    entry.places[name] = {bytes.empty() ? 0 : bytes.data() - mapped.bytes().data(),
+                          static_cast<int64_t>(bytes.size())};
+  }
   return entry;
+}
+
+uint32_t index_checksum(std::string_view id, std::string_view group, int32_t original_height,
+                        int32_t original_width, std::span<const uint8_t> target) {
+  static_assert(std::endian::native == std::endian::little, "shards are little-endian");
+  const int32_t sizes[2] = {original_height, original_width};
+  uint32_t crc = crc32c(id);
+  crc = crc32c(std::string_view("\0", 1), crc);
+  crc = crc32c(group, crc);
+  crc = crc32c(std::string_view("\0", 1), crc);
+  crc = crc32c(sizes, sizeof sizes, crc);
+  return crc32c(target.data(), target.size(), crc);
 }
 
 Shard::Shard(const std::filesystem::path& directory, const Manifest& manifest, size_t index,
@@ -77,71 +95,148 @@ Shard::Shard(const std::filesystem::path& directory, const Manifest& manifest, s
   if (static_cast<int64_t>(mapped_.bytes().size()) != entry.bytes)
     fail(fmt::format("{} has {} bytes where the manifest says {}", file_, mapped_.bytes().size(),
                      entry.bytes));
-  datasets_ = dataset_bytes(file_, mapped_);
-  read_index(manifest);
-  if (check == Check::kNothing) return;
-  for (const auto& [name, bytes] : datasets_) {
-    bool is_payload = false;
-    for (size_t r = 0; r < manifest.resolutions.size(); ++r)
-      is_payload |= name == payload_dataset(manifest, r);
-    if (is_payload) continue;  // checked row by row when read
-    const auto digest = entry.datasets.find(name);
-    if (digest == entry.datasets.end() || digest->second != digest_hex(bytes.data(), bytes.size()))
-      fail(fmt::format("{}:/{} does not match its digest in the manifest", file_, name));
+  if (entry.places.empty()) {
+    datasets_ = dataset_bytes(file_, mapped_);
+    check_types(manifest);
+  } else {
+    check_places(entry);
   }
+  if (check == Check::kIndex) {
+    for (const auto& [name, bytes] : datasets_) {
+      bool is_payload = false;
+      for (size_t r = 0; r < manifest.resolutions.size(); ++r)
+        is_payload |= name == payload_dataset(manifest, r);
+      if (is_payload) continue;  // checked row by row when read
+      const auto digest = entry.datasets.find(name);
+      if (digest == entry.datasets.end() ||
+          digest->second != digest_hex(bytes.data(), bytes.size()))
+        fail(fmt::format("{}:/{} does not match its digest in the manifest", file_, name));
+    }
+  }
+  read_index(manifest);
+  if (check == Check::kIndex) mapped_.advise_random();  // else it is read from end to end
 }
 
-void Shard::read_index(const Manifest& manifest) {
+// Datasets where the manifest says that they lie: within the file, none over another.
+void Shard::check_places(const ShardEntry& entry) {
+  const auto size = static_cast<int64_t>(mapped_.bytes().size());
+  std::vector<std::pair<DatasetPlace, std::string>> in_order;
+  for (const auto& [name, place] : entry.places) {
+    if (place.offset < 0 || place.bytes < 0 || place.offset > size - place.bytes)
+      fail(fmt::format("{}:/{} reaches beyond the end of the file", file_, name));
+    datasets_[name] = mapped_.bytes().subspan(static_cast<size_t>(place.offset),
+                                              static_cast<size_t>(place.bytes));
+    if (place.bytes > 0) in_order.emplace_back(place, name);
+  }
+  std::sort(in_order.begin(), in_order.end(),
+            [](const auto& a, const auto& b) { return a.first.offset < b.first.offset; });
+  for (size_t i = 1; i < in_order.size(); ++i)
+    if (in_order[i].first.offset < in_order[i - 1].first.offset + in_order[i - 1].first.bytes)
+      fail(fmt::format("{}:/{} lies over /{}", file_, in_order[i].second, in_order[i - 1].second));
+}
+
+// For files whose manifest does not say where datasets lie: types and shapes as HDF5 knows them.
+void Shard::check_types(const Manifest& manifest) const {
   using hdf5::ElementType;
   const hdf5::File file = hdf5::File::open(file_);
   const int64_t num_labels = static_cast<int64_t>(manifest.label_names.size());
-  ids = open_checked(file, "ids", ElementType::kString, {rows_}).read_strings();
-  groups = open_checked(file, "groups", ElementType::kString, {rows_}).read_strings();
-  original_sizes =
-      open_checked(file, "original_sizes", ElementType::kI32, {rows_, 2}).read<int32_t>();
+  open_checked(file, "ids", ElementType::kString, {rows_});
+  open_checked(file, "groups", ElementType::kString, {rows_});
+  open_checked(file, "original_sizes", ElementType::kI32, {rows_, 2});
+  if (manifest.target_kind == TargetKind::kMultiLabel)
+    open_checked(file, "labels", ElementType::kU8, {rows_, num_labels});
+  if (manifest.target_kind == TargetKind::kSingleClass)
+    open_checked(file, "classes", ElementType::kI32, {rows_});
+  for (size_t r = 0; r < manifest.resolutions.size(); ++r) {
+    open_checked(file, checksum_dataset(manifest, r), ElementType::kU32, {rows_});
+    const std::string name = payload_dataset(manifest, r);
+    const Resolution size = manifest.resolutions[r];
+    if (manifest.encoding == Encoding::kJpeg)
+      open_checked(file, "jpeg_offsets", ElementType::kI64, {rows_ + 1});
+    else
+      open_checked(file, name, ElementType::kU8,
+                   {rows_, size.height, size.width, manifest.channels});
+  }
+}
+
+// The bytes of a dataset that must have just as many.
+std::span<const uint8_t> Shard::column(const std::string& name, int64_t rows,
+                                       int64_t row_bytes) const {
+  const auto found = datasets_.find(name);
+  if (found == datasets_.end()) fail(fmt::format("{} has no dataset '{}'", file_, name));
+  const auto size = static_cast<int64_t>(found->second.size());
+  if (row_bytes == 0 ? size != 0 : size % row_bytes != 0 || size / row_bytes != rows)
+    fail(fmt::format("{}:/{} has {} bytes where the manifest asks for {} times {}", file_, name,
+                     size, rows, row_bytes));
+  return found->second;
+}
+
+StringColumn Shard::strings(const std::string& name) const {
+  const auto found = datasets_.find(name);
+  if (found == datasets_.end()) fail(fmt::format("{} has no dataset '{}'", file_, name));
+  const auto size = static_cast<int64_t>(found->second.size());
+  if (size == 0 || size % rows_ != 0)
+    fail(fmt::format("{}:/{} has {} bytes, no whole number for {} rows", file_, name, size, rows_));
+  return {found->second, rows_};
+}
+
+void Shard::read_index(const Manifest& manifest) {
+  const int64_t num_labels = static_cast<int64_t>(manifest.label_names.size());
+  ids = strings("ids");
+  groups = strings("groups");
+  original_sizes = NumberColumn<int32_t>(column("original_sizes", rows_, 2 * sizeof(int32_t)));
   if (manifest.target_kind == TargetKind::kMultiLabel) {
-    labels = open_checked(file, "labels", ElementType::kU8, {rows_, num_labels}).read<uint8_t>();
+    labels = column("labels", rows_, num_labels);
     for (size_t i = 0; i < labels.size(); ++i)
       if (labels[i] > 1)
         fail(fmt::format("{}:/labels holds {} at row {}", file_, labels[i],
                          int64_t(i) / num_labels));
   }
   if (manifest.target_kind == TargetKind::kSingleClass) {
-    classes = open_checked(file, "classes", ElementType::kI32, {rows_}).read<int32_t>();
+    classes = NumberColumn<int32_t>(column("classes", rows_, sizeof(int32_t)));
     for (size_t i = 0; i < classes.size(); ++i)
       if (classes[i] < 0 || classes[i] >= num_labels)
         fail(fmt::format("{}:/classes holds {} at row {}; there are {} classes", file_, classes[i],
                          i, num_labels));
   }
+  if (datasets_.contains(kIndexChecksums))
+    index_checksums_ = NumberColumn<uint32_t>(column(kIndexChecksums, rows_, sizeof(uint32_t)));
   for (size_t r = 0; r < manifest.resolutions.size(); ++r) {
     const std::string name = payload_dataset(manifest, r);
-    checksums_.push_back(
-        open_checked(file, checksum_dataset(manifest, r), ElementType::kU32, {rows_})
-            .read<uint32_t>());
+    checksums_.emplace_back(column(checksum_dataset(manifest, r), rows_, sizeof(uint32_t)));
     if (manifest.encoding == Encoding::kJpeg) {
-      jpeg_offsets_ =
-          open_checked(file, "jpeg_offsets", ElementType::kI64, {rows_ + 1}).read<int64_t>();
+      jpeg_offsets_ = NumberColumn<int64_t>(column("jpeg_offsets", rows_ + 1, sizeof(int64_t)));
+      if (!datasets_.contains(name)) fail(fmt::format("{} has no dataset '{}'", file_, name));
       const auto size = static_cast<int64_t>(datasets_[name].size());
-      open_checked(file, name, ElementType::kU8, {size});
       for (size_t i = 0; i + 1 < jpeg_offsets_.size(); ++i)
         if (jpeg_offsets_[i] < 0 || jpeg_offsets_[i] > jpeg_offsets_[i + 1])
           fail(fmt::format("{}:/jpeg_offsets does not ascend at row {}", file_, i));
-      if (jpeg_offsets_.back() != size)
-        fail(fmt::format("{}:/jpeg_offsets ends at {}, the data at {}", file_, jpeg_offsets_.back(),
-                         size));
+      const int64_t end = jpeg_offsets_[jpeg_offsets_.size() - 1];
+      if (end != size)
+        fail(fmt::format("{}:/jpeg_offsets ends at {}, the data at {}", file_, end, size));
+      payloads_.push_back(datasets_[name]);
     } else {
       const Resolution size = manifest.resolutions[r];
-      open_checked(file, name, ElementType::kU8,
-                   {rows_, size.height, size.width, manifest.channels});
       row_bytes_.push_back(size.height * size.width * manifest.channels);
+      payloads_.push_back(column(name, rows_, row_bytes_.back()));
     }
-    payloads_.push_back(datasets_[name]);
   }
+}
+
+bool Shard::index_matches(int64_t row) const {
+  if (index_checksums_.size() == 0) return true;
+  const auto r = static_cast<size_t>(row);
+  const size_t num_labels = labels.size() / ids.size();
+  std::span<const uint8_t> target = labels.subspan(r * num_labels, num_labels);
+  const int32_t index = classes.size() > 0 ? classes[r] : 0;
+  if (classes.size() > 0) target = {reinterpret_cast<const uint8_t*>(&index), sizeof index};
+  return index_checksums_[r] == index_checksum(ids[r], groups[r], original_sizes[2 * r],
+                                               original_sizes[2 * r + 1], target);
 }
 
 std::span<const uint8_t> Shard::payload(size_t resolution, int64_t row) const {
   const auto first_and_size = [&]() -> std::pair<int64_t, int64_t> {
-    if (jpeg_offsets_.empty()) return {row * row_bytes_[resolution], row_bytes_[resolution]};
+    if (jpeg_offsets_.size() == 0) return {row * row_bytes_[resolution], row_bytes_[resolution]};
     const auto i = static_cast<size_t>(row);
     return {jpeg_offsets_[i], jpeg_offsets_[i + 1] - jpeg_offsets_[i]};
   }();

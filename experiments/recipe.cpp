@@ -157,6 +157,7 @@ bool influences_results(const std::string& path) {
                                                  "task.boxes_file",
                                                  "task.masks",
                                                  "training.loader_threads",
+                                                 "training.stage_to",
                                                  "training.checkpoint_every_steps",
                                                  "training.keep_last",
                                                  "training.regroup_gain_s",

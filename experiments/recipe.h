@@ -76,6 +76,9 @@ struct TrainingSection {
   double clip_norm = 0.0;
   int64_t threads_per_rank = 1;
   int64_t loader_threads = 1;
+  std::string shuffle = "full";
+  int64_t shuffle_window = 65536;
+  std::string stage_to;  ///< empty: data are read where they are
   std::string determinism = "strict";
   std::string on_nonfinite = "stop";
   int64_t checkpoint_every_steps = 0;

@@ -105,6 +105,17 @@ void visit_fields(Visitor& v, TrainingSection& o) {
           config::between(1, 1024));
   v.field("loader_threads", o.loader_threads, "threads that read images ahead, per rank; 0: none",
           config::between(0, 256));
+  v.field(
+      "shuffle", o.shuffle,
+      "full: an epoch in any order; two_level: blocks of 256 neighbouring samples, then samples "
+      "within a window of them, for data larger than memory",
+      config::one_of({"full", "two_level"}));
+  v.field("shuffle_window", o.shuffle_window,
+          "samples among which two_level shuffles: as many as fit into memory",
+          config::at_least(256));
+  v.field("stage_to", o.stage_to,
+          "folder on a disk of each machine to which the packed data are copied first, once per "
+          "machine; copies stay for the next run; empty: no copy");
   v.field("determinism", o.determinism,
           "strict: the same bits on any number of ranks; fast: the backend's own sums, which "
           "depend on it",

@@ -13,6 +13,7 @@
 #include "core/config/encode.h"
 #include "core/training/checkpoint.h"
 #include "data/sample_table.h"
+#include "data/staging.h"
 #include "distributed/device.h"
 #include "distributed/library_versions.h"
 #include "experiments/classification_chain.h"
@@ -224,11 +225,16 @@ void print_result(const RunDirectory& directory, const std::string& table) {
 
 }  // namespace
 
-PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions) {
+PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions, bool stage) {
+  const std::string& folder = recipe.training.stage_to;
+  const auto open = [&](const std::string& path) {
+    return PackedDataset::open(stage && !folder.empty() ? stage_dataset(path, folder)
+                                                        : std::filesystem::path(path));
+  };
   PreparedRun run;
   run.recipe = recipe;
-  run.dataset = PackedDataset::open(recipe.dataset);
-  if (!recipe.test.empty()) run.test = PackedDataset::open(recipe.test);
+  run.dataset = open(recipe.dataset);
+  if (!recipe.test.empty()) run.test = open(recipe.test);
   run.task = make_task(recipe, run.dataset);
   check_targets(run, extensions);
   check_precision(recipe);
@@ -243,7 +249,8 @@ PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions) {
 int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvironment& mpi) {
   const auto world = mpi.world();
   at::set_num_threads(static_cast<int>(request.recipe.training.threads_per_rank));
-  const PreparedRun run = agreed(*world, [&] { return prepare_run(request.recipe, &extensions); });
+  const PreparedRun run =
+      agreed(*world, [&] { return prepare_run(request.recipe, &extensions, true); });
   agree_on_plugins(extensions, *world);
   agree_on_plan(run.plan, *world);
   choose_kernels(run.recipe.training);

@@ -29,8 +29,9 @@ struct PreparedRun {
 /// Opens the data, divides the folds, makes the plan.
 /// @param extensions null: nobody asks whether the loss fits the data, for runs that are only
 /// looked at
-/// @throws Error kConfiguration, kData.
-PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions);
+/// @param stage copies the data to `training.stage_to` first, where the recipe says so
+/// @throws Error kConfiguration, kData, kStorage.
+PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions, bool stage = false);
 
 struct RunRequest {
   Recipe recipe;

@@ -14,6 +14,7 @@
 #include "core/training/random_streams.h"
 #include "core/weights/pretrained.h"
 #include "core/weights/state.h"
+#include "data/device_prefetch.h"
 #include "distributed/data_parallel.h"
 #include "distributed/device.h"
 #include "experiments/chain_predictions.h"
@@ -202,6 +203,7 @@ void StageTrainer::train_stage() {
     const TrainingFeedOptions feed = training_feed(stage);
     stage.source = setup_.task->with_targets(
         make_training_source(setup_.dataset, setup_.training_rows, feed), feed);
+    if (device_.is_cuda()) stage.source = prefetch_to_device(std::move(stage.source), device_);
   });
   TrainerOptions trainer_options;
   trainer_options.precision = precision_from_name(training.precision);
@@ -242,6 +244,8 @@ TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
   feed.augment = stage.options->augment;
   feed.custom = setup_.extensions->augmentations.create_all(stage.options->augment.custom);
   feed.image = image_options(stage.plan->size_px);
+  feed.shuffle = {.kind = setup_.recipe->training.shuffle,
+                  .window = setup_.recipe->training.shuffle_window};
   return feed;
 }
 

@@ -9,6 +9,7 @@
 #include "core/config/field.h"
 #include "core/config/parameters.h"
 #include "data/augment/d4.h"
+#include "data/packed_dataset.h"
 
 namespace baleen {
 
@@ -79,14 +80,6 @@ void visit_fields(Visitor& v, AugmentOptions& o) {
 
 /// @throws Error kConfiguration when a range is upside down.
 void validate(const AugmentOptions& options);
-
-/// A box in an image, in pixels.
-struct PixelBox {
-  int64_t top = 0;
-  int64_t left = 0;
-  int64_t height = 0;
-  int64_t width = 0;
-};
 
 /// What is done to one image.
 struct AugmentDraw {

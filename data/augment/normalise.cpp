@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/base/error.h"
 
@@ -25,6 +26,15 @@ Normalisation repeated(const Normalisation& source, int64_t channels) {
   if (source.mean.size() == 1) result.mean.assign(n, source.mean[0]);
   if (source.std.size() == 1) result.std.assign(n, source.std[0]);
   return result;
+}
+
+const std::array<uint8_t, 256>& all_levels() {
+  static const auto levels = [] {
+    std::array<uint8_t, 256> result;
+    std::iota(result.begin(), result.end(), uint8_t{0});
+    return result;
+  }();
+  return levels;
 }
 
 }  // namespace
@@ -108,6 +118,9 @@ PixelTable::PixelTable(const Normalisation& normalisation, double gain, double o
 
 void PixelTable::assign(const Normalisation& normalisation, double gain, double offset) {
   values_.resize(normalisation.mean.size());
+  lines_.resize(normalisation.mean.size());
+  clamps_ = gain != 1.0 || offset != 0.0;
+  lines_are_exact_ = kernels::available();
   for (size_t c = 0; c < values_.size(); ++c) {
     const double mean = normalisation.mean[c];
     const double std = normalisation.std[c];
@@ -115,6 +128,13 @@ void PixelTable::assign(const Normalisation& normalisation, double gain, double 
       const double pixel =
           std::clamp(gain * (static_cast<double>(byte) / 255.0) + offset, 0.0, 1.0);
       values_[c][byte] = static_cast<float>((pixel - mean) / std);
+    }
+    lines_[c] = {.gain = gain / 255.0, .offset = offset, .scale = 1.0 / std, .shift = -mean / std};
+    if (lines_are_exact_) {
+      std::array<float, 256> computed;
+      const auto map = clamps_ ? kernels::map_clamped : kernels::map_plain;
+      map(all_levels().data(), 256, lines_[c], computed.data());
+      lines_are_exact_ = computed == values_[c];
     }
   }
 }

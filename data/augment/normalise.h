@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/config/field.h"
+#include "data/augment/vector_kernels.h"
 #include "data/sample_table.h"
 
 namespace baleen {
@@ -46,9 +47,8 @@ Normalisation resolve_normalisation(const NormaliseOptions& options, int64_t cha
 Normalisation channel_statistics(const SampleTable& table, std::span<const int64_t> rows,
                                  int64_t size_px);
 
-/// Maps a byte to its normalised value: one table of 256 per channel. Exact, the same bits
-/// everywhere, and as fast as vectorised arithmetic because the table stays in the first-level
-/// cache.
+/// Maps a byte to its normalised value: one table of 256 per channel. Exact, and the same bits
+/// everywhere.
 class PixelTable {
  public:
   PixelTable() = default;
@@ -59,9 +59,17 @@ class PixelTable {
   int64_t channels() const { return static_cast<int64_t>(values_.size()); }
   /// Fills the table anew without allocating.
   void assign(const Normalisation& normalisation, double gain, double offset);
+  /// The same mapping as arithmetic, one line per channel, for the vector kernels: nothing where
+  /// there are none or where any of the 256 levels would come out differently from the table.
+  const kernels::Line* lines() const { return lines_are_exact_ ? lines_.data() : nullptr; }
+  /// Whether the lines need their clamp.
+  bool clamps() const { return clamps_; }
 
  private:
   std::vector<std::array<float, 256>> values_;
+  std::vector<kernels::Line> lines_;
+  bool lines_are_exact_ = false;
+  bool clamps_ = false;
 };
 
 }  // namespace baleen

@@ -83,12 +83,13 @@ std::int64_t Dataset::checked_count(ElementType wanted) const {
     throw Error(ErrorKind::kData, object_->description() + " holds " + name_of(type_) +
                                       " elements where " + name_of(wanted) + " is expected");
   const std::int64_t count = element_count(shape_);
-  // Data of ours is contiguous; anything else may claim a shape that no memory holds.
-  constexpr std::int64_t kMostForeignElements = std::int64_t{1} << 30;
-  if (!offset_ && count > kMostForeignElements)
+  // Data of ours is contiguous; anything else may claim a shape that no memory holds, so that it
+  // may not be larger than the file, compressed data included.
+  std::error_code ignored;
+  if (!offset_ && count > 0 && num_bytes_ > std::filesystem::file_size(object_->file, ignored))
     throw Error(ErrorKind::kData,
                 object_->description() + ": its shape does not agree with the file's size",
-                "the file is cut short, damaged or foreign; make it again");
+                "the file is cut short, damaged, compressed or foreign; make it again");
   return count;
 }
 

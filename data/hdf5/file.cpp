@@ -225,6 +225,13 @@ Dataset Group::open_dataset(const std::string& name) const {
   Locked lock;
   if (!contains(name))
     throw Error(ErrorKind::kData, description() + " has no dataset '" + name + "'");
+  // Links to other places, even in other files, are not ours: following them could lead anywhere.
+  H5L_info_t link;
+  if (H5Lget_info(object_->handle.get(), name.c_str(), &link, H5P_DEFAULT) < 0)
+    throw_read_error("opening dataset '" + name + "' of " + description());
+  if (link.type != H5L_TYPE_HARD)
+    throw Error(ErrorKind::kData, description() + "/" + name + " is a link, not a dataset",
+                "copy the data into the file itself");
   const hid_t id = H5Dopen2(object_->handle.get(), name.c_str(), H5P_DEFAULT);
   if (id < 0) throw_read_error("opening dataset '" + name + "' of " + description());
   return Dataset(make_object(id, H5Dclose, object_->file, child_path(*object_, name)));

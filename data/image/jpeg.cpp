@@ -78,14 +78,41 @@ bool choose_output(Decoder& decoder, J_COLOR_SPACE space, unsigned scale_denomin
   return true;
 }
 
-bool read_pixels(Decoder& decoder, uint8_t* pixels, size_t row_bytes) {
+bool start_pixels(Decoder& decoder) {
   if (setjmp(decoder.errors.jump)) return false;
-  jpeg_start_decompress(&decoder.info);
-  while (decoder.info.output_scanline < decoder.info.output_height) {
-    JSAMPROW row = pixels + decoder.info.output_scanline * row_bytes;
-    jpeg_read_scanlines(&decoder.info, &row, 1);
+  return jpeg_start_decompress(&decoder.info);
+}
+
+// The next `count` rows. libjpeg gives a few at a time.
+bool read_rows(Decoder& decoder, uint8_t* pixels, size_t row_bytes, JDIMENSION count) {
+  if (setjmp(decoder.errors.jump)) return false;
+  constexpr JDIMENSION kMostRows = 16;
+  JSAMPROW rows[kMostRows];
+  for (JDIMENSION done = 0; done < count;) {
+    const JDIMENSION some = std::min(count - done, kMostRows);
+    for (JDIMENSION i = 0; i < some; ++i) rows[i] = pixels + (done + i) * row_bytes;
+    done += jpeg_read_scanlines(&decoder.info, rows, some);
   }
-  jpeg_finish_decompress(&decoder.info);
+  return true;
+}
+
+bool finish_pixels(Decoder& decoder) {
+  if (setjmp(decoder.errors.jump)) return false;
+  return jpeg_finish_decompress(&decoder.info);
+}
+
+// Leaves out the columns outside [left, left + width), widened to where blocks begin, and the rows
+// above `top`.
+bool leave_out(Decoder& decoder, [[maybe_unused]] JDIMENSION top, JDIMENSION& left,
+               JDIMENSION& width) {
+#ifdef LIBJPEG_TURBO_VERSION
+  if (setjmp(decoder.errors.jump)) return false;
+  if (width < decoder.info.output_width) jpeg_crop_scanline(&decoder.info, &left, &width);
+  if (top > 0) jpeg_skip_scanlines(&decoder.info, top);
+#else
+  left = 0;
+  width = decoder.info.output_width;
+#endif
   return true;
 }
 
@@ -195,20 +222,38 @@ JpegHeader read_jpeg_header(std::span<const uint8_t> bytes) {
           .orientation = orientation_of(info)};
 }
 
+namespace {
+
+// What libjpeg makes of the file: its colours as `channels` need them, or CMYK.
+J_COLOR_SPACE output_space(const jpeg_decompress_struct& info, int64_t channels) {
+  if (info.num_components == 4) return JCS_CMYK;
+  if (info.num_components == 1) return channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+  if (info.num_components == 3) return JCS_RGB;
+  throw Error(ErrorKind::kData, "the JPEG has " + std::to_string(info.num_components) +
+                                    " components; 1, 3 or 4 are read");
+}
+
+// In place, from what libjpeg wrote to the channels wanted.
+void to_channels(J_COLOR_SPACE space, int64_t channels, std::vector<uint8_t>& buffer) {
+  if (space == JCS_CMYK) cmyk_to_rgb(buffer);
+  if (channels != 1 || space == JCS_GRAYSCALE) return;
+  const size_t count = buffer.size() / 3;
+  for (size_t i = 0; i < count; ++i) {
+    const uint8_t* rgb = buffer.data() + 3 * i;
+    buffer[i] =
+        static_cast<uint8_t>((19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2] + 32768) >> 16);
+  }
+  buffer.resize(count);
+}
+
+}  // namespace
+
 ImageView decode_jpeg(std::span<const uint8_t> bytes, int64_t channels, int64_t min_side_px,
                       std::vector<uint8_t>& buffer) {
   Decoder decoder;
   open(decoder, bytes);
-  jpeg_decompress_struct& info = decoder.info;
-  J_COLOR_SPACE space = JCS_RGB;
-  if (info.num_components == 4) {
-    space = JCS_CMYK;
-  } else if (info.num_components == 1) {
-    space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
-  } else if (info.num_components != 3) {
-    throw Error(ErrorKind::kData, "the JPEG has " + std::to_string(info.num_components) +
-                                      " components; 1, 3 or 4 are read");
-  }
+  const jpeg_decompress_struct& info = decoder.info;
+  const J_COLOR_SPACE space = output_space(info, channels);
   const unsigned scale =
       scale_for(std::min<int64_t>(info.image_height, info.image_width), min_side_px);
   if (!choose_output(decoder, space, scale)) throw_damaged(decoder);
@@ -217,19 +262,56 @@ ImageView decode_jpeg(std::span<const uint8_t> bytes, int64_t channels, int64_t 
   const size_t row_bytes =
       static_cast<size_t>(width) * static_cast<size_t>(info.out_color_components);
   buffer.resize(row_bytes * static_cast<size_t>(height));
-  if (!read_pixels(decoder, buffer.data(), row_bytes)) throw_damaged(decoder);
-
-  if (space == JCS_CMYK) cmyk_to_rgb(buffer);
-  if (channels == 1 && space != JCS_GRAYSCALE) {
-    const size_t count = buffer.size() / 3;
-    for (size_t i = 0; i < count; ++i) {
-      const uint8_t* rgb = buffer.data() + 3 * i;
-      buffer[i] =
-          static_cast<uint8_t>((19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2] + 32768) >> 16);
-    }
-    buffer.resize(count);
-  }
+  if (!start_pixels(decoder) || !read_rows(decoder, buffer.data(), row_bytes, info.output_height) ||
+      !finish_pixels(decoder))
+    throw_damaged(decoder);
+  to_channels(space, channels, buffer);
   return {buffer.data(), height, width, channels};
+}
+
+JpegPart decode_jpeg_part(std::span<const uint8_t> bytes, int64_t channels, int64_t height,
+                          int64_t width, const PixelBox& box, int64_t least_height,
+                          int64_t least_width, std::vector<uint8_t>& buffer) {
+  Decoder decoder;
+  open(decoder, bytes);
+  const jpeg_decompress_struct& info = decoder.info;
+  if (info.image_height != height || info.image_width != width)
+    throw Error(ErrorKind::kData, "the stored JPEG has " + std::to_string(info.image_height) +
+                                      " x " + std::to_string(info.image_width) + " px, not " +
+                                      std::to_string(height) + " x " + std::to_string(width));
+  JpegPart part;
+  for (const int64_t denominator : {8, 4, 2})
+    if (part.denominator == 1 && box.height >= least_height * denominator &&
+        box.width >= least_width * denominator)
+      part.denominator = denominator;
+  const J_COLOR_SPACE space = output_space(info, channels);
+  if (!choose_output(decoder, space, static_cast<unsigned>(part.denominator)) ||
+      !start_pixels(decoder))
+    throw_damaged(decoder);
+  // Chroma is interpolated from neighbours: at the cut edges it would come out otherwise.
+  constexpr int64_t kMargin = 2;
+  const auto low = [&](int64_t edge) {
+    return std::max<int64_t>(edge / part.denominator - kMargin, 0);
+  };
+  const auto high = [&](int64_t edge, JDIMENSION size) {
+    return std::min<int64_t>((edge + part.denominator - 1) / part.denominator + kMargin, size);
+  };
+  part.top = low(box.top);
+  const int64_t bottom = high(box.top + box.height, info.output_height);
+  auto left = static_cast<JDIMENSION>(low(box.left));
+  auto columns = static_cast<JDIMENSION>(high(box.left + box.width, info.output_width)) - left;
+  if (!leave_out(decoder, static_cast<JDIMENSION>(part.top), left, columns)) throw_damaged(decoder);
+  part.top = static_cast<int64_t>(info.output_scanline);
+  part.left = static_cast<int64_t>(left);
+  const int64_t rows = bottom - part.top;
+  const size_t row_bytes =
+      static_cast<size_t>(columns) * static_cast<size_t>(info.out_color_components);
+  buffer.resize(row_bytes * static_cast<size_t>(rows));
+  if (!read_rows(decoder, buffer.data(), row_bytes, static_cast<JDIMENSION>(rows)))
+    throw_damaged(decoder);
+  to_channels(space, channels, buffer);
+  part.view = {buffer.data(), rows, static_cast<int64_t>(columns), channels};
+  return part;
 }
 
 std::vector<uint8_t> encode_jpeg(const ImageView& image, int quality) {

@@ -84,6 +84,19 @@ void ShardWriter::append(const PackedRow& row) {
   }
 }
 
+std::vector<uint32_t> ShardWriter::index_checksums() const {
+  std::vector<uint32_t> checksums;
+  const size_t num_labels = labels_.size() / std::max<size_t>(1, ids_.size());
+  for (size_t row = 0; row < ids_.size(); ++row) {
+    std::span<const uint8_t> target(labels_.data() + row * num_labels, num_labels);
+    if (!classes_.empty())
+      target = {reinterpret_cast<const uint8_t*>(&classes_[row]), sizeof classes_[row]};
+    checksums.push_back(index_checksum(ids_[row], groups_[row], original_sizes_[2 * row],
+                                       original_sizes_[2 * row + 1], target));
+  }
+  return checksums;
+}
+
 ShardEntry ShardWriter::finish() {
   const int64_t n = rows();
   hdf5::File file = hdf5::File::create(file_);
@@ -98,6 +111,7 @@ ShardEntry ShardWriter::finish() {
     file.write<int32_t>("classes", {n}, classes_);
   if (manifest_.target_kind == TargetKind::kMultiLabel)
     file.write<uint8_t>("labels", {n, num_labels}, labels_);
+  file.write<uint32_t>(Shard::kIndexChecksums, {n}, index_checksums());
   for (size_t r = 0; r < spools_.size(); ++r) {
     file.write<uint32_t>(checksum_dataset(manifest_, r), {n}, spools_[r]->checksums);
     if (manifest_.encoding == Encoding::kJpeg)

@@ -42,6 +42,7 @@ class ShardWriter {
 
  private:
   struct Spool;
+  std::vector<uint32_t> index_checksums() const;
 
   std::filesystem::path file_;
   const Manifest& manifest_;

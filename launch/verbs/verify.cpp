@@ -1,5 +1,8 @@
 #include <CLI/App.hpp>
+#include <CLI/Validators.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <thread>
 
 #include "core/base/format.h"
 #include "core/base/stopwatch.h"
@@ -30,10 +33,11 @@ std::vector<std::string> problems_of_opening(Open&& open) {
   }
 }
 
-std::vector<std::string> problems_of(const std::filesystem::path& path) {
+std::vector<std::string> problems_of(const std::filesystem::path& path,
+                                     const VerifyOptions& options) {
   switch (recognise(path)) {
     case Artefact::kDataset:
-      return verify_dataset(path);
+      return verify_dataset(path, options);
     case Artefact::kRun:
       return verify_run(path);
     case Artefact::kCheckpoints:
@@ -46,12 +50,12 @@ std::vector<std::string> problems_of(const std::filesystem::path& path) {
   return {};
 }
 
-int verify(const std::vector<std::string>& paths) {
+int verify(const std::vector<std::string>& paths, const VerifyOptions& options) {
   if (launch_place().rank > 0) return 0;
   bool damaged = false;
   for (const std::string& path : paths) {
     const Stopwatch watch;
-    const std::vector<std::string> problems = problems_of(path);
+    const std::vector<std::string> problems = problems_of(path, options);
     for (const std::string& problem : problems) std::printf("DAMAGED  %s\n", problem.c_str());
     std::printf(
         "%s  %s: %s, %s\n", problems.empty() ? "ok     " : "DAMAGED", path.c_str(),
@@ -72,10 +76,15 @@ Verb make_verify_verb() {
       "  baleen verify packed/planet runs/planet\n"
       "The exit code is 1 where damage was found.";
   auto paths = std::make_shared<std::vector<std::string>>();
-  verb.declare_options = [paths](CLI::App& app) {
+  auto options = std::make_shared<VerifyOptions>();
+  options->threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
+  verb.declare_options = [paths, options](CLI::App& app) {
     app.add_option("path", *paths, "directories or files")->required();
+    app.add_option("--threads", options->threads, "that read a dataset at once; default: all cores")
+        ->check(CLI::Range(1, 1024));
+    app.add_flag("--decode", options->decode, "also decode every JPEG of a dataset");
   };
-  verb.run = [paths](VerbContext&) { return verify(*paths); };
+  verb.run = [paths, options](VerbContext&) { return verify(*paths, *options); };
   return verb;
 }
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -46,12 +47,12 @@ class FakeTable : public SampleTable {
   int64_t channels() const override { return options_.channels; }
   TargetKind target_kind() const override { return options_.kind; }
   const std::vector<std::string>& label_names() const override { return label_names_; }
-  const std::string& id(int64_t row) const override { return ids_.at(static_cast<size_t>(row)); }
+  std::string id(int64_t row) const override { return ids_.at(static_cast<size_t>(row)); }
   int64_t class_index(int64_t row) const override { return row % options_.num_labels; }
   std::span<const uint8_t> labels(int64_t row) const override {
     return labels_.at(static_cast<size_t>(row));
   }
-  const std::string& group(int64_t) const override { return no_group_; }
+  std::string group(int64_t) const override { return no_group_; }
   ImageView image(int64_t row, int64_t min_side_px, std::vector<uint8_t>& scratch) const override {
     if (options_.broken.contains(row))
       throw Error(ErrorKind::kData, fmt::format("train-000.h5: checksum of row {} differs", row));
@@ -61,14 +62,34 @@ class FakeTable : public SampleTable {
     scratch = images_.at(static_cast<size_t>(row));
     return {scratch.data(), options_.height, options_.width, options_.channels};
   }
+  ImageSize image_size(int64_t) const override { return {options_.height, options_.width}; }
+  ImagePart image_part(int64_t row, const ImageRequest& request,
+                       std::vector<uint8_t>& scratch) const override {
+    const PixelBox& box = request.box;
+    largest_least_px = std::max(largest_least_px.load(), request.least_height);
+    return {image(row, request.least_height, scratch),
+            {static_cast<double>(box.top), static_cast<double>(box.left),
+             static_cast<double>(box.height), static_cast<double>(box.width)}};
+  }
+  void will_need(int64_t row, const ImageRequest&) const override {
+    std::lock_guard lock(mutex_);
+    announced_.insert(row);
+  }
+  std::set<int64_t> announced() const {
+    std::lock_guard lock(mutex_);
+    return announced_;
+  }
   /// Pixel of the stored image.
   uint8_t pixel(int64_t row, int64_t y, int64_t x, int64_t c) const {
     return images_.at(static_cast<size_t>(row))
         .at(static_cast<size_t>((y * options_.width + x) * options_.channels + c));
   }
   mutable std::atomic<int64_t> largest_min_side_px{0};
+  mutable std::atomic<int64_t> largest_least_px{0};
 
  private:
+  mutable std::mutex mutex_;
+  mutable std::set<int64_t> announced_;  ///< rows that will_need() named
   Options options_;
   std::vector<std::string> label_names_;
   std::vector<std::string> ids_;

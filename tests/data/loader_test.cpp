@@ -211,13 +211,35 @@ TEST(LoaderTest, ChunksAreFixedWhoeverPredictsThem) {
   EXPECT_EQ(seen, all_rows(*table));
 }
 
-TEST(LoaderTest, AskForEnoughPixelsForTheSmallestCrop) {
+TEST(LoaderTest, AsksForAsManyPixelsOfTheCropAsTheStageHas) {
   const auto table = std::make_shared<FakeTable>(FakeTable::Options{.size = 16});
   TrainingFeedOptions options = feed_options();
   options.augment.crop_scale_min = 0.25;
   options.image.size_px = 10;
   make_training_source(table, all_rows(*table), options)->next();
-  EXPECT_EQ(table->largest_min_side_px, 20);
+  EXPECT_EQ(table->largest_least_px, 10);
+}
+
+TEST(LoaderTest, BytesAreTheLevelsOfTheSameDraws) {
+  const auto table = std::make_shared<FakeTable>(FakeTable::Options{.size = 24});
+  TrainingFeedOptions options = feed_options();
+  options.image.normalise = {{0, 0, 0}, {1, 1, 1}};
+  for (const bool channels_last : {false, true}) {
+    options.image.channels_last = channels_last;
+    options.image.bytes = false;
+    const auto floats = make_training_source(table, all_rows(*table), options);
+    options.image.bytes = true;
+    const auto bytes = make_training_source(table, all_rows(*table), options);
+    for (int step = 0; step < 3; ++step) {
+      const at::Tensor levels = bytes->next()->images_NCHW;
+      EXPECT_EQ(levels.scalar_type(), at::kByte);
+      EXPECT_TRUE(levels.is_contiguous(channels_last ? at::MemoryFormat::ChannelsLast
+                                                     : at::MemoryFormat::Contiguous));
+      const at::Tensor expected = floats->next()->images_NCHW * 255;
+      // Changes of colour are rounded to levels.
+      EXPECT_LE((levels.to(at::kFloat) - expected).abs().max().item<float>(), 0.501f);
+    }
+  }
 }
 
 TEST(LoaderTest, ABrokenSampleSurfacesInNextWithItsName) {

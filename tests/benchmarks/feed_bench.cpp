@@ -1,0 +1,240 @@
+// How much of a training step is spent waiting for data, and what smaller images gain.
+//
+//   feed_bench --data packed/chips --network resnet18 --sizes 64,128,256 --batch 16 --steps 4
+//
+// Trains on packed images at each size in turn, rounds interleaved, with random-resized crops and
+// flips made by loader threads beside the step. One JSON line per size; `gain` compares a size's
+// images/s with those of the largest size, `promised` is the quotient of their pixel counts.
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "core/base/memory.h"
+#include "core/losses/loss.h"
+#include "core/nn/memory_format.h"
+#include "core/nn/registry.h"
+#include "core/training/random_streams.h"
+#include "core/training/trainer.h"
+#include "data/loader.h"
+#include "distributed/communicator.h"
+#include "distributed/data_parallel.h"
+
+namespace baleen {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+struct Arguments {
+  std::string data;
+  std::string network = "resnet18";
+  std::vector<int64_t> sizes = {64};
+  int64_t batch = 16;
+  int64_t rounds = 5;
+  int64_t steps = 8;
+  int64_t threads = 1;
+  int64_t loader_threads = 1;
+  std::string crop = "resized";
+};
+
+/// Hands batches on, and counts the time until they come.
+class TimedSource final : public BatchSource {
+ public:
+  explicit TimedSource(std::unique_ptr<BatchSource> source) : source_(std::move(source)) {}
+  int64_t steps_per_epoch() const override { return source_->steps_per_epoch(); }
+  void set_epoch(int64_t epoch, int64_t first_step) override {
+    source_->set_epoch(epoch, first_step);
+  }
+  std::optional<Batch> next() override {
+    const auto start = Clock::now();
+    std::optional<Batch> batch = source_->next();
+    waited_s_ += seconds_since(start);
+    return batch;
+  }
+  double take_waited_s() { return std::exchange(waited_s_, 0.0); }
+
+ private:
+  std::unique_ptr<BatchSource> source_;
+  double waited_s_ = 0;
+};
+
+struct Stage {
+  int64_t size = 0;
+  std::shared_ptr<Backbone> network;
+  std::unique_ptr<Loss> loss;
+  std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<Schedule> schedule;
+  std::unique_ptr<DataParallel> reducer;
+  std::unique_ptr<TimedSource> source;
+  std::unique_ptr<Trainer> trainer;
+  int64_t epoch = 0;
+  EpochProgress progress;
+  std::vector<double> step_s;
+  std::vector<double> waited;  ///< share of the time
+
+  /// Goes on where it stopped, so that what the loader made ahead is used.
+  void run(int64_t steps, bool measured) {
+    int64_t left = steps;
+    double before_s = 0;
+    auto start = Clock::now();
+    const auto hook = [&](const StepReport&, const EpochProgress&) {
+      // The first step restarts the loader and fills its queue: that happens once per epoch.
+      if (left == steps) {
+        start = Clock::now();
+        source->take_waited_s();
+      }
+      before_s = seconds_since(start);
+      return --left <= 1;
+    };
+    while (left > 0) {
+      if (trainer->run_epoch(*source, epoch, 0, progress, hook) &&
+          progress.next_step >= source->steps_per_epoch()) {
+        ++epoch;
+        progress = {};
+      }
+      if (left <= 0) break;
+    }
+    if (!measured) return;
+    step_s.push_back(before_s / static_cast<double>(steps - 1));
+    waited.push_back(source->take_waited_s() / before_s);
+  }
+};
+
+Stage make_stage(const Arguments& a, int64_t size, std::shared_ptr<const PackedDataset> dataset,
+                 Communicator& world) {
+  Stage stage;
+  stage.size = size;
+  const auto classes = static_cast<int64_t>(dataset->label_names().size());
+  BackboneRegistry registry;
+  register_backbones(registry);
+  seed_default_generator(at::kCPU, 3);
+  stage.network = registry.create({a.network, classes, 3, 0.0});
+  to_channels_last(*stage.network);
+  LossOptions loss;
+  loss.kind = dataset->target_kind() == TargetKind::kMultiLabel ? "bce" : "cross_entropy";
+  stage.loss = make_loss(loss, classes);
+  OptimizerOptions optimizer;
+  optimizer.kind = "sgd";
+  optimizer.lr = 0.01;
+  stage.optimizer =
+      std::make_unique<Optimizer>(parameter_groups(*stage.network, optimizer), optimizer);
+  stage.schedule = std::make_unique<Schedule>(ScheduleOptions{}, 0.01, ScheduleSpan{100000, 1});
+  DataParallelOptions parallel;
+  parallel.num_shards = world.size();
+  stage.reducer = make_data_parallel(*stage.network, world, parallel);
+  TrainingFeedOptions feed;
+  feed.batch = a.batch;
+  feed.shards = stage.reducer->shards();
+  feed.augment.flip_horizontal = true;
+  feed.augment.random_crop = a.crop;
+  feed.image.size_px = size;
+  feed.image.normalise = resolve_normalisation({}, 3);
+  feed.image.channels_last = true;
+  feed.image.threads = a.loader_threads;
+  std::vector<int64_t> rows(static_cast<size_t>(dataset->size()));
+  std::iota(rows.begin(), rows.end(), 0);
+  stage.source = std::make_unique<TimedSource>(make_training_source(dataset, rows, feed));
+  stage.trainer = std::make_unique<Trainer>(
+      Trainer::Parts{stage.network.get(), stage.loss.get(), stage.optimizer.get(),
+                     stage.schedule.get(), stage.reducer.get()},
+      TrainerOptions{});
+  return stage;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+Arguments parse(int argc, char** argv) {
+  Arguments a;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string key = argv[i];
+    const std::string value = argv[i + 1];
+    if (key == "--data") {
+      a.data = value;
+    } else if (key == "--network") {
+      a.network = value;
+    } else if (key == "--sizes") {
+      a.sizes.clear();
+      std::stringstream list(value);
+      for (std::string size; std::getline(list, size, ',');) a.sizes.push_back(std::stoll(size));
+    } else if (key == "--batch") {
+      a.batch = std::stoll(value);
+    } else if (key == "--rounds") {
+      a.rounds = std::stoll(value);
+    } else if (key == "--steps") {
+      a.steps = std::max<int64_t>(2, std::stoll(value));
+    } else if (key == "--threads") {
+      a.threads = std::stoll(value);
+    } else if (key == "--loader-threads") {
+      a.loader_threads = std::stoll(value);
+    } else if (key == "--crop") {
+      a.crop = value;
+    } else {
+      throw Error(ErrorKind::kUsage, "unknown option " + key);
+    }
+  }
+  return a;
+}
+
+void measure(const Arguments& a, MpiEnvironment& mpi) {
+  const auto world = mpi.world();
+  const auto dataset = PackedDataset::open(a.data);
+  std::vector<Stage> stages;
+  for (const int64_t size : a.sizes) stages.push_back(make_stage(a, size, dataset, *world));
+  for (Stage& stage : stages) stage.run(2, false);
+  for (int64_t round = 0; round < a.rounds; ++round)
+    for (size_t s = 0; s < stages.size(); ++s) {
+      // As many pixels at every size, so that all are measured for about as long.
+      Stage& stage = stages[(s + static_cast<size_t>(round)) % stages.size()];
+      const int64_t largest = *std::max_element(a.sizes.begin(), a.sizes.end());
+      stage.run(a.steps * largest / stage.size + 1, true);
+    }
+  for (Stage& stage : stages) stage.reducer->close();
+  if (world->rank() != 0) return;
+  const Stage& largest = *std::max_element(
+      stages.begin(), stages.end(), [](const Stage& x, const Stage& y) { return x.size < y.size; });
+  for (const Stage& stage : stages) {
+    const double gain = median(largest.step_s) / median(stage.step_s);
+    const double promised = static_cast<double>(largest.size * largest.size) /
+                            static_cast<double>(stage.size * stage.size);
+    nlohmann::json line;
+    line["network"] = a.network;
+    line["size"] = stage.size;
+    line["median_ms"] = median(stage.step_s) * 1e3;
+    line["images_per_s"] = static_cast<double>(a.batch) / median(stage.step_s);
+    line["waiting_share"] = median(stage.waited);
+    line["gain"] = gain;
+    line["promised"] = promised;
+    line["gain_to_promised"] = gain / promised;
+    std::printf("%s\n", line.dump().c_str());
+  }
+}
+
+}  // namespace
+}  // namespace baleen
+
+int main(int argc, char** argv) {
+  baleen::keep_freed_memory();
+  auto mpi = baleen::MpiEnvironment::start(argc, argv);
+  try {
+    const baleen::Arguments arguments = baleen::parse(argc, argv);
+    at::set_num_threads(static_cast<int>(arguments.threads));
+    baleen::measure(arguments, *mpi);
+  } catch (...) {
+    std::fprintf(stderr, "%s\n", baleen::current_error().what());
+    mpi->abort(1);
+  }
+  mpi->finish();
+  return 0;
+}
