@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "data/augment/device_augment.h"
 #include "data/augment/image_to_tensor.h"
+#include "data/augment/mixup.h"
 #include "data/loader_buffers.h"
 #include "data/loader_pipeline.h"
 #include "data/sampler.h"
@@ -16,28 +18,37 @@
 namespace baleen {
 namespace {
 
+/// What is done to the images of a source at random.
+struct RandomChanges {
+  AugmentOptions augment;
+  std::vector<AugmentationStep> custom;
+  uint64_t seed = 0;
+  bool on_device = false;
+};
+
 /// Turns rows into batches. make() may run on several threads at once, each with its own number.
 class BatchMaker {
  public:
   BatchMaker(std::shared_ptr<const SampleTable> table, const ImageFeedOptions& options,
-             AugmentOptions augment, std::vector<AugmentationStep> custom, bool training,
-             uint64_t seed)
+             RandomChanges changes)
       : table_(std::move(table)),
         options_(options),
-        augment_(std::move(augment)),
-        custom_(std::move(custom)),
-        training_(training),
-        seed_(seed),
+        changes_(std::move(changes)),
         fit_(fit_from_name(options.fit)),
         num_inputs_(options.channels ? options.channels : table_->channels()),
         min_side_px_(options.size_px),
         scratch_(static_cast<size_t>(std::max<int64_t>(options.threads, 1))) {
+    validate(changes_.augment);
+    changes_.augment = at_strength(changes_.augment);
     check_options();
-    if (training_ && augment_.random_crop == "resized")
+    if (changes_.augment.random_crop == "resized")
       // So that even the smallest crop holds as many pixels as the output, where the dataset has
       // them.
-      min_side_px_ = static_cast<int64_t>(
-          std::ceil(static_cast<double>(options_.size_px) / std::sqrt(augment_.crop_scale_min)));
+      min_side_px_ = static_cast<int64_t>(std::ceil(static_cast<double>(options_.size_px) /
+                                                    std::sqrt(changes_.augment.crop_scale_min)));
+    if (changes_.on_device)
+      device_augment_ = std::make_shared<DeviceAugment>(
+          DeviceAugment::Options{options_.normalise, num_inputs_, options_.channels_last});
     plain_ = PixelTable(options_.normalise);
     // Read ahead, in the making, with the caller, and one to come.
     pool_ = std::make_shared<BufferPool>(static_cast<size_t>(
@@ -45,7 +56,8 @@ class BatchMaker {
     keep_opencv_single_threaded();
   }
 
-  Batch make(const MicroBatch& micro, std::span<const int64_t> rows, int64_t epoch,
+  /// @param random the source's images are changed, with the draws of this epoch or pass
+  Batch make(const MicroBatch& micro, std::span<const int64_t> rows, int64_t epoch, bool random,
              int64_t thread) {
     Batch batch;
     batch.rows.assign(rows.begin(), rows.end());
@@ -54,22 +66,54 @@ class BatchMaker {
     batch.first_of_shard = micro.first_of_shard;
     batch.last_of_shard = micro.last_of_shard;
     batch.global_count = micro.global_count;
+    batch.pass = micro.pass;
     const int64_t count = static_cast<int64_t>(rows.size());
-    batch.images_NCHW = empty_images(count);
-    const int64_t image_floats = num_inputs_ * options_.size_px * options_.size_px;
-    float* pixels = batch.images_NCHW.mutable_data_ptr<float>();
-    for (int64_t n = 0; n < count; ++n) {
-      const int64_t row = rows[static_cast<size_t>(n)];
-      with_context(
-          [&] {
-            return fmt::format("reading sample '{}' (row {}) for step {}", table_->id(row), row,
-                               micro.step);
-          },
-          [&] {
-            write(row, epoch, scratch_[static_cast<size_t>(thread)], pixels + n * image_floats);
-          });
+    const bool blends = random && changes_.augment.mixup.alpha > 0;
+    MixupDraw mixup;
+    if (blends)
+      mixup = draw_mixup(changes_.augment.mixup.alpha, count,
+                         mixup_random(changes_.seed, epoch, micro.step, micro.positions.begin));
+    ImageScratch& scratch = scratch_[static_cast<size_t>(thread)];
+    const auto read_each = [&](const auto& write) {
+      for (int64_t n = 0; n < count; ++n) {
+        const int64_t row = rows[static_cast<size_t>(n)];
+        with_context(
+            [&] {
+              return fmt::format("reading sample '{}' (row {}) for step {}", table_->id(row), row,
+                                 micro.step);
+            },
+            [&] { write(row, n); });
+      }
+    };
+    const int64_t area = options_.size_px * options_.size_px;
+    if (changes_.on_device) {
+      const int64_t channels = table_->channels();
+      batch.images_NCHW = at::empty({count, options_.size_px, options_.size_px, channels},
+                                    at::TensorOptions(at::kByte).pinned_memory(options_.pin));
+      uint8_t* pixels = batch.images_NCHW.mutable_data_ptr<uint8_t>();
+      std::vector<AugmentDraw> draws(rows.size());
+      read_each([&](int64_t row, int64_t n) {
+        const ImageView image = image_of(row, random, scratch);
+        AugmentDraw& draw = draws[static_cast<size_t>(n)];
+        draw = draw_for(row, image, epoch, random);
+        crop_and_resize(image, draw.crop, options_.size_px, pixels + n * area * channels);
+      });
+      batch.finish = [augment = device_augment_, draws = std::move(draws),
+                      mixup](const at::Tensor& images) { return (*augment)(images, draws, mixup); };
+    } else {
+      batch.images_NCHW = empty_images(count);
+      float* pixels = batch.images_NCHW.mutable_data_ptr<float>();
+      read_each([&](int64_t row, int64_t n) {
+        write(row, epoch, random, scratch, pixels + n * num_inputs_ * area);
+      });
+      mix_images(mixup, pixels, num_inputs_ * area, scratch.mixed);
     }
     batch.targets = targets(rows);
+    if (blends) {
+      batch.targets =
+          mix_targets(mixup, batch.targets, static_cast<int64_t>(table_->label_names().size()));
+      if (options_.pin) batch.targets = batch.targets.pin_memory();
+    }
     return batch;
   }
 
@@ -92,11 +136,16 @@ class BatchMaker {
       throw Error(ErrorKind::kConfiguration,
                   fmt::format("normalisation for {} channels, but the network takes {}",
                               options_.normalise.mean.size(), n));
-    if (augment_.random_crop == "padded" && augment_.crop_padding_px >= options_.size_px)
+    const AugmentOptions& augment = changes_.augment;
+    if (augment.random_crop == "padded" && augment.crop_padding_px >= options_.size_px)
       throw Error(ErrorKind::kConfiguration,
                   fmt::format("augment.crop_padding_px {} is not below the image size of {} px",
-                              augment_.crop_padding_px, options_.size_px));
-    validate(augment_);
+                              augment.crop_padding_px, options_.size_px));
+    if (changes_.on_device && !changes_.custom.empty())
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("the augmentation '{}' runs on the processor only",
+                              changes_.custom.front().name),
+                  "set training.augment_on to host, or leave augment.custom out");
   }
 
   at::Tensor empty_images(int64_t count) {
@@ -109,30 +158,39 @@ class BatchMaker {
         options_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
   }
 
-  void write(int64_t row, int64_t epoch, ImageScratch& scratch, float* out) const {
-    const ImageView image = table_->image(row, min_side_px_, scratch.decoded);
+  ImageView image_of(int64_t row, bool random, ImageScratch& scratch) const {
+    const ImageView image =
+        table_->image(row, random ? min_side_px_ : options_.size_px, scratch.decoded);
     if (image.channels != table_->channels() || image.height < 1 || image.width < 1)
       throw Error(
           ErrorKind::kData,
           fmt::format("the image has {} × {} pixels and {} channels where the dataset has {}",
                       image.height, image.width, image.channels, table_->channels()));
+    return image;
+  }
+
+  AugmentDraw draw_for(int64_t row, const ImageView& image, int64_t epoch, bool random) const {
     AugmentDraw draw;
-    std::function<void(const PixelBlock&)> change;
-    if (!custom_.empty())
-      change = [&](const PixelBlock& pixels) { apply_custom(pixels, epoch, table_->id(row)); };
-    if (training_) {
-      CounterRandom random = augment_random(seed_, epoch, table_->id(row));
-      draw = draw_augment(augment_, image.height, image.width, random);
-    }
-    if (!training_ || augment_.random_crop != "resized")
+    if (random)
+      draw = draw_augment(changes_.augment, image.height, image.width, changes_.seed, epoch,
+                          table_->id(row));
+    if (!random || changes_.augment.random_crop != "resized")
       draw.crop = fitted_box(fit_, image.height, image.width);
-    write_image(image, draw, options_.normalise, plain_, scratch,
+    return draw;
+  }
+
+  void write(int64_t row, int64_t epoch, bool random, ImageScratch& scratch, float* out) const {
+    const ImageView image = image_of(row, random, scratch);
+    std::function<void(const PixelBlock&)> change;
+    if (random && !changes_.custom.empty())
+      change = [&](const PixelBlock& pixels) { apply_custom(pixels, epoch, table_->id(row)); };
+    write_image(image, draw_for(row, image, epoch, random), options_.normalise, plain_, scratch,
                 {out, num_inputs_, options_.size_px, options_.channels_last}, change);
   }
 
   void apply_custom(const PixelBlock& pixels, int64_t epoch, const std::string& id) const {
-    for (const AugmentationStep& step : custom_) {
-      CounterRandom random = augment_random(seed_, epoch, id, step.name, step.turn);
+    for (const AugmentationStep& step : changes_.custom) {
+      CounterRandom random = augment_random(changes_.seed, epoch, id, step.name, step.turn);
       with_context([&] { return fmt::format("augmentation '{}'", step.name); },
                    [&] { step.apply(pixels, random); });
     }
@@ -161,10 +219,8 @@ class BatchMaker {
 
   std::shared_ptr<const SampleTable> table_;
   ImageFeedOptions options_;
-  AugmentOptions augment_;
-  std::vector<AugmentationStep> custom_;  ///< none for predictions
-  bool training_;
-  uint64_t seed_;
+  RandomChanges changes_;
+  std::shared_ptr<DeviceAugment> device_augment_;  ///< null: on the processor
   Fit fit_;
   int64_t num_inputs_;
   int64_t min_side_px_;
@@ -220,10 +276,12 @@ class PipelinedSource : public BatchSource {
   Batch make(int64_t index, int64_t thread) {
     const MicroBatch& micro = micro_batches_[static_cast<size_t>(index)];
     const std::span<const int64_t> order(order_);
+    // A training epoch is always random; of a prediction's passes all but the first.
+    const bool training = shuffle_seed_.has_value();
     return maker_->make(micro,
                         order.subspan(static_cast<size_t>(micro.positions.begin),
                                       static_cast<size_t>(micro.positions.size())),
-                        epoch_, thread);
+                        training ? epoch_ : micro.pass, training || micro.pass > 0, thread);
   }
 
   std::unique_ptr<BatchMaker> maker_;
@@ -255,8 +313,9 @@ std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTa
   for (int64_t step = 0; step < plan.steps(); ++step)
     for (MicroBatch& micro : plan.micro_batches(step, shards.first, shards.last))
       micro_batches.push_back(micro);
-  auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, options.augment,
-                                            options.custom, true, options.seed);
+  auto maker = std::make_unique<BatchMaker>(
+      std::move(table), options.image,
+      RandomChanges{options.augment, options.custom, options.seed, options.augment_on_device});
   return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
                                            std::move(micro_batches), plan.steps(), options.seed,
                                            options.image);
@@ -281,12 +340,20 @@ std::unique_ptr<BatchSource> make_prediction_source(std::shared_ptr<const Sample
   for (int64_t chunk = options.first_chunk; chunk < last; ++chunk) {
     const PositionRange positions{chunk * options.chunk,
                                   std::min((chunk + 1) * options.chunk, num_rows)};
-    micro_batches.push_back({.step = chunk - options.first_chunk,
-                             .positions = positions,
-                             .global_count = positions.size()});
+    for (int64_t pass = 0; pass <= options.random_passes; ++pass)
+      micro_batches.push_back({.step = chunk - options.first_chunk,
+                               .positions = positions,
+                               .global_count = positions.size(),
+                               .pass = pass});
   }
-  auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, AugmentOptions{},
-                                            std::vector<AugmentationStep>{}, false, 0);
+  RandomChanges changes;
+  if (options.random_passes > 0) {
+    changes = {options.augment, options.custom, options.seed, options.augment_on_device};
+    if (changes.augment.mixup.alpha > 0)
+      throw Error(ErrorKind::kConfiguration, "mixup has no meaning in predictions",
+                  "leave mixup out of prediction.tta_augment");
+  }
+  auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, std::move(changes));
   return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
                                            std::move(micro_batches), last - options.first_chunk,
                                            std::nullopt, options.image);

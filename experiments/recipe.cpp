@@ -37,16 +37,64 @@ void report(config::Problems& problems, const std::string& path,
   }
 }
 
-void validate_stages(const std::vector<StageOptions>& stages, const std::string& path,
-                     config::Problems& problems) {
+void validate_stages(const Recipe& recipe, const std::vector<StageOptions>& stages,
+                     const std::string& path, config::Problems& problems) {
   for (size_t i = 0; i < stages.size(); ++i) {
     const StageOptions& stage = stages[i];
     const std::string here = fmt::format("{}.{}", path, i);
-    report(problems, here + ".augment", [&] { validate(stage.augment); });
+    report(problems, here + ".augment", [&] {
+      validate(stage.augment);
+      check_padding(stage.augment, stage.size_px);
+    });
+    validate_augment_place(recipe, stage.augment, here + ".augment", problems);
     report(problems, here + ".schedule", [&] {
       Schedule(stage.schedule, stage.optimizer.lr, {1, stage.epochs});
     });
   }
+}
+
+/// Padded crops move by less than the image; with the strength multiplied in.
+void check_padding(const AugmentOptions& augment, int64_t size_px) {
+  if (augment.random_crop != "padded") return;
+  const int64_t padding = at_strength(augment).crop_padding_px;
+  if (padding < size_px) return;
+  throw Error(
+      ErrorKind::kConfiguration,
+      fmt::format("crop_padding_px {} is not below the image size of {} px", padding, size_px));
+}
+
+void validate_augment_place(const Recipe& recipe, const AugmentOptions& augment,
+                            const std::string& path, config::Problems& problems) {
+  if (recipe.training.augment_on == "device" && !augment.custom.empty()) {
+    problems.add(path + ".custom",
+                 "custom augmentations run on the processor only: set training.augment_on to host "
+                 "or auto");
+  }
+}
+
+void validate_prediction(const Recipe& recipe, config::Problems& problems) {
+  const PredictionSection& prediction = recipe.prediction;
+  report(problems, "prediction.tta", [&] { d4_views(prediction.tta); });
+  report(problems, "prediction.tta_augment", [&] {
+    validate(prediction.tta_augment);
+    for (int64_t size_px : prediction.tta_sizes_px) check_padding(prediction.tta_augment, size_px);
+  });
+  validate_augment_place(recipe, prediction.tta_augment, "prediction.tta_augment", problems);
+  if (prediction.tta_random_passes > 0 && !changes_images(prediction.tta_augment)) {
+    problems.add("prediction.tta_random_passes",
+                 "all passes would see the same image: say in prediction.tta_augment how they "
+                 "differ");
+  }
+  if (prediction.tta_random_passes == 0 && changes_images(prediction.tta_augment)) {
+    problems.add("prediction.tta_augment",
+                 "has no effect without passes: set prediction.tta_random_passes");
+  }
+  if (prediction.tta_augment.mixup.alpha > 0) {
+    problems.add("prediction.tta_augment.mixup", "has no meaning in predictions: leave it out");
+  }
+  const std::set<int64_t> sizes(prediction.tta_sizes_px.begin(), prediction.tta_sizes_px.end());
+  if (sizes.size() != prediction.tta_sizes_px.size())
+    problems.add("prediction.tta_sizes_px", "a size is listed twice");
 }
 
 void validate_backbones(const Recipe& recipe, config::Problems& problems) {
@@ -66,7 +114,7 @@ void validate_backbones(const Recipe& recipe, config::Problems& problems) {
           fmt::format("backbones {} and {} are both called '{}': give one of them another label",
                       first->second, b, label));
     }
-    validate_stages(backbone.stages, here + ".stages", problems);
+    validate_stages(recipe, backbone.stages, here + ".stages", problems);
     if (backbone.batch_norm == "sync" && recipe.training.accumulate > 1) {
       problems.add(here + ".batch_norm",
                    "sync does not go with training.accumulate: more logical_shards cut the batch, "
@@ -159,17 +207,34 @@ void check_against_registry(const Recipe& recipe, const BackboneRegistry& regist
       problems.add(path, fmt::format("{} needs images of at least {} px, stage {} has {}",
                                      backbone.name, least, s, stages[s].size_px));
     }
+    for (int64_t size_px : recipe.prediction.tta_sizes_px) {
+      if (size_px < least)
+        problems.add("prediction.tta_sizes_px",
+                     fmt::format("{} needs images of at least {} px, not {}", backbone.name, least,
+                                 size_px));
+    }
   }
 }
 
-void check_augmentations(const std::vector<StageOptions>& stages, const std::string& path,
-                         const AugmentationRegistry& registry, config::Problems& problems) {
+void check_custom(const std::vector<CustomAugmentOptions>& custom, const std::string& path,
+                  const AugmentationRegistry& registry, config::Problems& problems) {
+  for (size_t i = 0; i < custom.size(); ++i) {
+    if (custom[i].name.empty()) continue;  // reported as missing
+    report(problems, fmt::format("{}.custom.{}", path, i), [&] { registry.create(custom[i]); });
+  }
+}
+
+void check_augmentations(const Recipe& recipe, const std::vector<StageOptions>& stages,
+                         const std::string& path, const Extensions& extensions,
+                         config::Problems& problems) {
+  const bool soft = extensions.losses.takes_shares(recipe.loss.kind);
   for (size_t s = 0; s < stages.size(); ++s) {
-    const std::vector<CustomAugmentOptions>& custom = stages[s].augment.custom;
-    for (size_t i = 0; i < custom.size(); ++i) {
-      if (custom[i].name.empty()) continue;  // reported as missing
-      report(problems, fmt::format("{}.{}.augment.custom.{}", path, s, i),
-             [&] { registry.create(custom[i]); });
+    const std::string here = fmt::format("{}.{}.augment", path, s);
+    check_custom(stages[s].augment.custom, here, extensions.augmentations, problems);
+    if (stages[s].augment.mixup.alpha > 0 && !soft) {
+      problems.add(here + ".mixup", fmt::format("the loss '{}' learns from whole classes, not from "
+                                                "blended ones",
+                                                recipe.loss.kind));
     }
   }
 }
@@ -189,11 +254,13 @@ void check_against_extensions(const Recipe& recipe, const Extensions& extensions
                           recipe.loss.parameters);
     });
   }
-  check_augmentations(recipe.stages, "stages", extensions.augmentations, problems);
+  check_augmentations(recipe, recipe.stages, "stages", extensions, problems);
   for (size_t b = 0; b < recipe.backbones.size(); ++b) {
-    check_augmentations(recipe.backbones[b].stages, fmt::format("backbones.{}.stages", b),
-                        extensions.augmentations, problems);
+    check_augmentations(recipe, recipe.backbones[b].stages, fmt::format("backbones.{}.stages", b),
+                        extensions, problems);
   }
+  check_custom(recipe.prediction.tta_augment.custom, "prediction.tta_augment",
+               extensions.augmentations, problems);
 }
 
 }  // namespace
@@ -201,6 +268,11 @@ void check_against_extensions(const Recipe& recipe, const Extensions& extensions
 const std::vector<StageOptions>& Recipe::stages_of(int64_t backbone) const {
   const std::vector<StageOptions>& own = backbones.at(static_cast<size_t>(backbone)).stages;
   return own.empty() ? stages : own;
+}
+
+std::vector<int64_t> Recipe::prediction_sizes_px(int64_t backbone) const {
+  if (!prediction.tta_sizes_px.empty()) return prediction.tta_sizes_px;
+  return {stages_of(backbone).back().size_px};
 }
 
 int64_t Recipe::logical_shards_of(int64_t backbone) const {
@@ -237,12 +309,12 @@ void validate(Recipe& recipe, config::Problems& problems) {
   if (std::set<int64_t>(recipe.seeds.begin(), recipe.seeds.end()).size() != recipe.seeds.size()) {
     problems.add("seeds", "a seed is listed twice: it would train the same chains twice");
   }
-  validate_stages(recipe.stages, "stages", problems);
+  validate_stages(recipe, recipe.stages, "stages", problems);
   if (!recipe.stages.empty() || all_have_their_own) validate_backbones(recipe, problems);
   if (recipe.training.precision == "fp16" && recipe.training.device == "cpu") {
     problems.add("training.precision", "fp16 needs a GPU: take bf16 or fp32 on a processor");
   }
-  report(problems, "prediction.tta", [&] { d4_views(recipe.prediction.tta); });
+  validate_prediction(recipe, problems);
   const std::vector<double>& alphas = recipe.stacking.alphas;
   if (alphas.empty() || std::any_of(alphas.begin(), alphas.end(), [](double a) { return a < 0; })) {
     problems.add("stacking.alphas", "there must be at least one penalty, and none below 0");

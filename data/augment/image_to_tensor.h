@@ -6,8 +6,11 @@
 #include <vector>
 
 #include "data/augment/augment.h"
+#include "data/augment/colour.h"
+#include "data/augment/elastic.h"
 #include "data/augment/normalise.h"
 #include "data/augment/registry.h"
+#include "data/augment/warp.h"
 #include "data/packed_dataset.h"
 
 namespace baleen {
@@ -26,9 +29,22 @@ struct ImageScratch {
   std::vector<uint8_t> decoded;
   std::vector<uint8_t> resized;
   std::vector<uint8_t> padded;
+  std::vector<uint8_t> moved;
+  std::vector<uint8_t> blurred;
   std::vector<uint8_t> changed;
+  ElasticField field;
+  WarpScratch warp;
+  ColourScratch colour;
   PixelTable jittered;
+  std::vector<float> mixed;
 };
+
+/// The affine change of an image of size_px: from its pixels to those of the image before.
+/// @param draw its shifts in parts of the side
+AffineMatrix affine_of(const AffineParameters& draw, int64_t size_px);
+
+/// The crop, resized to size_px × size_px, as bytes: what write_image() begins with.
+void crop_and_resize(const ImageView& image, const PixelBox& crop, int64_t size_px, uint8_t* out);
 
 /// Resizes to height × width into `out`: area averaging when shrinking, bilinear when enlarging.
 void resize_image(const ImageView& image, int64_t height, int64_t width, std::vector<uint8_t>& out);
@@ -44,8 +60,8 @@ Fit fit_from_name(const std::string& name);
 /// The part of a height × width image that `fit` uses.
 PixelBox fitted_box(Fit fit, int64_t height, int64_t width);
 
-/// Crop, resize, symmetry, `change`, colour, normalisation: one image from bytes to its place in
-/// the batch.
+/// Crop, resize, symmetry, affine map and elastic distortion, blur, `change`, colour,
+/// normalisation, cutout: one image from bytes to its place in the batch.
 /// @param change an extension's augmentations: writes to the image, of the target's size; may be
 /// empty
 void write_image(const ImageView& image, const AugmentDraw& draw,
