@@ -9,7 +9,7 @@
 
 #include "data/augment/colour.h"
 #include "data/augment/elastic.h"
-#include "data/augment/image_to_tensor.h"
+#include "data/augment/image_changes.h"
 #include "data/augment/noise.h"
 #include "data/augment/tensor_draws.h"
 #include "data/augment/warp.h"

@@ -130,95 +130,7 @@ void normalise(const Patch& patch, D4 symmetry, const PixelTable& table,
   }
 }
 
-/// Affine map and elastic distortion, in one resampling.
-Patch moved(const Patch& patch, D4 symmetry, const AugmentDraw& draw, ImageScratch& scratch) {
-  const WalkedImage source = walked(patch, symmetry);
-  const int64_t size_px = source.walk.height;
-  const bool bends = draw.elastic.alpha > 0;
-  if (bends) make_elastic_field(draw.elastic, size_px, scratch.field);
-  const PixelMap map = pixel_map(affine_of(draw.affine, size_px));
-  scratch.moved.resize(static_cast<size_t>(size_px * size_px * patch.channels));
-  warp_image(source, draw.moves ? &map : nullptr, bends ? &scratch.field : nullptr,
-             mean_levels(source), scratch.warp, scratch.moved.data());
-  return as_patch(scratch.moved, size_px, size_px, patch.channels);
-}
-
-/// A binomial kernel has the symmetries of the square: it may go before or after them.
-Patch blurred(const Patch& patch, int64_t side_px, std::vector<uint8_t>& buffer) {
-  cv::Mat out = room_for(buffer, patch.height, patch.width, patch.channels);
-  const int side = static_cast<int>(side_px);
-  // Without a deviation OpenCV takes 1 2 1 and 1 4 6 4 1 for these sides.
-  cv::GaussianBlur(as_mat(patch), out, cv::Size(side, side), 0, 0, cv::BORDER_REFLECT_101);
-  return as_patch(buffer, patch.height, patch.width, patch.channels);
-}
-
-void colour(const Patch& patch, D4 symmetry, const AugmentDraw& draw,
-            const Normalisation& normalisation, const PixelTable& plain, ImageScratch& scratch,
-            const ImageTarget& target) {
-  const bool mixes_channels = draw.saturation != 1.0 && patch.channels == 3;
-  const bool curved = draw.gamma != 1.0 || draw.lighting != std::array<double, 3>{};
-  const double mean = draw.contrast == 1.0 ? 0.0 : mean_level(patch);
-  if (mixes_channels || draw.noise > 0) {
-    const int64_t area = target.size_px * target.size_px;
-    write_coloured(walked(patch, symmetry),
-                   tone_curve(draw.brightness, draw.contrast, mean, draw.gamma, draw.lighting),
-                   {draw.saturation, draw.noise, draw.noise_seed}, normalisation, scratch.colour,
-                   target.data, target.channels, target.channels_last ? 1 : area,
-                   target.channels_last ? target.channels : 1);
-    return;
-  }
-  const PixelTable* table = &plain;
-  if (curved) {
-    const ToneCurve curve =
-        tone_curve(draw.brightness, draw.contrast, mean, draw.gamma, draw.lighting);
-    const size_t stored = static_cast<size_t>(patch.channels);
-    scratch.jittered.assign(normalisation,
-                            [&](double x, size_t c) { return curve.at(x, c, stored); });
-    table = &scratch.jittered;
-  } else if (draw.brightness != 1.0 || draw.contrast != 1.0) {
-    // contrast·(brightness·x − m) + m, with m the mean after the brightness: one straight line per
-    // image.
-    scratch.jittered.assign(normalisation, draw.contrast * draw.brightness,
-                            (1.0 - draw.contrast) * (draw.brightness * mean));
-    table = &scratch.jittered;
-  }
-  normalise(patch, symmetry, *table, target);
-}
-
-void cut_out(const PixelBox& box, const ImageTarget& target) {
-  const int64_t pixel = target.channels_last ? target.channels : 1;
-  const int64_t planes = target.channels_last ? 1 : target.channels;
-  const int64_t row = target.size_px * pixel;
-  for (int64_t plane = 0; plane < planes; ++plane)
-    for (int64_t y = box.top; y < box.top + box.height; ++y)
-      std::fill_n(target.data + (plane * target.size_px + y) * row + box.left * pixel,
-                  box.width * pixel, 0.0f);
-}
-
 }  // namespace
-
-AffineMatrix affine_of(const AffineParameters& draw, int64_t size_px) {
-  const double size = static_cast<double>(size_px);
-  AffineParameters in_pixels = draw;
-  in_pixels.height_shift *= size;
-  in_pixels.width_shift *= size;
-  return affine_map(affine_matrix(in_pixels), {0, 0, size, size}, size_px, size_px);
-}
-
-void crop_and_resize(const ImageView& image, const PixelBox& crop, int64_t size_px, uint8_t* out) {
-  const int64_t row_stride = image.width * image.channels;
-  const Patch source{image.pixels + crop.top * row_stride + crop.left * image.channels, crop.height,
-                     crop.width, image.channels, row_stride};
-  cv::Mat target(static_cast<int>(size_px), static_cast<int>(size_px),
-                 CV_8UC(static_cast<int>(image.channels)), out);
-  if (crop.height == size_px && crop.width == size_px) {
-    as_mat(source).copyTo(target);
-    return;
-  }
-  const bool shrinks = size_px <= crop.height && size_px <= crop.width;
-  cv::resize(as_mat(source), target, target.size(), 0, 0,
-             shrinks ? cv::INTER_AREA : cv::INTER_LINEAR);
-}
 
 void resize_image(const ImageView& image, int64_t height, int64_t width,
                   std::vector<uint8_t>& out) {
@@ -252,17 +164,38 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
   const Patch sized = resized(source, target.size_px, target.size_px, scratch.resized);
   Patch patch = shifted(sized, draw.shift_down_px, draw.shift_right_px, scratch.padded);
   D4 symmetry = draw.symmetry;
-  if (draw.moves || draw.elastic.alpha > 0) {
-    patch = moved(patch, symmetry, draw, scratch);
+  if (moves_pixels(draw)) {
+    move_pixels(walked(patch, symmetry), draw, scratch.changes);
+    patch = as_patch(scratch.changes.moved, target.size_px, target.size_px, patch.channels);
     symmetry = D4::kIdentity;
   }
-  if (draw.blur_px > 0) patch = blurred(patch, draw.blur_px, scratch.blurred);
+  if (draw.blur_px > 0) {
+    blur_pixels({patch.pixels, patch.height, patch.width, patch.channels}, patch.row_stride,
+                draw.blur_px, scratch.changes);
+    patch = as_patch(scratch.changes.blurred, patch.height, patch.width, patch.channels);
+  }
   if (change) {
     patch = changed(patch, symmetry, change, scratch.changed);
     symmetry = D4::kIdentity;
   }
-  colour(patch, symmetry, draw, normalisation, plain, scratch, target);
-  if (draw.cutout.size > 0) cut_out(cutout_box(draw.cutout, target.size_px), target);
+  if (changes_colours(draw, patch.channels)) {
+    const double mean = draw.contrast == 1.0 ? 0.0 : mean_level(patch);
+    write_colours(walked(patch, symmetry), draw, mean, normalisation, scratch.changes, target.data,
+                  target.channels, target.channels_last);
+    cut_out(draw.cutout, target.size_px, target.data, target.channels, target.channels_last);
+    return;
+  }
+  const PixelTable* table = &plain;
+  if (draw.brightness != 1.0 || draw.contrast != 1.0) {
+    // contrast·(brightness·x − m) + m, with m the mean after the brightness: one straight line per
+    // image.
+    const double mean = draw.contrast == 1.0 ? 0.0 : draw.brightness * mean_level(patch);
+    scratch.jittered.assign(normalisation, draw.contrast * draw.brightness,
+                            (1.0 - draw.contrast) * mean);
+    table = &scratch.jittered;
+  }
+  normalise(patch, symmetry, *table, target);
+  cut_out(draw.cutout, target.size_px, target.data, target.channels, target.channels_last);
 }
 
 void keep_opencv_single_threaded() { cv::setNumThreads(0); }

@@ -6,11 +6,9 @@
 #include <vector>
 
 #include "data/augment/augment.h"
-#include "data/augment/colour.h"
-#include "data/augment/elastic.h"
+#include "data/augment/image_changes.h"
 #include "data/augment/normalise.h"
 #include "data/augment/registry.h"
-#include "data/augment/warp.h"
 #include "data/packed_dataset.h"
 
 namespace baleen {
@@ -29,22 +27,11 @@ struct ImageScratch {
   std::vector<uint8_t> decoded;
   std::vector<uint8_t> resized;
   std::vector<uint8_t> padded;
-  std::vector<uint8_t> moved;
-  std::vector<uint8_t> blurred;
   std::vector<uint8_t> changed;
-  ElasticField field;
-  WarpScratch warp;
-  ColourScratch colour;
-  PixelTable jittered;
+  ChangeScratch changes;
   std::vector<float> mixed;
+  PixelTable jittered;
 };
-
-/// The affine change of an image of size_px: from its pixels to those of the image before.
-/// @param draw its shifts in parts of the side
-AffineMatrix affine_of(const AffineParameters& draw, int64_t size_px);
-
-/// The crop, resized to size_px × size_px, as bytes: what write_image() begins with.
-void crop_and_resize(const ImageView& image, const PixelBox& crop, int64_t size_px, uint8_t* out);
 
 /// Resizes to height × width into `out`: area averaging when shrinking, bilinear when enlarging.
 void resize_image(const ImageView& image, int64_t height, int64_t width, std::vector<uint8_t>& out);

@@ -59,16 +59,6 @@ class PixelTable {
   int64_t channels() const { return static_cast<int64_t>(values_.size()); }
   /// Fills the table anew without allocating.
   void assign(const Normalisation& normalisation, double gain, double offset);
-  /// The same with any change of pixels: change(x, channel) of x in [0, 1].
-  template <class Change>
-  void assign(const Normalisation& normalisation, const Change& change) {
-    values_.resize(normalisation.mean.size());
-    for (size_t c = 0; c < values_.size(); ++c)
-      for (size_t byte = 0; byte < 256; ++byte)
-        values_[c][byte] = static_cast<float>(
-            (change(static_cast<double>(byte) / 255.0, c) - normalisation.mean[c]) /
-            normalisation.std[c]);
-  }
 
  private:
   std::vector<std::array<float, 256>> values_;
