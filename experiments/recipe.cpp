@@ -37,22 +37,6 @@ void report(config::Problems& problems, const std::string& path,
   }
 }
 
-void validate_stages(const Recipe& recipe, const std::vector<StageOptions>& stages,
-                     const std::string& path, config::Problems& problems) {
-  for (size_t i = 0; i < stages.size(); ++i) {
-    const StageOptions& stage = stages[i];
-    const std::string here = fmt::format("{}.{}", path, i);
-    report(problems, here + ".augment", [&] {
-      validate(stage.augment);
-      check_padding(stage.augment, stage.size_px);
-    });
-    validate_augment_place(recipe, stage.augment, here + ".augment", problems);
-    report(problems, here + ".schedule", [&] {
-      Schedule(stage.schedule, stage.optimizer.lr, {1, stage.epochs});
-    });
-  }
-}
-
 /// Padded crops move by less than the image; with the strength multiplied in.
 void check_padding(const AugmentOptions& augment, int64_t size_px) {
   if (augment.random_crop != "padded") return;
@@ -69,6 +53,22 @@ void validate_augment_place(const Recipe& recipe, const AugmentOptions& augment,
     problems.add(path + ".custom",
                  "custom augmentations run on the processor only: set training.augment_on to host "
                  "or auto");
+  }
+}
+
+void validate_stages(const Recipe& recipe, const std::vector<StageOptions>& stages,
+                     const std::string& path, config::Problems& problems) {
+  for (size_t i = 0; i < stages.size(); ++i) {
+    const StageOptions& stage = stages[i];
+    const std::string here = fmt::format("{}.{}", path, i);
+    report(problems, here + ".augment", [&] {
+      validate(stage.augment);
+      check_padding(stage.augment, stage.size_px);
+    });
+    validate_augment_place(recipe, stage.augment, here + ".augment", problems);
+    report(problems, here + ".schedule", [&] {
+      Schedule(stage.schedule, stage.optimizer.lr, {1, stage.epochs});
+    });
   }
 }
 
