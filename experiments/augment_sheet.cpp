@@ -46,7 +46,7 @@ std::string target_text(const at::Tensor& targets, int64_t n, const PackedDatase
   std::string text;
   for (size_t l = 0; l < names.size(); ++l) {
     const double share = targets[n][static_cast<int64_t>(l)].item<double>();
-    if (share <= 0) continue;
+    if (share < 0.005) continue;
     text += (text.empty() ? "" : " ") + names[l];
     if (share < 0.995) text += fmt::format(" {:.2f}", share);
   }

@@ -25,7 +25,7 @@ SCENARIOS = [
     ("one shard", {"training__logical_shards": 1}, (3,)),
     ("all augmentations, on the device, rank fusion",
      {"stages": AUGMENTED_STAGES, "prediction": LOOKS, "training__augment_on": "device",
-      "training__loader_threads": 3, "backbones": [{"name": "simplenet_cifar"}]}, (2,)),
+      "training__loader_threads": 3, "backbones": [{"name": "simplenet_cifar"}]}, (4,)),
 ]
 
 

@@ -207,7 +207,7 @@ TEST(RecipeTest, LooksOfAPredictionAreChecked) {
               HasSubstr("simplenet needs images of at least 17 px, not 8"));
   EXPECT_THAT(problems_with("tta_fusion: median"), HasSubstr("median"));
   EXPECT_THAT(problems_with("tta_random_passes: 1, tta_augment: {custom: [{name: cutoff}]}"),
-              HasSubstr("prediction.tta_augment.custom.0"));
+              HasSubstr("fashion.yaml:22:70: there is no augmentation 'cutoff'"));
 }
 
 TEST(RecipeTest, PresetsOfTheGuideAreRecipes) {
