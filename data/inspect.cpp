@@ -17,7 +17,8 @@ namespace {
 
 constexpr int kMarginPx = 8;
 constexpr int kLinePx = 14;
-constexpr int kCaptionPx = 2 * kLinePx + 6;
+constexpr int kBelowTextPx = 6;
+constexpr int kBetweenImagesPx = 2;
 constexpr double kFontScale = 0.38;
 constexpr int kFont = cv::FONT_HERSHEY_SIMPLEX;
 
@@ -34,25 +35,18 @@ std::string fitting(std::string text, int width_px) {
   return text + "..";
 }
 
-void draw_sample(const PackedDataset& dataset, int64_t row, const cv::Rect& cell, cv::Mat& sheet) {
-  std::vector<uint8_t> scratch;
-  const ImageView stored = dataset.image(row, cell.width, scratch);
-  const Image rgb = to_rgb(stored);
+/// The image in the middle of a square of side_px, as large as fits.
+void draw_image(const Image& image, int left, int top, int side_px, cv::Mat& sheet) {
+  const Image rgb = to_rgb(image.view());
   const int64_t longer = std::max(rgb.height, rgb.width);
-  const int64_t height = std::max<int64_t>(1, rgb.height * cell.width / longer);
-  const int64_t width = std::max<int64_t>(1, rgb.width * cell.width / longer);
+  const int64_t height = std::max<int64_t>(1, rgb.height * side_px / longer);
+  const int64_t width = std::max<int64_t>(1, rgb.width * side_px / longer);
   Image fitted = resize_image(rgb.view(), height, width);
   const cv::Mat pixels(static_cast<int>(height), static_cast<int>(width), CV_8UC3,
                        fitted.pixels.data());
-  const cv::Rect place(cell.x + (cell.width - pixels.cols) / 2,
-                       cell.y + (cell.width - pixels.rows) / 2, pixels.cols, pixels.rows);
+  const cv::Rect place(left + (side_px - pixels.cols) / 2, top + (side_px - pixels.rows) / 2,
+                       pixels.cols, pixels.rows);
   pixels.copyTo(sheet(place));
-  const auto write = [&](const std::string& text, int line, const cv::Scalar& colour) {
-    cv::putText(sheet, fitting(text, cell.width), {cell.x, cell.y + cell.width + line * kLinePx},
-                kFont, kFontScale, colour, 1, cv::LINE_AA);
-  };
-  write(dataset.id(row), 1, cv::Scalar(110, 110, 110));
-  write(label_text(dataset, row), 2, cv::Scalar(20, 20, 20));
 }
 
 }  // namespace
@@ -106,29 +100,48 @@ std::string inspect_dataset(const std::filesystem::path& directory) {
   return text;
 }
 
-void write_contact_sheet(const PackedDataset& dataset, std::span<const int64_t> rows,
-                         const std::filesystem::path& file, const ContactSheetOptions& options) {
-  if (rows.empty() || options.columns < 1 || options.cell_px < 16)
+void write_contact_sheet(std::span<const SheetCell> cells, const std::filesystem::path& file,
+                         const ContactSheetOptions& options) {
+  if (cells.empty() || options.columns < 1 || options.cell_px < 16)
     throw Error(ErrorKind::kUsage,
                 "a contact sheet needs at least one sample, one column and cells of 16 px");
-  const auto cell = static_cast<int>(options.cell_px);
-  const int columns = static_cast<int>(std::min<int64_t>(options.columns, std::ssize(rows)));
-  const int lines = static_cast<int>((std::ssize(rows) + columns - 1) / columns);
-  Image canvas(kMarginPx + lines * (cell + kCaptionPx + kMarginPx),
-               kMarginPx + columns * (cell + kMarginPx), 3);
+  const auto side = static_cast<int>(options.cell_px);
+  const int num_images = static_cast<int>(cells.front().images.size());
+  const int num_lines = static_cast<int>(cells.front().lines.size());
+  const int width = num_images * side + (num_images - 1) * kBetweenImagesPx;
+  const int height = side + num_lines * kLinePx + kBelowTextPx;
+  const int columns = static_cast<int>(std::min<int64_t>(options.columns, std::ssize(cells)));
+  const int rows = static_cast<int>((std::ssize(cells) + columns - 1) / columns);
+  Image canvas(kMarginPx + rows * (height + kMarginPx), kMarginPx + columns * (width + kMarginPx),
+               3);
   std::fill(canvas.pixels.begin(), canvas.pixels.end(), uint8_t{255});
   cv::Mat sheet(static_cast<int>(canvas.height), static_cast<int>(canvas.width), CV_8UC3,
                 canvas.pixels.data());
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const int column = static_cast<int>(i) % columns;
-    const int line = static_cast<int>(i) / columns;
-    draw_sample(
-        dataset, rows[i],
-        cv::Rect(kMarginPx + column * (cell + kMarginPx),
-                 kMarginPx + line * (cell + kCaptionPx + kMarginPx), cell, cell + kCaptionPx),
-        sheet);
+  for (size_t i = 0; i < cells.size(); ++i) {
+    const int left = kMarginPx + static_cast<int>(i) % columns * (width + kMarginPx);
+    const int top = kMarginPx + static_cast<int>(i) / columns * (height + kMarginPx);
+    for (int k = 0; k < num_images; ++k)
+      draw_image(cells[i].images[static_cast<size_t>(k)], left + k * (side + kBetweenImagesPx), top,
+                 side, sheet);
+    for (int line = 0; line < num_lines; ++line) {
+      const bool last = line == num_lines - 1;
+      cv::putText(sheet, fitting(cells[i].lines[static_cast<size_t>(line)], width),
+                  {left, top + side + (line + 1) * kLinePx}, kFont, kFontScale,
+                  last ? cv::Scalar(20, 20, 20) : cv::Scalar(110, 110, 110), 1, cv::LINE_AA);
+    }
   }
   write_file_atomically(file, encode_png(canvas.view()));
+}
+
+void write_contact_sheet(const PackedDataset& dataset, std::span<const int64_t> rows,
+                         const std::filesystem::path& file, const ContactSheetOptions& options) {
+  std::vector<SheetCell> cells;
+  std::vector<uint8_t> scratch;
+  for (int64_t row : rows) {
+    const ImageView stored = dataset.image(row, options.cell_px, scratch);
+    cells.push_back({{Image(stored)}, {dataset.id(row), label_text(dataset, row)}});
+  }
+  write_contact_sheet(cells, file, options);
 }
 
 }  // namespace baleen

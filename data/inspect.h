@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "data/image/image.h"
 #include "data/packed_dataset.h"
 
 namespace baleen {
@@ -21,6 +23,17 @@ struct ContactSheetOptions {
 
 /// The labels of a sample as text: tags separated by spaces, or the class.
 std::string label_text(const PackedDataset& dataset, int64_t row);
+
+/// One cell of a contact sheet: images side by side, over lines of text.
+struct SheetCell {
+  std::vector<Image> images;  ///< as many in every cell
+  std::vector<std::string> lines;
+};
+
+/// Writes a PNG with a grid of cells.
+/// @throws Error kUsage without a cell, kStorage when the file can't be written.
+void write_contact_sheet(std::span<const SheetCell> cells, const std::filesystem::path& file,
+                         const ContactSheetOptions& options = {});
 
 /// Writes a PNG with a grid of samples, each over its id and labels.
 /// @throws Error kData for a row that can't be read, kStorage when the file can't be written.

@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "data/augment/device_augment.h"
 #include "data/augment/image_to_tensor.h"
+#include "data/augment/mixup.h"
 #include "data/cpu_affinity.h"
 #include "data/loader_buffers.h"
 #include "data/loader_pipeline.h"
@@ -16,22 +18,31 @@
 namespace baleen {
 namespace {
 
+/// What is done to the images of a source at random.
+struct RandomChanges {
+  AugmentOptions augment;
+  std::vector<AugmentationStep> custom;
+  uint64_t seed = 0;
+  bool on_device = false;
+};
+
 /// Turns rows into batches. make() may run on several threads at once, each with its own number.
 class BatchMaker {
  public:
   BatchMaker(std::shared_ptr<const SampleTable> table, const ImageFeedOptions& options,
-             AugmentOptions augment, std::vector<AugmentationStep> custom, bool training,
-             uint64_t seed)
+             RandomChanges changes)
       : table_(std::move(table)),
         options_(options),
-        augment_(std::move(augment)),
-        custom_(std::move(custom)),
-        training_(training),
-        seed_(seed),
+        changes_(std::move(changes)),
         fit_(fit_from_name(options.fit)),
         num_inputs_(options.channels ? options.channels : table_->channels()),
         scratch_(static_cast<size_t>(std::max<int64_t>(options.threads, 1))) {
+    validate(changes_.augment);
+    changes_.augment = at_strength(changes_.augment);
     check_options();
+    if (changes_.on_device)
+      device_augment_ = std::make_shared<DeviceAugment>(
+          DeviceAugment::Options{options_.normalise, num_inputs_, options_.channels_last});
     plain_ = PixelTable(options_.normalise);
     // Read ahead, in the making, with the caller, and one to come.
     pool_ = std::make_shared<BufferPool>(static_cast<size_t>(
@@ -39,7 +50,8 @@ class BatchMaker {
     keep_opencv_single_threaded();
   }
 
-  Batch make(const MicroBatch& micro, std::span<const int64_t> rows, int64_t epoch,
+  /// @param random the source's images are changed, with the draws of this epoch or pass
+  Batch make(const MicroBatch& micro, std::span<const int64_t> rows, int64_t epoch, bool random,
              int64_t thread) {
     Batch batch;
     batch.rows.assign(rows.begin(), rows.end());
@@ -48,29 +60,72 @@ class BatchMaker {
     batch.first_of_shard = micro.first_of_shard;
     batch.last_of_shard = micro.last_of_shard;
     batch.global_count = micro.global_count;
+    batch.pass = micro.pass;
     const int64_t count = static_cast<int64_t>(rows.size());
-    batch.images_NCHW = empty_images(count);
-    const int64_t image_values = num_inputs_ * options_.size_px * options_.size_px;
-    for (int64_t n = 0; n < count; ++n) {
-      const int64_t row = rows[static_cast<size_t>(n)];
-      with_context(
-          [&] {
-            return fmt::format("reading sample '{}' (row {}) for step {}", table_->id(row), row,
-                               micro.step);
-          },
-          [&] {
-            write(row, epoch, scratch_[static_cast<size_t>(thread)],
-                  target(batch.images_NCHW, n * image_values));
-          });
+    const bool blends = random && changes_.augment.mixup.alpha > 0;
+    MixupDraw mixup;
+    if (blends)
+      mixup = draw_mixup(changes_.augment.mixup.alpha, count,
+                         mixup_random(changes_.seed, epoch, micro.step, micro.positions.begin));
+    ImageScratch& scratch = scratch_[static_cast<size_t>(thread)];
+    const auto read_each = [&](const auto& write) {
+      for (int64_t n = 0; n < count; ++n) {
+        const int64_t row = rows[static_cast<size_t>(n)];
+        with_context(
+            [&] {
+              return fmt::format("reading sample '{}' (row {}) for step {}", table_->id(row), row,
+                                 micro.step);
+            },
+            [&] { write(row, n); });
+      }
+    };
+    const int64_t size = options_.size_px;
+    if (changes_.on_device) {
+      const int64_t channels = table_->channels();
+      batch.images_NCHW = at::empty({count, size, size, channels},
+                                    at::TensorOptions(at::kByte).pinned_memory(options_.pin));
+      uint8_t* pixels = batch.images_NCHW.mutable_data_ptr<uint8_t>();
+      std::vector<AugmentDraw> draws(rows.size());
+      read_each([&](int64_t row, int64_t n) {
+        AugmentDraw& draw = draws[static_cast<size_t>(n)];
+        draw = draw_of(row, epoch, random);
+        AugmentDraw cut;  // the rest is done on the device
+        cut.crop = draw.crop;
+        write(row, cut, {}, scratch,
+              {.channels = channels,
+               .size_px = size,
+               .channels_last = true,
+               .bytes = pixels + n * size * size * channels});
+      });
+      batch.finish = [augment = device_augment_, draws = std::move(draws),
+                      mixup](const at::Tensor& images) { return (*augment)(images, draws, mixup); };
+    } else {
+      batch.images_NCHW = empty_images(count);
+      const int64_t image_values = num_inputs_ * size * size;
+      read_each([&](int64_t row, int64_t n) {
+        std::function<void(const PixelBlock&)> change;
+        if (random && !changes_.custom.empty())
+          change = [&](const PixelBlock& block) { apply_custom(block, epoch, table_->id(row)); };
+        write(row, draw_of(row, epoch, random), change, scratch,
+              target(batch.images_NCHW, n * image_values));
+      });
+      if (blends)
+        mix_images(mixup, batch.images_NCHW.mutable_data_ptr<float>(), image_values, scratch.mixed);
     }
     batch.targets = targets(rows);
+    if (blends) {
+      batch.targets =
+          mix_targets(mixup, batch.targets, static_cast<int64_t>(table_->label_names().size()));
+      if (options_.pin) batch.targets = batch.targets.pin_memory();
+    }
     return batch;
   }
 
   /// Rows that make() will be asked for soon.
-  void announce(std::span<const int64_t> rows, int64_t epoch) const {
+  void announce(std::span<const int64_t> rows, int64_t epoch, bool random) const {
     for (const int64_t row : rows)
-      table_->will_need(row, {draw_of(row, epoch).crop, options_.size_px, options_.size_px});
+      table_->will_need(row,
+                        {draw_of(row, epoch, random).crop, options_.size_px, options_.size_px});
   }
 
  private:
@@ -92,11 +147,19 @@ class BatchMaker {
       throw Error(ErrorKind::kConfiguration,
                   fmt::format("normalisation for {} channels, but the network takes {}",
                               options_.normalise.mean.size(), n));
-    if (augment_.random_crop == "padded" && augment_.crop_padding_px >= options_.size_px)
+    const AugmentOptions& augment = changes_.augment;
+    if (augment.random_crop == "padded" && augment.crop_padding_px >= options_.size_px)
       throw Error(ErrorKind::kConfiguration,
                   fmt::format("augment.crop_padding_px {} is not below the image size of {} px",
-                              augment_.crop_padding_px, options_.size_px));
-    validate(augment_);
+                              augment.crop_padding_px, options_.size_px));
+    if (options_.bytes && (changes_.on_device || augment.mixup.alpha > 0))
+      throw Error(ErrorKind::kConfiguration,
+                  "batches of levels can't be blended, nor changed on the device");
+    if (changes_.on_device && !changes_.custom.empty())
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("the augmentation '{}' runs on the processor only",
+                              changes_.custom.front().name),
+                  "set training.augment_on to host, or leave augment.custom out");
   }
 
   ImageTarget target(at::Tensor& images_NCHW, int64_t offset) const {
@@ -119,23 +182,20 @@ class BatchMaker {
         options_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
   }
 
-  AugmentDraw draw_of(int64_t row, int64_t epoch) const {
+  AugmentDraw draw_of(int64_t row, int64_t epoch, bool random) const {
     const ImageSize size = table_->image_size(row);
     AugmentDraw draw;
-    if (training_) {
-      CounterRandom random = augment_random(seed_, epoch, table_->id(row));
-      draw = draw_augment(augment_, size.height, size.width, random);
-    }
-    if (!training_ || augment_.random_crop != "resized")
+    if (random)
+      draw = draw_augment(changes_.augment, size.height, size.width, changes_.seed, epoch,
+                          table_->id(row));
+    if (!random || changes_.augment.random_crop != "resized")
       draw.crop = fitted_box(fit_, size.height, size.width);
     return draw;
   }
 
-  void write(int64_t row, int64_t epoch, ImageScratch& scratch, const ImageTarget& target) const {
-    const AugmentDraw draw = draw_of(row, epoch);
-    std::function<void(const PixelBlock&)> change;
-    if (!custom_.empty())
-      change = [&](const PixelBlock& pixels) { apply_custom(pixels, epoch, table_->id(row)); };
+  void write(int64_t row, const AugmentDraw& draw,
+             const std::function<void(const PixelBlock&)>& change, ImageScratch& scratch,
+             const ImageTarget& target) const {
     const ImagePart part =
         table_->image_part(row, {draw.crop, options_.size_px, options_.size_px}, scratch.decoded);
     if (part.view.channels != table_->channels() || part.view.height < 1 || part.view.width < 1)
@@ -147,8 +207,8 @@ class BatchMaker {
   }
 
   void apply_custom(const PixelBlock& pixels, int64_t epoch, const std::string& id) const {
-    for (const AugmentationStep& step : custom_) {
-      CounterRandom random = augment_random(seed_, epoch, id, step.name, step.turn);
+    for (const AugmentationStep& step : changes_.custom) {
+      CounterRandom random = augment_random(changes_.seed, epoch, id, step.name, step.turn);
       with_context([&] { return fmt::format("augmentation '{}'", step.name); },
                    [&] { step.apply(pixels, random); });
     }
@@ -177,10 +237,8 @@ class BatchMaker {
 
   std::shared_ptr<const SampleTable> table_;
   ImageFeedOptions options_;
-  AugmentOptions augment_;
-  std::vector<AugmentationStep> custom_;  ///< none for predictions
-  bool training_;
-  uint64_t seed_;
+  RandomChanges changes_;
+  std::shared_ptr<DeviceAugment> device_augment_;  ///< null: on the processor
   Fit fit_;
   int64_t num_inputs_;
   PixelTable plain_;
@@ -240,15 +298,23 @@ class PipelinedSource : public BatchSource {
  private:
   Batch make(int64_t index, int64_t thread) {
     // The disk may begin with what comes after all that is being made now.
-    if (index + ahead_ < static_cast<int64_t>(micro_batches_.size()))
-      maker_->announce(rows_of(index + ahead_), epoch_);
-    return maker_->make(micro_batches_[static_cast<size_t>(index)], rows_of(index), epoch_, thread);
+    if (index + ahead_ < static_cast<int64_t>(micro_batches_.size())) {
+      const MicroBatch& later = micro_batches_[static_cast<size_t>(index + ahead_)];
+      maker_->announce(rows_of(later), draws_of(later), is_random(later));
+    }
+    const MicroBatch& micro = micro_batches_[static_cast<size_t>(index)];
+    return maker_->make(micro, rows_of(micro), draws_of(micro), is_random(micro), thread);
   }
 
-  std::span<const int64_t> rows_of(int64_t index) const {
-    const PositionRange& positions = micro_batches_[static_cast<size_t>(index)].positions;
-    return std::span(order_).subspan(static_cast<size_t>(positions.begin),
-                                     static_cast<size_t>(positions.size()));
+  /// A training epoch is always random; of a prediction's passes all but the first.
+  bool is_random(const MicroBatch& micro) const { return order_of_ || micro.pass > 0; }
+
+  /// Which epoch's or pass's random draws a micro-batch takes.
+  int64_t draws_of(const MicroBatch& micro) const { return order_of_ ? epoch_ : micro.pass; }
+
+  std::span<const int64_t> rows_of(const MicroBatch& micro) const {
+    return std::span(order_).subspan(static_cast<size_t>(micro.positions.begin),
+                                     static_cast<size_t>(micro.positions.size()));
   }
 
   std::unique_ptr<BatchMaker> maker_;
@@ -285,8 +351,9 @@ std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTa
                                                                 int64_t epoch) {
     return epoch_order(all, seed, epoch, shuffle);
   };
-  auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, options.augment,
-                                            options.custom, true, options.seed);
+  auto maker = std::make_unique<BatchMaker>(
+      std::move(table), options.image,
+      RandomChanges{options.augment, options.custom, options.seed, options.augment_on_device});
   return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
                                            std::move(micro_batches), plan.steps(), std::move(order),
                                            options.image);
@@ -311,12 +378,20 @@ std::unique_ptr<BatchSource> make_prediction_source(std::shared_ptr<const Sample
   for (int64_t chunk = options.first_chunk; chunk < last; ++chunk) {
     const PositionRange positions{chunk * options.chunk,
                                   std::min((chunk + 1) * options.chunk, num_rows)};
-    micro_batches.push_back({.step = chunk - options.first_chunk,
-                             .positions = positions,
-                             .global_count = positions.size()});
+    for (int64_t pass = 0; pass <= options.random_passes; ++pass)
+      micro_batches.push_back({.step = chunk - options.first_chunk,
+                               .positions = positions,
+                               .global_count = positions.size(),
+                               .pass = pass});
   }
-  auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, AugmentOptions{},
-                                            std::vector<AugmentationStep>{}, false, 0);
+  RandomChanges changes;
+  if (options.random_passes > 0) {
+    changes = {options.augment, options.custom, options.seed, options.augment_on_device};
+    if (changes.augment.mixup.alpha > 0)
+      throw Error(ErrorKind::kConfiguration, "mixup has no meaning in predictions",
+                  "leave mixup out of prediction.tta_augment");
+  }
+  auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, std::move(changes));
   return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
                                            std::move(micro_batches), last - options.first_chunk,
                                            nullptr, options.image);

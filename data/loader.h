@@ -41,13 +41,17 @@ struct TrainingFeedOptions {
   ShuffleOptions shuffle;                ///< how an epoch is put in order
   AugmentOptions augment;                ///< its `custom` list is not looked at: see below
   std::vector<AugmentationStep> custom;  ///< from AugmentationRegistry::create_all()
+  /// Batches are bytes, cropped and resized, and Batch::finish does the rest on the device: smaller
+  /// copies, and no work for the processor. Not with custom augmentations.
+  bool augment_on_device = false;
   ImageFeedOptions image;
 };
 
 /// Training batches of the given rows: shuffled per epoch, cut by BatchPlan, augmented. See
 /// BatchSource.
 ///
-/// targets are float32 [N, L] for multi-label data, int64 [N] for classes, float32 [N, 0] without.
+/// targets are float32 [N, L] for multi-label data, int64 [N] for classes, float32 [N, 0] without;
+/// with mixup, classes are shares of each, float32 [N, K]. Mixup blends within a micro-batch.
 /// The content of a batch depends on (seed, epoch, step, shard) and the dataset only. A sample that
 /// can't be read surfaces in next().
 /// @throws Error kConfiguration when options contradict each other or the data.
@@ -61,13 +65,20 @@ struct PredictionFeedOptions {
                        ///< bits depend on it
   int64_t first_chunk = 0;  ///< this rank's chunks are [first_chunk, last_chunk)
   int64_t last_chunk = -1;  ///< -1: to the end
+  /// Each chunk comes this many times more, with other random changes each time, after the images
+  /// themselves. A draw is a function of (seed, pass, sample id).
+  int64_t random_passes = 0;
+  AugmentOptions augment;                ///< of the random passes, as in TrainingFeedOptions
+  std::vector<AugmentationStep> custom;  ///< of the random passes
+  uint64_t seed = 0;
+  bool augment_on_device = false;
   ImageFeedOptions image;
 };
 
 /// ceil(num_rows / chunk).
 int64_t num_chunks(int64_t num_rows, int64_t chunk);
 
-/// The chunks of this rank, without augmentation. A step is one chunk; Batch::rows tells which
+/// The chunks of this rank, each in all its passes. A step is one chunk; Batch::rows tells which
 /// samples it holds.
 std::unique_ptr<BatchSource> make_prediction_source(std::shared_ptr<const SampleTable> table,
                                                     std::vector<int64_t> rows,

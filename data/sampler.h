@@ -52,6 +52,7 @@ struct MicroBatch {
   bool first_of_shard = true;
   bool last_of_shard = true;
   int64_t global_count = 0;  ///< samples in the global batch of this step
+  int64_t pass = 0;          ///< of a prediction
 };
 
 /// How an epoch of N samples is cut: global batches of B, each into V logical shards, each shard

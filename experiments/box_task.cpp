@@ -72,7 +72,7 @@ class BoxSource final : public BatchSource {
   BoxSource(std::unique_ptr<BatchSource> source, const TrainingFeedOptions& feed,
             std::shared_ptr<const PackedDataset> dataset, const BoxTask& task)
       : source_(std::move(source)),
-        augment_(feed.augment),
+        augment_(at_strength(feed.augment)),
         seed_(feed.seed),
         size_px_(feed.image.size_px),
         crop_(plain_crop(*dataset, feed.image.fit)),
@@ -100,9 +100,8 @@ class BoxSource final : public BatchSource {
 
  private:
   AugmentDraw draw_of(int64_t row) const {
-    CounterRandom random = augment_random(seed_, epoch_, dataset_->id(row));
     const auto [height, width] = dataset_->stored_size();
-    AugmentDraw draw = draw_augment(augment_, height, width, random);
+    AugmentDraw draw = draw_augment(augment_, height, width, seed_, epoch_, dataset_->id(row));
     draw.crop = crop_;
     return draw;
   }

@@ -22,9 +22,22 @@ PredictionTable predict_rows(Backbone& network, const Loss& loss, const Predicti
     feed.last_chunk = chunks * (group.rank() + 1) / group.size();
     feed.image = job.image;
     if (feed.first_chunk == feed.last_chunk) return;
-    const auto source = make_prediction_source(job.dataset, job.rows, feed);
+    feed.random_passes = job.looks.random_passes;
+    feed.augment = job.looks.augment;
+    feed.custom = job.looks.custom;
+    feed.augment_on_device = job.looks.augment_on_device;
+    feed.seed = job.looks.seed;
+    std::vector<int64_t> sizes_px = job.looks.sizes_px;
+    if (sizes_px.empty()) sizes_px.push_back(job.image.size_px);
+    std::vector<std::unique_ptr<BatchSource>> sources;
+    std::vector<LookSource> looks;
+    for (int64_t size_px : sizes_px) {
+      feed.image.size_px = size_px;
+      sources.push_back(make_prediction_source(job.dataset, job.rows, feed));
+      looks.push_back({sources.back().get(), job.looks.views});
+    }
     predict(
-        network, loss, *source, job.precision, job.views,
+        network, loss, looks, job.looks.fusion, job.precision,
         [&](const std::vector<int64_t>& rows, const at::Tensor& probabilities_NK) {
           std::vector<std::string> batch_ids;
           for (int64_t row : rows) batch_ids.push_back(job.dataset->id(row));

@@ -17,6 +17,18 @@
 
 namespace baleen {
 
+/// Test-time augmentation: the looks that are fused into one prediction.
+struct TestTimeLooks {
+  std::vector<View> views;        ///< at each size; empty: the images themselves
+  std::vector<int64_t> sizes_px;  ///< empty: PredictionJob::image's
+  int64_t random_passes = 0;      ///< at each size, beside the views
+  AugmentOptions augment;         ///< of the random passes
+  std::vector<AugmentationStep> custom;
+  bool augment_on_device = false;
+  uint64_t seed = 0;  ///< of the random passes
+  Fusion fusion = Fusion::kMean;
+};
+
 /// What to predict and how.
 struct PredictionJob {
   std::string name;  ///< whose predictions, for messages: "resnet18-f2-s1, held-out fold"
@@ -26,7 +38,7 @@ struct PredictionJob {
   int64_t chunk = 64;
   ImageFeedOptions image;
   Precision precision = Precision::kFloat32;
-  std::vector<View> views;     ///< test-time augmentation; empty: the images themselves
+  TestTimeLooks looks;
   std::function<bool()> stop;  ///< a signal arrived; may be empty
 };
 

@@ -10,6 +10,7 @@
 #include "experiments/chain_predictions.h"
 #include "experiments/collective.h"
 #include "experiments/export_weights.h"
+#include "experiments/stage_feed.h"
 #include "experiments/stage_trainer.h"
 
 namespace baleen {
@@ -28,6 +29,22 @@ std::vector<View> views_of(const std::vector<std::string>& names) {
   }
   if (views.size() == 1) views.clear();  // the image itself
   return views;
+}
+
+TestTimeLooks looks_of(const Recipe& recipe, const Extensions& extensions, const ChainSpec& chain,
+                       at::Device device) {
+  const PredictionSection& prediction = recipe.prediction;
+  TestTimeLooks looks;
+  looks.views = views_of(prediction.tta);
+  looks.sizes_px = recipe.prediction_sizes_px(chain.backbone);
+  looks.random_passes = prediction.tta_random_passes;
+  looks.augment = prediction.tta_augment;
+  looks.custom = extensions.augmentations.create_all(prediction.tta_augment.custom);
+  looks.augment_on_device = augments_on_device(recipe.training, prediction.tta_augment, device);
+  // The same changes in all folds: the looks of one sample differ by the network alone.
+  looks.seed = derive_seed(static_cast<uint64_t>(chain.seed), Stream::kTestTime, {});
+  looks.fusion = fusion_from_name(prediction.tta_fusion);
+  return looks;
 }
 
 std::vector<int64_t> all_rows(const PackedDataset& dataset) {
@@ -82,7 +99,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
         job.chunk = recipe.prediction.chunk;
         job.image = trainer.image_options(chain.stages.back().size_px);
         job.precision = precision_from_name(recipe.training.precision);
-        job.views = views_of(recipe.prediction.tta);
+        job.looks = looks_of(recipe, *context_.extensions, chain, trainer.device());
         job.stop = [&sink] { return sink.stop_requested(); };
 
         const auto predict_and_keep =

@@ -29,6 +29,10 @@ void write_mask(const ImageView& mask, const AugmentDraw& draw, int64_t size_px,
   moves.crop = draw.crop;
   moves.shift_down_px = draw.shift_down_px;
   moves.shift_right_px = draw.shift_right_px;
+  moves.moves = draw.moves;
+  moves.affine = draw.affine;
+  moves.fill_level = 0;  // what an affine map uncovers is no subject
+  moves.elastic = draw.elastic;
   write_image(mask, moves, unchanged, levels, scratch, {out, 1, size_px, false});
   constexpr float kHalf = 0.5f;
   for (int64_t i = 0; i < size_px * size_px; ++i) out[i] = out[i] >= kHalf ? 1.0f : 0.0f;
@@ -41,7 +45,7 @@ class MaskSource final : public BatchSource {
   MaskSource(std::unique_ptr<BatchSource> source, const TrainingFeedOptions& feed,
              std::shared_ptr<const PackedDataset> dataset, const MaskTask& task)
       : source_(std::move(source)),
-        augment_(feed.augment),
+        augment_(at_strength(feed.augment)),
         seed_(feed.seed),
         size_px_(feed.image.size_px),
         fit_(fit_from_name(feed.image.fit)),
@@ -62,8 +66,8 @@ class MaskSource final : public BatchSource {
     float* out = batch->targets.mutable_data_ptr<float>();
     for (const int64_t row : batch->rows) {
       const ImageView mask = task_.mask(row);
-      CounterRandom random = augment_random(seed_, epoch_, dataset_->id(row));
-      AugmentDraw draw = draw_augment(augment_, mask.height, mask.width, random);
+      AugmentDraw draw =
+          draw_augment(augment_, mask.height, mask.width, seed_, epoch_, dataset_->id(row));
       draw.crop = fitted_box(fit_, mask.height, mask.width);
       write_mask(mask, draw, size_px_, scratch_, out);
       out += size_px_ * size_px_;

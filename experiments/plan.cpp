@@ -81,10 +81,12 @@ ChainSpec plan_chain(const Recipe& recipe, const DatasetFacts& facts, int64_t ba
   chain.weights = section.weights;
   const auto num_stages = static_cast<int64_t>(recipe.stages_of(backbone).size());
   for (int64_t s = 0; s < num_stages; ++s) chain.stages.push_back(plan_stage(recipe, chain, s));
-  const auto views =
-      static_cast<double>(std::max<size_t>(1, d4_views(recipe.prediction.tta).size()));
-  chain.predict_cost = forward_gmac(section.name, chain.stages.back().size_px) * views *
-                       static_cast<double>(chain.held_out_rows + facts.num_test);
+  const auto looks = static_cast<double>(d4_views(recipe.prediction.tta).size()) +
+                     static_cast<double>(recipe.prediction.tta_random_passes);
+  for (int64_t size_px : recipe.prediction_sizes_px(backbone)) {
+    chain.predict_cost += forward_gmac(section.name, size_px) * looks *
+                          static_cast<double>(chain.held_out_rows + facts.num_test);
+  }
   chain.cost = chain.cost_with(chain.logical_shards);
   return chain;
 }

@@ -14,122 +14,10 @@
 #include "data/augment/d4.h"
 #include "experiments/extensions.h"
 #include "experiments/plugins.h"
+#include "experiments/recipe_checks.h"
 
 namespace baleen {
 namespace {
-
-bool usable_as_file_name(const std::string& text) {
-  return !text.empty() && text.front() != '.' && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
-  });
-}
-
-constexpr const char* kFileNameRule =
-    "letters, digits, '.', '_' and '-' only, since files are named after it";
-
-/// Runs a check that throws, and reports what it says.
-void report(config::Problems& problems, const std::string& path,
-            const std::function<void()>& check) {
-  try {
-    check();
-  } catch (const Error& error) {
-    problems.add(path, error.message());
-  }
-}
-
-void validate_stages(const std::vector<StageOptions>& stages, const std::string& path,
-                     config::Problems& problems) {
-  for (size_t i = 0; i < stages.size(); ++i) {
-    const StageOptions& stage = stages[i];
-    const std::string here = fmt::format("{}.{}", path, i);
-    report(problems, here + ".augment", [&] { validate(stage.augment); });
-    report(problems, here + ".schedule", [&] {
-      Schedule(stage.schedule, stage.optimizer.lr, {1, stage.epochs});
-    });
-  }
-}
-
-void validate_backbones(const Recipe& recipe, config::Problems& problems) {
-  std::map<std::string, size_t> labels;
-  for (size_t b = 0; b < recipe.backbones.size(); ++b) {
-    const BackboneSection& backbone = recipe.backbones[b];
-    const std::string here = fmt::format("backbones.{}", b);
-    const std::string& label = backbone.label_or_name();
-    if (!usable_as_file_name(label)) {
-      problems.add(here + ".label",
-                   fmt::format("'{}' can't name a chain: {}", label, kFileNameRule));
-    }
-    const auto [first, is_new] = labels.emplace(label, b);
-    if (!is_new) {
-      problems.add(
-          here,
-          fmt::format("backbones {} and {} are both called '{}': give one of them another label",
-                      first->second, b, label));
-    }
-    validate_stages(backbone.stages, here + ".stages", problems);
-    if (backbone.batch_norm == "sync" && recipe.training.accumulate > 1) {
-      problems.add(here + ".batch_norm",
-                   "sync does not go with training.accumulate: more logical_shards cut the batch, "
-                   "too");
-    }
-    const int64_t shards = recipe.logical_shards_of(static_cast<int64_t>(b));
-    if (backbone.min_ranks > shards) {
-      problems.add(here + ".min_ranks",
-                   fmt::format("{} ranks can't share the {} logical shards of {}: raise "
-                               "logical_shards",
-                               backbone.min_ranks, shards, label));
-    }
-    const std::vector<StageOptions>& stages = recipe.stages_of(static_cast<int64_t>(b));
-    const int64_t parts =
-        recipe.logical_shards_of(static_cast<int64_t>(b)) * recipe.training.accumulate;
-    for (size_t s = 0; s < stages.size(); ++s) {
-      const int64_t batch = recipe.batch_of(static_cast<int64_t>(b), static_cast<int64_t>(s));
-      if (batch >= parts) continue;
-      const std::string path = backbone.stages.empty() ? fmt::format("stages.{}.batch", s)
-                                                       : fmt::format("{}.stages.{}.batch", here, s);
-      problems.add(
-          path,
-          fmt::format("{}: a batch of {} can't be cut into {} logical shards of {} micro-batches",
-                      label, batch, recipe.logical_shards_of(static_cast<int64_t>(b)),
-                      recipe.training.accumulate));
-    }
-  }
-}
-
-void validate_task(const Recipe& recipe, config::Problems& problems) {
-  const TaskSection& task = recipe.task;
-  for (const auto& [key, value, kind] : {std::tuple{"boxes_file", task.boxes_file, "boxes"},
-                                         std::tuple{"masks", task.masks, "masks"}}) {
-    if (task.kind == kind && value.empty())
-      problems.add(fmt::format("task.{}", key), fmt::format("is needed for task.kind: {}", kind));
-    if (task.kind != kind && !value.empty())
-      problems.add(fmt::format("task.{}", key),
-                   fmt::format("is read for task.kind: {} only", kind));
-  }
-  if (task.kind == "labels") return;
-  if (!recipe.prediction.tta.empty())
-    problems.add("prediction.tta",
-                 fmt::format("{} are predicted from the image itself: leave it out", task.kind));
-  for (size_t b = 0; b < recipe.backbones.size(); ++b) {
-    const BackboneSection& backbone = recipe.backbones[b];
-    const std::string here = fmt::format("backbones.{}", b);
-    if (task.kind == "masks" && backbone.name != "unet" && !backbone.name.empty())
-      problems.add(here + ".name", "masks are the task of the backbone unet");
-    if (task.kind == "masks" && backbone.head != "linear")
-      problems.add(here + ".head", "unet has no other head than its own");
-    const std::vector<StageOptions>& stages = recipe.stages_of(static_cast<int64_t>(b));
-    const std::string path = backbone.stages.empty() ? "stages" : here + ".stages";
-    for (size_t s = 0; s < stages.size(); ++s) {
-      if (stages[s].augment.random_crop == "resized")
-        problems.add(fmt::format("{}.{}.augment.random_crop", path, s),
-                     "a resized crop may leave the subject behind: take none or padded");
-      if (task.kind == "masks" && stages[s].size_px != recipe.stages_of(0).front().size_px)
-        problems.add(fmt::format("{}.{}.size_px", path, s),
-                     "masks have one size: that of the first stage");
-    }
-  }
-}
 
 /// Scalars of a tree by dotted path; an empty list or map is a value too.
 void flatten(const config::Node& node, const std::string& path,
@@ -206,17 +94,34 @@ void check_against_registry(const Recipe& recipe, const BackboneRegistry& regist
       problems.add(path, fmt::format("{} needs images of at least {} px, stage {} has {}",
                                      backbone.name, least, s, stages[s].size_px));
     }
+    for (int64_t size_px : recipe.prediction.tta_sizes_px) {
+      if (size_px < least)
+        problems.add("prediction.tta_sizes_px",
+                     fmt::format("{} needs images of at least {} px, not {}", backbone.name, least,
+                                 size_px));
+    }
   }
 }
 
-void check_augmentations(const std::vector<StageOptions>& stages, const std::string& path,
-                         const AugmentationRegistry& registry, config::Problems& problems) {
+void check_custom(const std::vector<CustomAugmentOptions>& custom, const std::string& path,
+                  const AugmentationRegistry& registry, config::Problems& problems) {
+  for (size_t i = 0; i < custom.size(); ++i) {
+    if (custom[i].name.empty()) continue;  // reported as missing
+    report(problems, fmt::format("{}.custom.{}", path, i), [&] { registry.create(custom[i]); });
+  }
+}
+
+void check_augmentations(const Recipe& recipe, const std::vector<StageOptions>& stages,
+                         const std::string& path, const Extensions& extensions,
+                         config::Problems& problems) {
+  const bool soft = extensions.losses.takes_shares(recipe.loss.kind);
   for (size_t s = 0; s < stages.size(); ++s) {
-    const std::vector<CustomAugmentOptions>& custom = stages[s].augment.custom;
-    for (size_t i = 0; i < custom.size(); ++i) {
-      if (custom[i].name.empty()) continue;  // reported as missing
-      report(problems, fmt::format("{}.{}.augment.custom.{}", path, s, i),
-             [&] { registry.create(custom[i]); });
+    const std::string here = fmt::format("{}.{}.augment", path, s);
+    check_custom(stages[s].augment.custom, here, extensions.augmentations, problems);
+    if (stages[s].augment.mixup.alpha > 0 && !soft) {
+      problems.add(here + ".mixup", fmt::format("the loss '{}' learns from whole classes, not from "
+                                                "blended ones",
+                                                recipe.loss.kind));
     }
   }
 }
@@ -236,11 +141,13 @@ void check_against_extensions(const Recipe& recipe, const Extensions& extensions
                           recipe.loss.parameters);
     });
   }
-  check_augmentations(recipe.stages, "stages", extensions.augmentations, problems);
+  check_augmentations(recipe, recipe.stages, "stages", extensions, problems);
   for (size_t b = 0; b < recipe.backbones.size(); ++b) {
-    check_augmentations(recipe.backbones[b].stages, fmt::format("backbones.{}.stages", b),
-                        extensions.augmentations, problems);
+    check_augmentations(recipe, recipe.backbones[b].stages, fmt::format("backbones.{}.stages", b),
+                        extensions, problems);
   }
+  check_custom(recipe.prediction.tta_augment.custom, "prediction.tta_augment",
+               extensions.augmentations, problems);
 }
 
 }  // namespace
@@ -248,6 +155,11 @@ void check_against_extensions(const Recipe& recipe, const Extensions& extensions
 const std::vector<StageOptions>& Recipe::stages_of(int64_t backbone) const {
   const std::vector<StageOptions>& own = backbones.at(static_cast<size_t>(backbone)).stages;
   return own.empty() ? stages : own;
+}
+
+std::vector<int64_t> Recipe::prediction_sizes_px(int64_t backbone) const {
+  if (!prediction.tta_sizes_px.empty()) return prediction.tta_sizes_px;
+  return {stages_of(backbone).back().size_px};
 }
 
 int64_t Recipe::logical_shards_of(int64_t backbone) const {
@@ -268,33 +180,6 @@ std::vector<int64_t> Recipe::chain_seeds() const {
 
 std::filesystem::path Recipe::run_directory() const {
   return run_dir.empty() ? std::filesystem::path("runs") / name : std::filesystem::path(run_dir);
-}
-
-void validate(Recipe& recipe, config::Problems& problems) {
-  if (!usable_as_file_name(recipe.name)) {
-    problems.add("name", fmt::format("'{}' can't name a run: {}", recipe.name, kFileNameRule));
-  }
-  if (recipe.backbones.empty()) problems.add("backbones", "there must be at least one backbone");
-  const bool all_have_their_own =
-      std::all_of(recipe.backbones.begin(), recipe.backbones.end(),
-                  [](const BackboneSection& backbone) { return !backbone.stages.empty(); });
-  if (recipe.stages.empty() && !(all_have_their_own && !recipe.backbones.empty())) {
-    problems.add("stages", "there must be at least one stage");
-  }
-  if (std::set<int64_t>(recipe.seeds.begin(), recipe.seeds.end()).size() != recipe.seeds.size()) {
-    problems.add("seeds", "a seed is listed twice: it would train the same chains twice");
-  }
-  validate_stages(recipe.stages, "stages", problems);
-  if (!recipe.stages.empty() || all_have_their_own) validate_backbones(recipe, problems);
-  if (recipe.training.precision == "fp16" && recipe.training.device == "cpu") {
-    problems.add("training.precision", "fp16 needs a GPU: take bf16 or fp32 on a processor");
-  }
-  report(problems, "prediction.tta", [&] { d4_views(recipe.prediction.tta); });
-  if (!recipe.stages.empty() || all_have_their_own) validate_task(recipe, problems);
-  const std::vector<double>& alphas = recipe.stacking.alphas;
-  if (alphas.empty() || std::any_of(alphas.begin(), alphas.end(), [](double a) { return a < 0; })) {
-    problems.add("stacking.alphas", "there must be at least one penalty, and none below 0");
-  }
 }
 
 namespace {

@@ -86,11 +86,16 @@ struct TrainingSection {
   int64_t keep_last = 2;
   bool keep_best = true;
   std::string device = "auto";
+  std::string augment_on = "auto";
 };
 
 struct PredictionSection {
   int64_t chunk = 64;
   std::vector<std::string> tta;
+  std::vector<int64_t> tta_sizes_px;
+  int64_t tta_random_passes = 0;
+  AugmentOptions tta_augment;
+  std::string tta_fusion = "mean";
 };
 
 struct ReliabilitySection {
@@ -135,6 +140,8 @@ struct Recipe {
 
   /// The stages that a backbone goes through: its own, or the recipe's.
   const std::vector<StageOptions>& stages_of(int64_t backbone) const;
+  /// Sides at which a backbone's chains predict: those of `prediction`, or the last stage's.
+  std::vector<int64_t> prediction_sizes_px(int64_t backbone) const;
   /// V of a backbone's chains.
   int64_t logical_shards_of(int64_t backbone) const;
   /// Samples of a global batch: the stage's, times the backbone's factor, at least 1.

@@ -136,6 +136,11 @@ void visit_fields(Visitor& v, TrainingSection& o) {
   v.field("keep_best", o.keep_best, "also keep the checkpoint with the best validation metric");
   v.field("device", o.device, "auto: a GPU where there is one",
           config::one_of({"auto", "cpu", "cuda"}));
+  v.field("augment_on", o.augment_on,
+          "where images are changed after cropping and resizing: host: on the loader's threads; "
+          "device: in batches where the network is, with the same draws; auto: on the device if it "
+          "is a GPU and no custom augmentation is named",
+          config::one_of({"auto", "host", "device"}));
 }
 
 template <class Visitor>
@@ -148,6 +153,20 @@ void visit_fields(Visitor& v, PredictionSection& o) {
           "test-time augmentation: views whose probabilities are averaged, by name (identity, "
           "flip_horizontal, rot90, "
           "...), or [d4] for all eight; empty: the image itself");
+  v.field("tta_sizes_px", o.tta_sizes_px,
+          "predict at each of these sides, in all views; empty: the last stage's",
+          config::between(1, 4096));
+  v.field("tta_random_passes", o.tta_random_passes,
+          "look so many times more, at each size, with the random changes of tta_augment; draws "
+          "depend on (seed, pass, sample id)",
+          config::between(0, 1000));
+  v.field("tta_augment", o.tta_augment, "random changes of the random passes");
+  v.field(
+      "tta_fusion", o.tta_fusion,
+      "of all these looks: mean: of their probabilities; rank: order by the sum over looks of 1 "
+      "/ (rank + 1), values from the mean over looks of the sorted probabilities "
+      "(docs/augmentation.md)",
+      config::one_of({"mean", "rank"}));
 }
 
 template <class Visitor>

@@ -19,6 +19,7 @@
 #include "distributed/device.h"
 #include "experiments/chain_predictions.h"
 #include "experiments/collective.h"
+#include "experiments/stage_feed.h"
 
 namespace baleen {
 namespace {
@@ -76,14 +77,8 @@ StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
       device_(training_device(setup_.recipe->training.device)),
       store_(setup_.files.directory, setup_.recipe->training.keep_last) {
   const Recipe& recipe = *setup_.recipe;
-  const auto table = sample_table(setup_.dataset);
-  Normalisation measured;
-  if (recipe.images.normalise.kind == "dataset") {
-    measured =
-        channel_statistics(*table, setup_.training_rows, setup_.chain->stages.front().size_px);
-  }
-  normalisation_ =
-      resolve_normalisation(recipe.images.normalise, setup_.dataset->channels(), measured);
+  normalisation_ = chain_normalisation(recipe, *setup_.dataset, setup_.training_rows,
+                                       setup_.chain->stages.front().size_px);
   loss_ = setup_.extensions->losses.create(recipe.loss, setup_.task->num_outputs());
   resumed_ = agreed(group_, [&] { return store_.load_latest(setup_.identity); });
   state_.identity = setup_.identity;
@@ -95,21 +90,11 @@ StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
 }
 
 uint64_t StageTrainer::seed_for(int64_t stage) const {
-  return derive_seed(static_cast<uint64_t>(setup_.chain->seed), Stream::kShuffle,
-                     {static_cast<uint64_t>(setup_.chain->fold), static_cast<uint64_t>(stage)});
+  return stage_seed(setup_.chain->seed, setup_.chain->fold, stage);
 }
 
 ImageFeedOptions StageTrainer::image_options(int64_t size_px) const {
-  const Recipe& recipe = *setup_.recipe;
-  ImageFeedOptions image;
-  image.size_px = size_px;
-  image.channels = setup_.dataset->channels();
-  image.fit = recipe.images.fit;
-  image.normalise = normalisation_;
-  image.channels_last = recipe.training.channels_last;
-  image.pin = device_.is_cuda();
-  image.threads = recipe.training.loader_threads;
-  return image;
+  return image_feed(*setup_.recipe, *setup_.dataset, normalisation_, size_px, device_);
 }
 
 void StageTrainer::make_network(int64_t stage) {
@@ -236,16 +221,13 @@ void StageTrainer::train_stage() {
 }
 
 TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
-  TrainingFeedOptions feed;
+  const Recipe& recipe = *setup_.recipe;
+  TrainingFeedOptions feed = augmented_feed(recipe, *setup_.extensions, stage.options->augment,
+                                            seed_for(state_.stage), device_);
   feed.batch = stage.plan->batch;
   feed.shards = stage.reducer->shards();
-  feed.accumulate = setup_.recipe->training.accumulate;
-  feed.seed = seed_for(state_.stage);
-  feed.augment = stage.options->augment;
-  feed.custom = setup_.extensions->augmentations.create_all(stage.options->augment.custom);
   feed.image = image_options(stage.plan->size_px);
-  feed.shuffle = {.kind = setup_.recipe->training.shuffle,
-                  .window = setup_.recipe->training.shuffle_window};
+  feed.shuffle = {.kind = recipe.training.shuffle, .window = recipe.training.shuffle_window};
   return feed;
 }
 
@@ -361,7 +343,7 @@ NamedTensors StageTrainer::with_gathered_statistics(const Stage& stage,
     const at::NoGradGuard no_grad;
     const GatheredStatistics gathered(*network_);
     while (const std::optional<Batch> batch = source->next())
-      network_->forward(batch->images_NCHW.to(device_));
+      network_->forward(batch->input(batch->images_NCHW.to(device_)));
     return state_of(*network_);
   });
 }

@@ -58,6 +58,7 @@ class StageTrainer {
   const Loss& loss() const { return *loss_; }
   int64_t chain_steps() const { return state_.chain_steps; }
   bool stopped_early() const { return state_.stopped_early; }
+  at::Device device() const { return device_; }
   /// How images enter the network, at this size.
   ImageFeedOptions image_options(int64_t size_px) const;
 

@@ -15,6 +15,9 @@ enum class Stream : std::uint64_t {
   kDropout = 4,         ///< masks of one logical shard
   kFolds = 5,           ///< assignment of samples to folds
   kHoldOut = 6,         ///< test set cut from a dataset
+  kMixup = 7,           ///< partners and weights of one micro-batch
+  kTestTime = 8,        ///< random passes of a prediction
+  kPairs = 9,           ///< order of pairs of images in an epoch
 };
 
 /// One round of splitmix64: a bijection of 64-bit integers that passes statistical tests even on

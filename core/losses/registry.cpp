@@ -102,6 +102,13 @@ const LossInfo& LossRegistry::info(const std::string& name) const {
                   fmt::join(known, ", ")));
 }
 
+bool LossRegistry::takes_shares(const std::string& name) const {
+  for (const LossInfo& info : infos_) {
+    if (info.name == name) return info.takes_shares || info.targets == LossTargets::kLabels;
+  }
+  return true;
+}
+
 void LossRegistry::check_targets(const std::string& name, LossTargets have) const {
   const LossTargets wanted = info(name).targets;
   if (wanted == LossTargets::kAny || wanted == have) return;
@@ -119,7 +126,10 @@ void LossRegistry::check_targets(const std::string& name, LossTargets have) cons
 
 void register_losses(LossRegistry& registry) {
   registry.add({"bce", "binary cross-entropy per label", LossTargets::kLabels, {}}, make_bce);
-  registry.add({"cross_entropy", "softmax cross-entropy of one class", LossTargets::kClasses, {}},
+  registry.add({.name = "cross_entropy",
+                .description = "softmax cross-entropy of one class",
+                .targets = LossTargets::kClasses,
+                .takes_shares = true},
                [](const LossOptions& options, int64_t) {
                  return std::make_unique<CrossEntropy>(options.label_smoothing);
                });

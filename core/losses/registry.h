@@ -26,6 +26,9 @@ struct LossInfo {
   std::string description;
   LossTargets targets = LossTargets::kAny;
   Parameters parameters;  ///< every one that `loss.parameters` may set, with its default
+  /// Learns from shares of classes, float32 [N, K], too: what mixup makes of them. Losses of labels
+  /// always do.
+  bool takes_shares = false;
 };
 
 /// The losses a recipe can name. Filled by explicit calls.
@@ -42,6 +45,9 @@ class LossRegistry {
   const std::vector<LossInfo>& list() const { return infos_; }
   /// @throws Error kConfiguration for an unknown name.
   const LossInfo& info(const std::string& name) const;
+  /// Whether mixup may blend this loss's targets; true for an unknown name, which is reported
+  /// elsewhere.
+  bool takes_shares(const std::string& name) const;
   /// @throws Error kConfiguration when the loss learns from the other kind of targets, naming those
   /// that fit.
   void check_targets(const std::string& name, LossTargets have) const;

@@ -54,6 +54,13 @@ at::Tensor BinaryCrossEntropy::probabilities(const at::Tensor& logits_NK) const 
 CrossEntropy::CrossEntropy(double label_smoothing) : label_smoothing_(label_smoothing) {}
 
 at::Tensor CrossEntropy::sum(const at::Tensor& logits_NK, const at::Tensor& targets_N) const {
+  const bool shares = logits_NK.dim() == 2 && targets_N.sizes() == logits_NK.sizes() &&
+                      at::isFloatingType(targets_N.scalar_type());
+  if (shares) {
+    const at::Tensor logits = widened(logits_NK);
+    return at::cross_entropy_loss(logits, targets_N.to(logits.options()), {}, at::Reduction::Sum,
+                                  /*ignore_index=*/-100, label_smoothing_);
+  }
   if (logits_NK.dim() != 2 || targets_N.dim() != 1 || targets_N.size(0) != logits_NK.size(0) ||
       targets_N.scalar_type() != at::kLong) {
     throw Error(

@@ -29,7 +29,8 @@ class BinaryCrossEntropy final : public Loss {
   at::Tensor pos_weight_K_;
 };
 
-/// Softmax cross-entropy of one class per sample; targets are int64 [N].
+/// Softmax cross-entropy of one class per sample; targets are int64 [N], or the classes' shares,
+/// float [N, K].
 class CrossEntropy final : public Loss {
  public:
   explicit CrossEntropy(double label_smoothing);

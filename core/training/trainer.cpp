@@ -48,8 +48,9 @@ TrainingLogits Trainer::forward(const Batch& batch, int64_t epoch, int64_t micro
                                      {key(epoch), key(batch.step), key(batch.shard), key(micro)}));
   const bool synchronised = options_.batch_norm == BatchNormMode::kSync;
   const FrozenStatistics frozen(*parts_.network, batch.shard != 0 && !synchronised);
+  const at::Tensor images = batch.input(to_device(batch.images_NCHW));
   const AutocastScope autocast(device_.type(), options_.precision);
-  return parts_.network->forward_training(to_device(batch.images_NCHW));
+  return parts_.network->forward_training(images);
 }
 
 at::Tensor Trainer::scaled(const at::Tensor& loss) const {

@@ -1,11 +1,9 @@
 #include "data/augment/augment.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 
-#include "core/base/error.h"
+#include "data/augment/colour.h"
 
 namespace baleen {
 namespace {
@@ -17,10 +15,18 @@ uint64_t hash_of(std::string_view text) {
   return hash;
 }
 
-void check_range(double min, double max, const char* name) {
-  if (min > max)
-    throw Error(ErrorKind::kConfiguration,
-                fmt::format("augment.{}_min {} is above augment.{}_max {}", name, min, name, max));
+/// Draws of a built-in change come from generators that no list of custom steps can reach.
+constexpr int64_t kBuiltIn = -1;
+
+constexpr double kRadiansPerDegree = 3.14159265358979323846 / 180;
+
+double draw_within(double range, CounterRandom& random) {
+  return range * random.uniform(-1.0, 1.0);
+}
+
+/// Log-uniform in [low, high].
+double draw_ratio(double low, double high, CounterRandom& random) {
+  return std::exp(random.uniform(std::log(low), std::log(high)));
 }
 
 D4 draw_symmetry(const AugmentOptions& options, CounterRandom& random) {
@@ -41,11 +47,41 @@ D4 draw_symmetry(const AugmentOptions& options, CounterRandom& random) {
   return g;
 }
 
+void draw_movement(const AugmentOptions& options, CounterRandom zoom, CounterRandom affine,
+                   AugmentDraw& draw) {
+  AffineParameters& p = draw.affine;
+  const AffineOptions& a = options.affine;
+  if (affine.uniform() < a.probability) {
+    p.rotation_rad = draw_within(a.rotation_deg, affine) * kRadiansPerDegree;
+    p.shear_rad = draw_within(a.shear_deg, affine) * kRadiansPerDegree;
+    p.height_zoom = affine.uniform(a.zoom_min, a.zoom_max);
+    p.width_zoom = affine.uniform(a.zoom_min, a.zoom_max);
+    p.height_shift = draw_within(a.shift, affine);
+    p.width_shift = draw_within(a.shift, affine);
+  }
+  const double both = 1.0 + draw_within(options.zoom, zoom);
+  p.height_zoom *= both;
+  p.width_zoom *= both;
+  draw.moves = p.rotation_rad != 0 || p.shear_rad != 0 || p.height_zoom != 1 || p.width_zoom != 1 ||
+               p.height_shift != 0 || p.width_shift != 0;
+}
+
 }  // namespace
 
-void validate(const AugmentOptions& options) {
-  check_range(options.crop_scale_min, options.crop_scale_max, "crop_scale");
-  check_range(options.crop_ratio_min, options.crop_ratio_max, "crop_ratio");
+PixelBox cutout_box(const CutoutDraw& cutout, int64_t size_px) {
+  const double size = static_cast<double>(size_px);
+  const int64_t side = std::llround(cutout.size * size);
+  const int64_t top = static_cast<int64_t>(cutout.centre_y * size) - side / 2;
+  const int64_t left = static_cast<int64_t>(cutout.centre_x * size) - side / 2;
+  PixelBox box{.top = std::max<int64_t>(top, 0), .left = std::max<int64_t>(left, 0)};
+  box.height = std::max<int64_t>(std::min(top + side, size_px) - box.top, 0);
+  box.width = std::max<int64_t>(std::min(left + side, size_px) - box.left, 0);
+  return box;
+}
+
+double draw_normal(CounterRandom& random) {
+  const double radius = std::sqrt(-2.0 * std::log1p(-random.uniform()));
+  return radius * std::cos(2.0 * 3.14159265358979323846 * random.uniform());
 }
 
 CounterRandom augment_random(uint64_t seed, int64_t epoch, std::string_view sample_id) {
@@ -103,6 +139,51 @@ AugmentDraw draw_augment(const AugmentOptions& options, int64_t height, int64_t 
     draw.shift_right_px = static_cast<int64_t>(random.below(choices)) - options.crop_padding_px;
   } else if (options.random_crop == "resized") {
     draw.crop = draw_resized_crop(options, height, width, random);
+  }
+  return draw;
+}
+
+AugmentDraw draw_augment(const AugmentOptions& options, int64_t height, int64_t width,
+                         uint64_t seed, int64_t epoch, std::string_view sample_id) {
+  CounterRandom plain = augment_random(seed, epoch, sample_id);
+  AugmentDraw draw = draw_augment(options, height, width, plain);
+  const auto random = [&](std::string_view name) {
+    return augment_random(seed, epoch, sample_id, name, kBuiltIn);
+  };
+  draw_movement(options, random("zoom"), random("affine"), draw);
+  if (options.elastic.alpha > 0) {
+    CounterRandom elastic = random("elastic");
+    const bool chosen = elastic.uniform() < options.elastic.probability;
+    draw.elastic = {chosen ? options.elastic.alpha : 0.0, options.elastic.sigma, elastic()};
+  }
+  if (options.blur > 0) {
+    CounterRandom blur = random("blur");
+    if (blur.uniform() < options.blur) draw.blur_px = blur.below(2) == 0 ? 3 : 5;
+  }
+  if (options.gamma > 0) {
+    CounterRandom gamma = random("gamma");
+    draw.gamma = draw_ratio(1 / (1 + options.gamma), 1 + options.gamma, gamma);
+  }
+  if (options.lighting > 0) {
+    CounterRandom lighting = random("lighting");
+    std::array<double, 3> amounts{};
+    for (double& amount : amounts) amount = options.lighting * draw_normal(lighting);
+    draw.lighting = lighting_shift(amounts);
+  }
+  if (options.saturation > 0) {
+    CounterRandom saturation = random("saturation");
+    draw.saturation = 1.0 + draw_within(options.saturation, saturation);
+  }
+  if (options.noise > 0) {
+    CounterRandom noise = random("noise");
+    draw.noise = options.noise * noise.uniform();
+    draw.noise_seed = noise();
+  }
+  if (options.cutout.size > 0) {
+    CounterRandom cutout = random("cutout");
+    const bool chosen = cutout.uniform() < options.cutout.probability;
+    const double centre_y = cutout.uniform();
+    draw.cutout = {centre_y, cutout.uniform(), chosen ? options.cutout.size : 0.0};
   }
   return draw;
 }

@@ -1,87 +1,36 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/base/seeds.h"
-#include "core/config/field.h"
-#include "core/config/parameters.h"
+#include "data/augment/affine.h"
+#include "data/augment/augment_options.h"
 #include "data/augment/d4.h"
-#include "data/packed_dataset.h"
+#include "data/augment/elastic.h"
 
 namespace baleen {
 
-/// An extension's augmentation and the numbers it gets.
-struct CustomAugmentOptions {
-  std::string name;
-  Parameters parameters;
+/// A box in an image, in pixels.
+struct PixelBox {
+  int64_t top = 0;
+  int64_t left = 0;
+  int64_t height = 0;
+  int64_t width = 0;
 };
 
-template <class Visitor>
-void visit_fields(Visitor& v, CustomAugmentOptions& o) {
-  v.field("name", o.name, "as the extension registered it", config::required());
-  v.field("parameters", o.parameters, "its numbers, by name");
-}
-
-/// Random changes of training images; each stage may have its own. Every draw is a function of
-/// (seed, epoch, sample id).
-struct AugmentOptions {
-  bool flip_horizontal = false;
-  bool flip_vertical = false;
-  bool rot90 = false;
-  bool transpose = false;
-  bool d4 = false;
-  std::string random_crop = "none";
-  int64_t crop_padding_px = 4;
-  double crop_scale_min = 0.5;
-  double crop_scale_max = 1.0;
-  double crop_ratio_min = 0.75;
-  double crop_ratio_max = 4.0 / 3.0;
-  double brightness = 0.0;
-  double contrast = 0.0;
-  std::vector<CustomAugmentOptions> custom;
+/// A square of the output that is set to 0, in parts of its side. It may reach beyond the border.
+struct CutoutDraw {
+  double centre_y = 0;
+  double centre_x = 0;
+  double size = 0;  ///< 0: none
 };
 
-template <class Visitor>
-void visit_fields(Visitor& v, AugmentOptions& o) {
-  v.field("flip_horizontal", o.flip_horizontal, "mirror left and right with probability 1/2");
-  v.field("flip_vertical", o.flip_vertical, "mirror top and bottom with probability 1/2");
-  v.field("rot90", o.rot90, "turn by 0, 90, 180 or 270 degrees, each with probability 1/4");
-  v.field("transpose", o.transpose, "swap rows and columns with probability 1/2");
-  v.field("d4", o.d4,
-          "one of the eight symmetries of the square, each with probability 1/8; replaces the four "
-          "above");
-  v.field("random_crop", o.random_crop,
-          "none; padded: shift by up to crop_padding_px, the border mirrored; resized: a box of "
-          "random area and shape, "
-          "resized to the stage's size",
-          config::one_of({"none", "padded", "resized"}));
-  v.field("crop_padding_px", o.crop_padding_px,
-          "largest shift of a padded crop, in pixels of the stage's size", config::at_least(0));
-  v.field("crop_scale_min", o.crop_scale_min,
-          "smallest area of a resized crop, as a part of the image's", config::between(0.01, 1));
-  v.field("crop_scale_max", o.crop_scale_max,
-          "largest area of a resized crop, as a part of the image's", config::between(0.01, 1));
-  v.field("crop_ratio_min", o.crop_ratio_min, "smallest width / height of a resized crop",
-          config::between(0.1, 10));
-  v.field("crop_ratio_max", o.crop_ratio_max, "largest width / height of a resized crop",
-          config::between(0.1, 10));
-  v.field("brightness", o.brightness, "multiply the pixels by a factor within 1 ± this",
-          config::between(0, 1));
-  v.field("contrast", o.contrast,
-          "scale the distance from the image's mean by a factor within 1 ± this",
-          config::between(0, 1));
-  v.field("custom", o.custom,
-          "an extension's augmentations, in this order: after crops and symmetries, before "
-          "brightness and contrast");
-}
+/// The square in pixels of an image of `size_px`, cut off at the border; height 0: none.
+PixelBox cutout_box(const CutoutDraw& cutout, int64_t size_px);
 
-/// @throws Error kConfiguration when a range is upside down.
-void validate(const AugmentOptions& options);
-
-/// What is done to one image.
+/// What is done to one image. The fields' defaults change nothing.
 struct AugmentDraw {
   D4 symmetry = D4::kIdentity;
   PixelBox crop;              ///< the part of the source that is used
@@ -89,6 +38,17 @@ struct AugmentDraw {
   int64_t shift_right_px = 0;
   double brightness = 1.0;
   double contrast = 1.0;
+  bool moves = false;       ///< whether `affine` is anything but the identity
+  AffineParameters affine;  ///< its shifts in parts of the side
+  int fill_level = -1;      ///< of what `affine` uncovers, 0 to 255; -1: the image's mean
+  ElasticDraw elastic;
+  int64_t blur_px = 0;  ///< side of the kernel: 0, 3 or 5
+  double gamma = 1.0;
+  std::array<double, 3> lighting{};  ///< added to red, green and blue, in [0, 1]
+  double saturation = 1.0;
+  double noise = 0.0;  ///< standard deviation, pixels in [0, 1]
+  uint64_t noise_seed = 0;
+  CutoutDraw cutout;
 };
 
 /// The generator of one sample's draws in one epoch: the same on every rank and thread.
@@ -101,10 +61,19 @@ CounterRandom augment_random(uint64_t seed, int64_t epoch, std::string_view samp
 CounterRandom augment_random(uint64_t seed, int64_t epoch, std::string_view sample_id,
                              std::string_view step, int64_t turn);
 
-/// Draws the changes of an image of height × width pixels. The number of draws is the same for
-/// every image, except where a resized crop needs more tries.
+/// Draws symmetry, crop, brightness and contrast of an image of height × width pixels. The number
+/// of draws is the same for every image, except where a resized crop needs more tries.
 AugmentDraw draw_augment(const AugmentOptions& options, int64_t height, int64_t width,
                          CounterRandom& random);
+
+/// All that is done to one image. What draw_augment() leaves out is drawn from generators of its
+/// own, one per option, so that switching an option on leaves the others' draws as they were.
+/// @param options their strength is 1, see at_strength()
+AugmentDraw draw_augment(const AugmentOptions& options, int64_t height, int64_t width,
+                         uint64_t seed, int64_t epoch, std::string_view sample_id);
+
+/// A standard normal number (Box and Muller 1958); takes two draws.
+double draw_normal(CounterRandom& random);
 
 /// A box whose area is uniform in scale and whose log aspect ratio is uniform in ratio; after ten
 /// boxes that don't fit, the largest central box of an allowed ratio (Szegedy et al. 2015;

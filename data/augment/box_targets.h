@@ -11,8 +11,8 @@ namespace baleen {
 using BoxCorners = std::array<double, 4>;
 
 /// Where the content of a box of the stored image lies in the network's input, size_px × size_px,
-/// after a draw's crop, shift and symmetry: the smallest box around its corners, cut off at the
-/// input's border.
+/// after a draw's crop, shift, symmetry and affine map: the smallest box around its corners, cut
+/// off at the input's border.
 /// @param box in pixels of the image that draw.crop refers to
 BoxCorners box_in_input(const BoxCorners& box, const AugmentDraw& draw, int64_t size_px);
 

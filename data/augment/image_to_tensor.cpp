@@ -76,6 +76,11 @@ Patch shifted(const Patch& patch, int64_t down, int64_t right, std::vector<uint8
   return result;
 }
 
+WalkedImage walked(const Patch& patch, D4 symmetry) {
+  return {patch.pixels, patch.channels,
+          d4_walk(symmetry, patch.height, patch.width, patch.row_stride, patch.channels)};
+}
+
 /// The patch as a block of its own with the symmetry applied, handed to `change`.
 Patch changed(const Patch& patch, D4 symmetry, const std::function<void(const PixelBlock&)>& change,
               std::vector<uint8_t>& buffer) {
@@ -277,9 +282,31 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
     if (mirror == symmetry) symmetry = D4::kIdentity;
   }
   patch = shifted(patch, draw.shift_down_px, draw.shift_right_px, scratch.padded);
+  if (moves_pixels(draw)) {
+    move_pixels(walked(patch, symmetry), draw, scratch.changes);
+    patch = as_patch(scratch.changes.moved, target.size_px, target.size_px, patch.channels);
+    symmetry = D4::kIdentity;
+  }
+  if (draw.blur_px > 0) {
+    blur_pixels({patch.pixels, patch.height, patch.width, patch.channels}, patch.row_stride,
+                draw.blur_px, scratch.changes);
+    patch = as_patch(scratch.changes.blurred, patch.height, patch.width, patch.channels);
+  }
   if (change) {
     patch = changed(patch, symmetry, change, scratch.changed);
     symmetry = D4::kIdentity;
+  }
+  const bool colours = changes_colours(draw, patch.channels);
+  if (target.bytes && (colours || draw.cutout.size > 0))
+    throw Error(ErrorKind::kConfiguration,
+                "batches of levels can't carry changed colours, noise or cutout",
+                "take normalised images instead");
+  if (colours) {
+    const double mean = draw.contrast == 1.0 ? 0.0 : mean_level(patch);
+    write_colours(walked(patch, symmetry), draw, mean, normalisation, scratch.changes, target.data,
+                  target.channels, target.channels_last);
+    cut_out(draw.cutout, target.size_px, target.data, target.channels, target.channels_last);
+    return;
   }
   const bool jitters = draw.brightness != 1.0 || draw.contrast != 1.0;
   // contrast·(brightness·x − m) + m, with m the mean after the brightness: one straight line per
@@ -294,6 +321,7 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
   }
   if (jitters) scratch.jittered.assign(normalisation, gain, offset);
   normalise(patch, symmetry, jitters ? scratch.jittered : plain, target, scratch);
+  cut_out(draw.cutout, target.size_px, target.data, target.channels, target.channels_last);
 }
 
 void keep_opencv_single_threaded() { cv::setNumThreads(0); }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data/augment/augment.h"
+#include "data/augment/image_changes.h"
 #include "data/augment/normalise.h"
 #include "data/augment/registry.h"
 #include "data/augment/resample.h"
@@ -31,6 +32,8 @@ struct ImageScratch {
   std::vector<uint8_t> row;
   std::vector<uint8_t> planes;
   Resampler resampler;
+  ChangeScratch changes;
+  std::vector<float> mixed;
   PixelTable jittered;
 };
 
@@ -49,8 +52,9 @@ Fit fit_from_name(const std::string& name);
 /// The part of a height × width image that `fit` uses.
 PixelBox fitted_box(Fit fit, int64_t height, int64_t width);
 
-/// Crop, resize, symmetry, `change`, colour, normalisation: one image from bytes to its place in
-/// the batch. Where `box` is given it takes the place of draw.crop.
+/// Crop, resize, symmetry, affine map and elastic distortion, blur, `change`, colour,
+/// normalisation, cutout: one image from bytes to its place in the batch. Where `box` is given it
+/// takes the place of draw.crop.
 /// @param change an extension's augmentations: writes to the image, of the target's size; may be
 /// empty
 void write_image(const ImageView& image, const AugmentDraw& draw,

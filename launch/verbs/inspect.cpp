@@ -8,11 +8,13 @@
 #include "core/weights/safetensors.h"
 #include "data/inspect.h"
 #include "data/oof.h"
+#include "experiments/augment_sheet.h"
 #include "experiments/journal.h"
 #include "experiments/plan.h"
 #include "experiments/run_directory.h"
 #include "launch/artefact.h"
 #include "launch/process.h"
+#include "launch/verbs/recipe_arguments.h"
 #include "launch/verbs/verbs.h"
 
 namespace baleen {
@@ -108,6 +110,8 @@ struct InspectArguments {
   std::vector<std::string> paths;
   std::string sheet;
   int64_t num_images = 36;
+  RecipeArguments augment;  ///< its file is empty without --augment
+  AugmentSheetOptions augmented;
 };
 
 /// The first images of a dataset as one picture.
@@ -125,6 +129,29 @@ void write_sheet(const InspectArguments& arguments) {
   std::printf("%lld images in %s\n", static_cast<long long>(count), arguments.sheet.c_str());
 }
 
+/// A batch of a recipe as it enters the network.
+void write_augmented(const InspectArguments& arguments, Extensions extensions) {
+  if (!arguments.paths.empty() || arguments.sheet.empty()) {
+    throw Error(ErrorKind::kUsage,
+                arguments.sheet.empty() ? "--augment draws a picture and was not told where to"
+                                        : "--augment shows a recipe's batch, not files",
+                "baleen inspect --augment RECIPE -o sheet.png");
+  }
+  const Recipe recipe = arguments.augment.load(extensions);
+  AugmentSheetOptions options = arguments.augmented;
+  options.count = arguments.num_images;
+  const int64_t count = write_augment_sheet(recipe, extensions, options, arguments.sheet);
+  std::printf("%lld images in %s\n", static_cast<long long>(count), arguments.sheet.c_str());
+}
+
+void require_paths(const InspectArguments& arguments) {
+  if (arguments.paths.empty()) {
+    throw Error(ErrorKind::kUsage, "there is nothing to inspect",
+                "name a directory or file, or show a recipe's augmentation with --augment RECIPE "
+                "-o sheet.png");
+  }
+}
+
 }  // namespace
 
 Verb make_inspect_verb() {
@@ -133,18 +160,42 @@ Verb make_inspect_verb() {
   verb.summary = "say what is in a dataset, run directory, checkpoint or table of predictions";
   verb.examples =
       "  baleen inspect packed/planet --sheet planet.png     and show some of its images\n"
-      "  baleen inspect runs/planet";
+      "  baleen inspect runs/planet\n"
+      "  baleen inspect --augment planet.yaml --stage 0 -o batch.png   what the network sees";
   auto arguments = std::make_shared<InspectArguments>();
   verb.declare_options = [arguments](CLI::App& app) {
-    app.add_option("path", arguments->paths, "directories or files")->required();
-    app.add_option("--sheet", arguments->sheet,
+    app.add_option("path", arguments->paths, "directories or files");
+    app.add_option("-o,--sheet", arguments->sheet,
                    "write a PNG with images of the dataset and their labels")
         ->option_text("FILE");
-    app.add_option("--images", arguments->num_images, "how many images the sheet has; default: 36")
+    app.add_option("--images,--count", arguments->num_images,
+                   "how many images the sheet has; default: 36")
         ->option_text("N");
+    AugmentSheetOptions& augmented = arguments->augmented;
+    CLI::Option* augment =
+        app.add_option("--augment", arguments->augment.file,
+                       "draw a batch of this recipe as it enters the network, beside the originals")
+            ->option_text("RECIPE");
+    app.add_option("--set", arguments->augment.assignments,
+                   "with --augment: change one key of the recipe; may be repeated")
+        ->option_text("KEY=VALUE")
+        ->allow_extra_args(false)
+        ->needs(augment);
+    const auto number = [&](const char* name, int64_t& value, const char* help) {
+      app.add_option(name, value, help)->option_text("N")->needs(augment);
+    };
+    number("--stage", augmented.stage, "with --augment: which stage, from 0; default: the last");
+    number("--fold", augmented.fold, "with --augment: which fold is held out; default: 0");
+    number("--backbone", augmented.backbone, "with --augment: whose stages and batch; default: 0");
+    number("--epoch", augmented.epoch, "with --augment: which epoch, from 0; default: 0");
   };
-  verb.run = [arguments](VerbContext&) {
+  verb.run = [arguments](VerbContext& context) {
     if (launch_place().rank > 0) return 0;
+    if (!arguments->augment.file.empty()) {
+      write_augmented(*arguments, *context.extensions);
+      return 0;
+    }
+    require_paths(*arguments);
     for (const std::string& path : arguments->paths)
       std::fputs(describe_path(path).c_str(), stdout);
     if (!arguments->sheet.empty()) write_sheet(*arguments);

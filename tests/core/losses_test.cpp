@@ -178,6 +178,26 @@ TEST(CrossEntropyTest, WithAndWithoutSmoothing) {
       smooth, 1e-14);
 }
 
+TEST(CrossEntropyTest, SharesOfClassesAreWeighed) {
+  const at::Tensor z = at::randn({5, 3}, at::kDouble), y = at::tensor({0, 2, 1, 1, 0}, at::kLong);
+  const at::Tensor one_hot = at::one_hot(y, 3).to(at::kFloat);
+  const at::Tensor others = one_hot.flip({0});
+  const at::Tensor log_p = at::log_softmax(z, 1);
+  for (double smoothing : {0.0, 0.1}) {
+    const auto loss = make_loss({.kind = "cross_entropy", .label_smoothing = smoothing}, 3);
+    EXPECT_NEAR(evaluate(*loss, z, one_hot, 1).first, evaluate(*loss, z, y, 1).first, 1e-13);
+    const at::Tensor shares = 0.25 * one_hot + 0.75 * others;
+    const double expected = -(((1 - smoothing) * shares.to(at::kDouble) + smoothing / 3) * log_p)
+                                 .sum(1)
+                                 .mean()
+                                 .item<double>();
+    EXPECT_NEAR(evaluate(*loss, z, shares, 1).first, expected, 1e-13);
+  }
+  EXPECT_EQ(
+      make_loss({.kind = "cross_entropy"}, 3)->sum(z.to(at::kBFloat16), one_hot).scalar_type(),
+      at::kFloat);
+}
+
 TEST(LossTest, HalfPrecisionLogitsAreSummedInFloat) {
   const at::Tensor z = at::randn({64, 4}).to(at::kBFloat16),
                    y = at::rand({64, 4}).gt(0.5).to(at::kFloat);
@@ -222,9 +242,15 @@ TEST(LossTest, ContradictionsAreRefused) {
       "cross_entropy");
   expect_refusal(
       [] {
-        make_loss({.kind = "cross_entropy"}, 3)->sum(at::zeros({2, 3}), at::zeros({2, 3}));
+        make_loss({.kind = "cross_entropy"}, 3)->sum(at::zeros({2, 3}), at::zeros({2, 4}));
       },
       "bce");
+  expect_refusal(
+      [] {
+        make_loss({.kind = "cross_entropy"}, 3)
+            ->sum(at::zeros({2, 3}), at::zeros({2, 3}, at::kLong));
+      },
+      "int64 class per sample");
 }
 
 /// gamma times the sum of all logits.
@@ -279,11 +305,11 @@ TEST(LossRegistryTest, NamesParametersAndTargetsThatDoNotFitAreRefused) {
       "the loss 'bce' has no parameter 'gamma'; it has none");
   expect_refusal([&] { registry.create({.kind = "scaled_sum", .pos_weight = {2.0}}, 3); },
                  "pos_weight is given");
-  EXPECT_NO_THROW(registry.check_targets("scaled_sum", true));
-  EXPECT_NO_THROW(registry.check_targets("scaled_sum", false));
-  EXPECT_NO_THROW(registry.check_targets("cross_entropy", true));
-  expect_refusal([&] { registry.check_targets("bce", true); }, "take cross_entropy or scaled_sum");
-  expect_refusal([&] { registry.check_targets("cross_entropy", false); }, "take bce or soft_f2");
+  EXPECT_NO_THROW(registry.check_targets("scaled_sum", LossTargets::kClasses));
+  EXPECT_NO_THROW(registry.check_targets("scaled_sum", LossTargets::kLabels));
+  EXPECT_NO_THROW(registry.check_targets("cross_entropy", LossTargets::kClasses));
+  expect_refusal([&] { registry.check_targets("bce", LossTargets::kClasses); }, "take cross_entropy or scaled_sum");
+  expect_refusal([&] { registry.check_targets("cross_entropy", LossTargets::kLabels); }, "take bce or soft_f2");
   try {
     registry.add({"bce", "", LossTargets::kAny, {}}, nullptr);
     ADD_FAILURE() << "a name was given twice";

@@ -6,6 +6,14 @@ from harness import call, expect, expect_same_results, journal, main, make_datas
 BF16_STAGES = [{"size_px": 20, "epochs": 1, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}},
                {"size_px": 28, "epochs": 1, "batch": 24, "optimizer": {"kind": "adamw", "lr": 0.0005}}]
 
+# Everything random at once, and predictions of several looks.
+AUGMENT = {"d4": True, "random_crop": "resized", "zoom": 0.1, "affine": {"rotation_deg": 5, "shift": 0.05},
+           "elastic": {"alpha": 0.5}, "blur": 0.3, "brightness": 0.2, "contrast": 0.2, "gamma": 0.2, "lighting": 0.1,
+           "noise": 0.05, "cutout": {"size": 0.3}, "mixup": {"alpha": 0.3}}
+LOOKS = {"chunk": 16, "tta": ["identity", "flip_vertical"], "tta_sizes_px": [12, 16], "tta_random_passes": 2,
+         "tta_augment": {"affine": {"rotation_deg": 5}, "noise": 0.05}, "tta_fusion": "rank"}
+AUGMENTED_STAGES = [{"size_px": 12, "epochs": 1, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}, "augment": AUGMENT}]
+
 # Name, changes to the recipe, ranks to compare with one rank.
 SCENARIOS = [
     ("four shards, dropout, float32, groups that change between stages", {"training__regroup_gain_s": 0}, (2, 3, 4)),
@@ -15,6 +23,9 @@ SCENARIOS = [
     ("three shards, accumulation, clipping",
      {"training__logical_shards": 3, "training__accumulate": 2, "training__clip_norm": 1.0}, (3,)),
     ("one shard", {"training__logical_shards": 1}, (3,)),
+    ("all augmentations, on the device, rank fusion",
+     {"stages": AUGMENTED_STAGES, "prediction": LOOKS, "training__augment_on": "device",
+      "training__loader_threads": 3, "backbones": [{"name": "simplenet_cifar"}]}, (4,)),
 ]
 
 

@@ -9,6 +9,7 @@
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "experiments/journal.h"
+#include "experiments/plan_cost.h"
 #include "experiments/recipe.h"
 #include "tests/experiments/memory_ranks.h"
 #include "tests/support/temporary_directory.h"
@@ -58,6 +59,19 @@ std::string configuration_error(const Recipe& recipe, const DatasetFacts& facts)
     return error.what();
   }
   return "";
+}
+
+TEST(PlanTest, LooksOfAPredictionCost) {
+  Recipe recipe = recipe_of({"resnet18"});
+  const double plain = make_plan(recipe, facts_of()).chains[0].predict_cost;
+  EXPECT_NEAR(plain, forward_gmac("resnet18", 28) * (334 + 200), 1e-9);
+  recipe.prediction.tta = {"d4"};
+  recipe.prediction.tta_random_passes = 4;
+  EXPECT_NEAR(make_plan(recipe, facts_of()).chains[0].predict_cost, 12 * plain, 1e-6);
+  recipe.prediction.tta_sizes_px = {28, 56};
+  EXPECT_NEAR(make_plan(recipe, facts_of()).chains[0].predict_cost,
+              12 * (334 + 200) * (forward_gmac("resnet18", 28) + forward_gmac("resnet18", 56)),
+              1e-6);
 }
 
 TEST(PlanTest, ExpandsBackbonesFoldsAndSeedsIntoChainsWithTheirSteps) {

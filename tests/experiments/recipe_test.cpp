@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <sstream>
+
+#include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/config/decode.h"
 #include "core/config/encode.h"
@@ -160,6 +164,80 @@ TEST(RecipeTest, FieldsThatContradictEachOtherAreNamed) {
       problems_of(replaced(kRecipe, "loss: {kind: cross_entropy}", "stacking: {alphas: [-1]}")),
       HasSubstr("none below 0"));
   EXPECT_EQ(problems_of(kRecipe), "");
+}
+
+TEST(RecipeTest, AugmentationThatMakesNoSenseIsNamed) {
+  const auto problems_with = [](const std::string& augment) {
+    return problems_of(
+        replaced(kRecipe, "augment: {flip_horizontal: true}", "augment: " + augment));
+  };
+  EXPECT_THAT(problems_with("{affine: {zoom_min: 1.5}}"), HasSubstr("affine.zoom_min 1.5"));
+  EXPECT_THAT(problems_with("{strength: 2, saturation: 0.8}"),
+              HasSubstr("strength 2 takes saturation to 1.6"));
+  EXPECT_THAT(problems_with("{random_crop: padded, crop_padding_px: 20}"),
+              HasSubstr("not below the image size of 20 px"));
+  EXPECT_THAT(problems_with("{elastic: {sigma: 0.001}}"),
+              HasSubstr("stages.0.augment.elastic.sigma"));
+  EXPECT_THAT(problems_with("{salt: 1}"), HasSubstr("salt"));
+  EXPECT_EQ(problems_with("{mixup: {alpha: 0.4}}"), "");
+  const std::string mixed =
+      replaced(kRecipe, "augment: {flip_horizontal: true}", "augment: {mixup: {alpha: 0.4}}");
+  EXPECT_THAT(problems_of(replaced(mixed, "kind: cross_entropy", "kind: focal")),
+              HasSubstr("the loss 'focal' learns from whole classes"));
+  EXPECT_EQ(problems_of(replaced(mixed, "kind: cross_entropy", "kind: bce")), "");
+  EXPECT_THAT(problems_of(replaced(replaced(kRecipe, "augment: {flip_horizontal: true}",
+                                            "augment: {custom: [{name: cutout}]}"),
+                                   "precision: bf16", "augment_on: device")),
+              HasSubstr("run on the processor only"));
+}
+
+TEST(RecipeTest, LooksOfAPredictionAreChecked) {
+  const auto problems_with = [](const std::string& prediction) {
+    return problems_of(replaced(kRecipe, "tta: [identity, flip_horizontal]", prediction));
+  };
+  EXPECT_EQ(problems_with("tta: [d4], tta_sizes_px: [20, 28], tta_random_passes: 4, tta_augment: "
+                          "{affine: {rotation_deg: 5}}, tta_fusion: rank"),
+            "");
+  EXPECT_THAT(problems_with("tta_random_passes: 4"), HasSubstr("all passes would see the same"));
+  EXPECT_THAT(problems_with("tta_augment: {d4: true}"), HasSubstr("has no effect without passes"));
+  EXPECT_THAT(problems_with("tta_random_passes: 2, tta_augment: {d4: true, mixup: {alpha: 1}}"),
+              HasSubstr("no meaning in predictions"));
+  EXPECT_THAT(problems_with("tta_sizes_px: [28, 28]"), HasSubstr("a size is listed twice"));
+  EXPECT_THAT(problems_with("tta_sizes_px: [8]"),
+              HasSubstr("simplenet needs images of at least 17 px, not 8"));
+  EXPECT_THAT(problems_with("tta_fusion: median"), HasSubstr("median"));
+  EXPECT_THAT(problems_with("tta_random_passes: 1, tta_augment: {custom: [{name: cutoff}]}"),
+              HasSubstr("fashion.yaml:22:70: there is no augmentation 'cutoff'"));
+}
+
+TEST(RecipeTest, PresetsOfTheGuideAreRecipes) {
+  const char* source = std::getenv("BALEEN_SOURCE");
+  if (source == nullptr) GTEST_SKIP() << "BALEEN_SOURCE is not set";
+  const std::string guide = read_file(std::filesystem::path(source) / "docs/augmentation.md");
+  int num_presets = 0;
+  int num_predictions = 0;
+  for (size_t at = guide.find("```yaml\n"); at != std::string::npos;
+       at = guide.find("```yaml\n", at + 1)) {
+    const size_t begin = at + 8;
+    const std::string block = guide.substr(begin, guide.find("```", begin) - begin);
+    std::string text = "dataset: d\nbackbones: [{name: simplenet}]\nloss: {kind: cross_entropy}\n";
+    if (block.starts_with("prediction:")) {
+      ++num_predictions;
+      text += "stages: [{size_px: 64}]\n" + block;
+    } else {
+      ++num_presets;
+      std::string indented;
+      std::istringstream lines(block);
+      for (std::string line; std::getline(lines, line);) indented += "    " + line + "\n";
+      text += "stages:\n  - size_px: 64\n" + indented;
+    }
+    EXPECT_EQ(problems_of(text), "") << text;
+    const bool sets_something =
+        config::to_json(decode(text).stages[0].augment) != config::to_json(AugmentOptions{});
+    EXPECT_NE(sets_something, block.starts_with("prediction:")) << text;
+  }
+  EXPECT_EQ(num_presets, 5);
+  EXPECT_EQ(num_predictions, 1);
 }
 
 TEST(RecipeTest, ABackboneMayHaveStagesOfItsOwn) {

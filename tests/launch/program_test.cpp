@@ -110,6 +110,24 @@ TEST(Program, VerifyAndInspectRefuseWhatTheyDoNotKnow) {
   }
 }
 
+TEST(Program, InspectSaysWhatAPictureNeeds) {
+  const TemporaryDirectory folder;
+  CommandResult result = run_baleen("inspect");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.output, HasSubstr("nothing to inspect"));
+  const auto recipe =
+      write(folder / "recipe.yaml",
+            "dataset: packed\nbackbones: [{name: resnet18}]\nstages: [{size_px: 32}]\n");
+  result = run_baleen("inspect --augment " + recipe.string());
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.output, HasSubstr("not told where to"));
+  result =
+      run_baleen("inspect --augment " + recipe.string() + " -o a.png --set stages.0.augment.blr=1");
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_THAT(result.output, HasSubstr("blr"));
+  EXPECT_EQ(run_baleen("inspect --stage 1").exit_code, 2);
+}
+
 TEST(Program, OnlyTheFirstOfSeveralRanksPrintsHelpAndMistakes) {
   const std::string ranks = "mpirun -n 3 --oversubscribe --bind-to none $BALEEN_BIN ";
   const CommandResult help = testing::run_command(ranks + "--version");
