@@ -57,7 +57,7 @@ def test(directory):
     pack(directory, "known")
     pack(directory, "new")
     # A restart is a stage: weights go on, rate and optimizer start anew.
-    stage = {"size_px": 32, "epochs": 8, "batch": 4, "optimizer": {"kind": "adam", "lr": 0.003},
+    stage = {"size_px": 32, "epochs": 12, "batch": 20, "optimizer": {"kind": "adam", "lr": 0.015},
              "schedule": {"kind": "cosine"}, "augment": {"flip_horizontal": True, "flip_vertical": True},
              "reestimate_batch_norm": True}
     recipe = {"name": "boxes", "run_dir": "run", "dataset": "packed-known", "test": "packed-new", "folds": {"count": 2},
