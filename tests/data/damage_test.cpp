@@ -300,7 +300,7 @@ TEST(OlderDatasetTest, CraftedHdf5FilesAreDataErrors) {
 }
 
 TEST(LargeFileTest, RowsBeyondTwoGigabytesAreReadAtNoCostOfMemory) {
-  // A sparse file: 600,000 rows of 64 x 64 px, 7.4 GB, of which next to nothing is on disk.
+  // A sparse file: 600,000 rows of 64 x 64 px, 7.4e9 bytes, of which next to nothing is on disk.
   TemporaryDirectory directory;
   constexpr int64_t kRows = 600000;
   constexpr int64_t kRowBytes = 64 * 64 * 3;
@@ -317,7 +317,7 @@ TEST(LargeFileTest, RowsBeyondTwoGigabytesAreReadAtNoCostOfMemory) {
     file.create_dataset("images", hdf5::ElementType::kU8, {kRows, 64, 64, 3});
     file.close();
   }
-  ASSERT_GT(fs::file_size(shard), int64_t{7} << 30);
+  ASSERT_GT(fs::file_size(shard), int64_t{6} << 30);
   Manifest manifest;
   manifest.channels = 3;
   manifest.resolutions = {{64, 64}};
