@@ -262,6 +262,7 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
   const RealBox crop = box ? *box : as_real(draw.crop);
   const int64_t size = target.size_px;
   const bool shifts = draw.shift_down_px != 0 || draw.shift_right_px != 0;
+  const bool jitters = draw.brightness != 1.0 || draw.contrast != 1.0;
   D4 symmetry = draw.symmetry;
   Patch patch;
   if (is_whole(crop.top) && is_whole(crop.left) && crop.height == static_cast<double>(size) &&
@@ -273,6 +274,12 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
   } else {
     // Mirroring comes free with resizing, where nothing stands between the two.
     const D4 mirror = shifts || transposes(symmetry) ? D4::kIdentity : symmetry;
+    if (target.bytes && target.channels_last && target.channels == image.channels && !jitters &&
+        !shifts && !change && mirror == symmetry) {  // nothing is left to do: straight to its place
+      scratch.resampler.resize(image, crop, size, size, reverses_rows(mirror),
+                               reverses_columns(mirror), target.bytes);
+      return;
+    }
     patch = resized(image, crop, size, size, mirror, scratch);
     if (mirror == symmetry) symmetry = D4::kIdentity;
   }
@@ -281,7 +288,6 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
     patch = changed(patch, symmetry, change, scratch.changed);
     symmetry = D4::kIdentity;
   }
-  const bool jitters = draw.brightness != 1.0 || draw.contrast != 1.0;
   // contrast·(brightness·x − m) + m, with m the mean after the brightness: one straight line per
   // image.
   const double mean = !jitters || draw.contrast == 1.0 ? 0.0 : draw.brightness * mean_level(patch);
