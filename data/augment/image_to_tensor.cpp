@@ -267,6 +267,12 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
   const RealBox crop = box ? *box : as_real(draw.crop);
   const int64_t size = target.size_px;
   const bool shifts = draw.shift_down_px != 0 || draw.shift_right_px != 0;
+  const bool jitters = draw.brightness != 1.0 || draw.contrast != 1.0;
+  const bool colours = changes_colours(draw, image.channels);
+  if (target.bytes && (colours || draw.cutout.size > 0))
+    throw Error(ErrorKind::kConfiguration,
+                "batches of levels can't carry changed colours, noise or cutout",
+                "take normalised images instead");
   D4 symmetry = draw.symmetry;
   Patch patch;
   if (is_whole(crop.top) && is_whole(crop.left) && crop.height == static_cast<double>(size) &&
@@ -278,6 +284,13 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
   } else {
     // Mirroring comes free with resizing, where nothing stands between the two.
     const D4 mirror = shifts || transposes(symmetry) ? D4::kIdentity : symmetry;
+    if (target.bytes && target.channels_last && target.channels == image.channels && !jitters &&
+        !shifts && !change && !moves_pixels(draw) && draw.blur_px == 0 &&
+        mirror == symmetry) {  // nothing is left to do: straight to its place
+      scratch.resampler.resize(image, crop, size, size, reverses_rows(mirror),
+                               reverses_columns(mirror), target.bytes);
+      return;
+    }
     patch = resized(image, crop, size, size, mirror, scratch);
     if (mirror == symmetry) symmetry = D4::kIdentity;
   }
@@ -296,11 +309,6 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
     patch = changed(patch, symmetry, change, scratch.changed);
     symmetry = D4::kIdentity;
   }
-  const bool colours = changes_colours(draw, patch.channels);
-  if (target.bytes && (colours || draw.cutout.size > 0))
-    throw Error(ErrorKind::kConfiguration,
-                "batches of levels can't carry changed colours, noise or cutout",
-                "take normalised images instead");
   if (colours) {
     const double mean = draw.contrast == 1.0 ? 0.0 : mean_level(patch);
     write_colours(walked(patch, symmetry), draw, mean, normalisation, scratch.changes, target.data,
@@ -308,7 +316,6 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
     cut_out(draw.cutout, target.size_px, target.data, target.channels, target.channels_last);
     return;
   }
-  const bool jitters = draw.brightness != 1.0 || draw.contrast != 1.0;
   // contrast·(brightness·x − m) + m, with m the mean after the brightness: one straight line per
   // image.
   const double mean = !jitters || draw.contrast == 1.0 ? 0.0 : draw.brightness * mean_level(patch);

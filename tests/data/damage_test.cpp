@@ -4,6 +4,7 @@
 //                                                  every byte of a small dataset
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -300,7 +301,7 @@ TEST(OlderDatasetTest, CraftedHdf5FilesAreDataErrors) {
 }
 
 TEST(LargeFileTest, RowsBeyondTwoGigabytesAreReadAtNoCostOfMemory) {
-  // A sparse file: 600,000 rows of 64 x 64 px, 7.4 GB, of which next to nothing is on disk.
+  // A sparse file: 600,000 rows of 64 x 64 px, 7.4e9 bytes, of which next to nothing is on disk.
   TemporaryDirectory directory;
   constexpr int64_t kRows = 600000;
   constexpr int64_t kRowBytes = 64 * 64 * 3;
@@ -317,7 +318,7 @@ TEST(LargeFileTest, RowsBeyondTwoGigabytesAreReadAtNoCostOfMemory) {
     file.create_dataset("images", hdf5::ElementType::kU8, {kRows, 64, 64, 3});
     file.close();
   }
-  ASSERT_GT(fs::file_size(shard), int64_t{7} << 30);
+  ASSERT_GT(fs::file_size(shard), int64_t{6} << 30);
   Manifest manifest;
   manifest.channels = 3;
   manifest.resolutions = {{64, 64}};
@@ -344,6 +345,7 @@ TEST(LargeFileTest, RowsBeyondTwoGigabytesAreReadAtNoCostOfMemory) {
       if (line.starts_with("RssAnon:")) return std::stol(line.substr(8));
     return 0l;
   };
+  ::malloc_trim(0);  // what the making of the file left must not hide what reading takes
   const long before = anonymous_kb();
   const auto dataset = PackedDataset::open(directory.path());
   const long opened = anonymous_kb();

@@ -226,12 +226,12 @@ TEST(PackedDatasetTest, CraftedShardsAreDataErrorsNotCrashes) {
                                      [](const fs::path&, Manifest& manifest) {
                                        manifest.resolutions[0] = {4000, 4000};
                                      }),
-                    "images has shape");
+                    "images has 5376 bytes where the manifest asks for 7 times");
   expect_data_error(error_of_crafted(Kind::kTags,
                                      [](const fs::path&, Manifest& manifest) {
                                        manifest.channels = 1, manifest.mean_colour = {1};
                                      }),
-                    "images has shape");
+                    "images has 5376 bytes where the manifest asks for 7 times");
   expect_data_error(error_of_crafted(Kind::kTags,
                                      [](const fs::path& shard, Manifest&) {
                                        hdf5::File file = hdf5::File::create(shard);
@@ -245,7 +245,7 @@ TEST(PackedDatasetTest, CraftedShardsAreDataErrorsNotCrashes) {
                                        file.create_group("ids");
                                        file.close();
                                      }),
-                    "ids");
+                    "reaches beyond the end of the file");
   // A JPEG of another size, its checksum in order.
   expect_data_error(error_of_crafted(Kind::kClasses,
                                      [](const fs::path&, Manifest& manifest) {
