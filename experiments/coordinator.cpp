@@ -121,7 +121,8 @@ void Coordinator::handle(int rank, WorkerMessage message) {
       run.first_progress = Clock::now();
     }
     run.fraction = fraction;
-    if (options_.observer) options_.observer->chain_progress(chain, message.progress);
+    for (CoordinatorObserver* observer : options_.observers)
+      observer->chain_progress(chain, message.progress);
   } else if (message.kind == Kind::kStageDone) {
     JournalRecord record;
     record.kind = JournalRecord::Kind::kStageFinished;
@@ -178,10 +179,10 @@ void Coordinator::close_chain(int64_t index) {
               : Error(ErrorKind::kInternal, "every member says that another one failed");
     fail_chain(index, run, error, cause ? seen_by->first : run.members.front());
   } else if (interrupted) {
-    waiting_.push_back(index);
+    leave_chain(index);
     request_stop();
   } else if (handed_back) {
-    waiting_.push_back(index);
+    leave_chain(index);
   } else {
     const ChainOutcome& outcome = run.reports.at(run.members.front()).outcome;
     const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
@@ -195,6 +196,12 @@ void Coordinator::close_chain(int64_t index) {
       finish_chain(index, run, outcome);
     }
   }
+}
+
+void Coordinator::leave_chain(int64_t index) {
+  waiting_.push_back(index);
+  for (CoordinatorObserver* observer : options_.observers)
+    observer->chain_left(plan_.chains[static_cast<size_t>(index)]);
 }
 
 void Coordinator::finish_chain(int64_t index, const Running& run, const ChainOutcome& outcome) {
@@ -216,7 +223,8 @@ void Coordinator::finish_chain(int64_t index, const Running& run, const ChainOut
     rates_.observe(chain.backbone_label, chain.cost * done_here, seconds, chain.logical_shards,
                    static_cast<int>(run.members.size()));
   }
-  if (options_.observer) options_.observer->chain_finished(chain, outcome, seconds);
+  for (CoordinatorObserver* observer : options_.observers)
+    observer->chain_finished(chain, outcome, seconds);
 }
 
 void Coordinator::fail_chain(int64_t index, const Running& run, const Error& error, int rank) {
@@ -240,7 +248,8 @@ void Coordinator::fail_chain(int64_t index, const Running& run, const Error& err
   } else {
     summary_.failed.push_back({chain.name, error, rank, hosts_[static_cast<size_t>(rank)]});
   }
-  if (options_.observer) options_.observer->chain_failed(chain, error, rank, retry);
+  for (CoordinatorObserver* observer : options_.observers)
+    observer->chain_failed(chain, error, rank, retry);
 }
 
 void Coordinator::assign() {
@@ -267,7 +276,8 @@ void Coordinator::assign() {
     message.group_tag = next_tag_;
     next_tag_ = (next_tag_ + 1) % kNumGroupTags;
     for (int rank : assignment.members) send(rank, message);
-    if (options_.observer) options_.observer->chain_started(chain, assignment.members);
+    for (CoordinatorObserver* observer : options_.observers)
+      observer->chain_started(chain, assignment.members);
   }
 }
 

@@ -25,6 +25,9 @@ class CoordinatorObserver {
   virtual ~CoordinatorObserver() = default;
   virtual void chain_started(const ChainSpec& chain, const std::vector<int>& members) = 0;
   virtual void chain_progress(const ChainSpec& chain, const ChainProgress& progress) = 0;
+  /// The group has left the chain unfinished, though nothing failed: between two stages, or because
+  /// the run stops.
+  virtual void chain_left(const ChainSpec& /*chain*/) {}
   virtual void chain_finished(const ChainSpec& chain, const ChainOutcome& outcome,
                               double seconds) = 0;
   /// @param will_retry whether it is tried once more
@@ -34,10 +37,10 @@ class CoordinatorObserver {
 
 struct CoordinatorOptions {
   int num_ranks = 1;
-  int retries = 1;                          ///< further attempts at a chain that failed
-  double poll_s = 0.1;                      ///< longest sleep between looks at the stop flag
-  std::function<bool()> stop_requested;     ///< a signal arrived on this process; may be empty
-  CoordinatorObserver* observer = nullptr;  ///< outlives the coordinator; may be null
+  int retries = 1;                              ///< further attempts at a chain that failed
+  double poll_s = 0.1;                          ///< longest sleep between looks at the stop flag
+  std::function<bool()> stop_requested;         ///< a signal arrived on this process; may be empty
+  std::vector<CoordinatorObserver*> observers;  ///< outlive the coordinator
 };
 
 /// Hands the plan's chains to groups of ranks until all are finished or set aside.
@@ -79,6 +82,7 @@ class Coordinator {
   void handle(int rank, WorkerMessage message);
   void answer_between_stages(int rank, const WorkerMessage& question);
   void close_chain(int64_t index);
+  void leave_chain(int64_t index);
   void finish_chain(int64_t index, const Running& run, const ChainOutcome& outcome);
   void fail_chain(int64_t index, const Running& run, const Error& error, int rank);
   void assign();

@@ -27,6 +27,7 @@
 #include "experiments/finish_run.h"
 #include "experiments/report/report.h"
 #include "experiments/run_progress.h"
+#include "experiments/run_status.h"
 
 namespace baleen {
 namespace {
@@ -293,7 +294,11 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
   RunSummary summary;
   {
     std::optional<RunProgressDisplay> display;
-    if (mpi.rank() == 0) display.emplace(run.plan, own.finished);
+    std::optional<StatusWriter> status;
+    if (mpi.rank() == 0) {
+      display.emplace(run.plan, own.finished);
+      status.emplace(directory.status(), run.plan, hosts, own.finished);
+    }
     WorkerOptions worker;
     worker.rank = mpi.rank();
     worker.host = mpi.host();
@@ -302,7 +307,7 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
     coordinator.num_ranks = mpi.size();
     coordinator.retries = static_cast<int>(run.recipe.reliability.retries);
     coordinator.stop_requested = request.stop_requested;
-    coordinator.observer = display ? &*display : nullptr;
+    if (mpi.rank() == 0) coordinator.observers = {&*display, &*status};
     summary = run_chains(
         run.plan, own.journal.get(), *mpi.control(),
         [&mpi](const std::vector<int>& members, int tag) { return mpi.make_group(members, tag); },

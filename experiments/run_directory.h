@@ -27,6 +27,7 @@ class RunDirectory {
   std::filesystem::path chain(const std::string& name) const { return chains() / name; }
   std::filesystem::path oof() const { return root_ / "oof.h5"; }
   std::filesystem::path stack() const { return root_ / "stack"; }
+  std::filesystem::path status() const { return root_ / "status.json"; }
   std::filesystem::path failure() const { return root_ / "failure.json"; }
   std::filesystem::path report() const { return root_ / "report.html"; }
   std::filesystem::path lock() const { return root_ / "lock"; }

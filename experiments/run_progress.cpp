@@ -56,6 +56,11 @@ void RunProgressDisplay::chain_progress(const ChainSpec& chain, const ChainProgr
   progress_.update_chain(chain.name, shown);
 }
 
+void RunProgressDisplay::chain_left(const ChainSpec& chain) {
+  progress_.end_chain(chain.name, false);
+  log_info("{} is left where it stands", chain.name);
+}
+
 void RunProgressDisplay::chain_finished(const ChainSpec& chain, const ChainOutcome& outcome,
                                         double seconds) {
   progress_.end_chain(chain.name, true);

@@ -21,6 +21,7 @@ class RunProgressDisplay final : public CoordinatorObserver {
 
   void chain_started(const ChainSpec& chain, const std::vector<int>& members) override;
   void chain_progress(const ChainSpec& chain, const ChainProgress& progress) override;
+  void chain_left(const ChainSpec& chain) override;
   void chain_finished(const ChainSpec& chain, const ChainOutcome& outcome, double seconds) override;
   void chain_failed(const ChainSpec& chain, const Error& error, int rank, bool will_retry) override;
 

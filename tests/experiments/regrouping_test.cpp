@@ -90,7 +90,7 @@ TEST(RegroupingTest, BetweenTwoStagesAChainChangesToTheRanksThatHaveBecomeIdle) 
   for (int rank = 0; rank < 5; ++rank) {
     threads.emplace_back([&, rank] {
       TwoStages executor(log, wait);
-      CoordinatorOptions coordinator{.num_ranks = 5, .poll_s = 0.01, .observer = &watch};
+      CoordinatorOptions coordinator{.num_ranks = 5, .poll_s = 0.01, .observers = {&watch}};
       summaries[static_cast<size_t>(rank)] = run_chains(
           plan, rank == 0 ? &journal : nullptr, ranks.control(rank),
           [&](const std::vector<int>& members, int tag) {

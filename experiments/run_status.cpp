@@ -1,0 +1,227 @@
+#include "experiments/run_status.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/base/atomic_file.h"
+#include "core/base/error.h"
+#include "core/base/logging.h"
+#include "experiments/json_error.h"
+
+namespace baleen {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kFormat = 1;
+constexpr double kInterval_s = 2;
+
+double unix_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+json to_json(const ChainStatus& c) {
+  return {{"name", c.name},
+          {"ranks", c.ranks},
+          {"stage", c.stage},
+          {"num_stages", c.num_stages},
+          {"size_px", c.size_px},
+          {"epoch", c.epoch},
+          {"num_epochs", c.num_epochs},
+          {"step", c.step},
+          {"num_steps", c.num_steps},
+          {"samples_per_s", finite_or_null(c.samples_per_s)},
+          {"loss", finite_or_null(c.loss)},
+          {"share_done", c.share_done},
+          {"assigned_s", c.assigned_s},
+          {"heard_s", c.heard_s}};
+}
+
+ChainStatus chain_from(const json& j) {
+  ChainStatus c;
+  c.name = j.at("name");
+  c.ranks = j.at("ranks").get<std::vector<int>>();
+  c.stage = j.at("stage");
+  c.num_stages = j.at("num_stages");
+  c.size_px = j.at("size_px");
+  c.epoch = j.at("epoch");
+  c.num_epochs = j.at("num_epochs");
+  c.step = j.at("step");
+  c.num_steps = j.at("num_steps");
+  c.samples_per_s = number_or_nan(j.at("samples_per_s"));
+  c.loss = number_or_nan(j.at("loss"));
+  c.share_done = j.at("share_done");
+  c.assigned_s = j.at("assigned_s");
+  c.heard_s = j.at("heard_s");
+  return c;
+}
+
+/// Replaces a file in one step for its readers. What a power cut leaves of it does not matter.
+void replace_file(const std::filesystem::path& file, const std::string& text) {
+  const std::filesystem::path fresh = temporary_path_for(file);
+  {
+    std::ofstream out(fresh, std::ios::binary);
+    out << text;
+    out.close();
+    if (!out) throw Error(ErrorKind::kStorage, "can't write " + fresh.string());
+  }
+  std::filesystem::rename(fresh, file);
+}
+
+}  // namespace
+
+StatusWriter::StatusWriter(std::filesystem::path file, const Plan& plan,
+                           std::vector<std::string> hosts, const std::vector<std::string>& finished)
+    : file_(std::move(file)), plan_(plan), cost_(plan.cost()) {
+  status_.name = plan.name;
+  status_.host = hosts.empty() ? "" : hosts.front();
+  status_.process = getpid();
+  status_.started_s = unix_time();
+  status_.hosts = std::move(hosts);
+  status_.num_chains = std::ssize(plan.chains);
+  status_.num_finished = std::ssize(finished);
+  for (const std::string& name : finished) finished_cost_ += plan.chain(name).cost;
+  write(true);
+}
+
+void StatusWriter::chain_started(const ChainSpec& chain, const std::vector<int>& members) {
+  ChainStatus& status = in_work_[chain.index];
+  status = {};
+  status.name = chain.name;
+  status.ranks = members;
+  status.num_stages = std::ssize(chain.stages);
+  status.size_px = chain.stages.front().size_px;
+  status.num_epochs = chain.stages.front().epochs;
+  status.num_steps = chain.stages.front().steps_per_epoch;
+  status.assigned_s = status.heard_s = unix_time();
+  write(true);
+}
+
+void StatusWriter::chain_progress(const ChainSpec& chain, const ChainProgress& progress) {
+  const auto found = in_work_.find(chain.index);
+  if (found == in_work_.end()) return;
+  ChainStatus& status = found->second;
+  const StagePlan& stage = chain.stages.at(static_cast<size_t>(progress.stage));
+  status.stage = progress.stage;
+  status.size_px = stage.size_px;
+  status.epoch = progress.epoch;
+  status.num_epochs = stage.epochs;
+  status.step = progress.step;
+  status.num_steps = stage.steps_per_epoch;
+  status.samples_per_s = progress.samples_per_s;
+  status.loss = progress.loss;
+  status.share_done = chain.share_of_steps(progress.steps_done);
+  status.heard_s = unix_time();
+  share_at_start_.try_emplace(chain.index, status.share_done);
+  write(false);
+}
+
+void StatusWriter::chain_left(const ChainSpec& chain) {
+  const auto found = in_work_.find(chain.index);
+  if (found == in_work_.end()) return;
+  const auto first = share_at_start_.find(chain.index);
+  if (first != share_at_start_.end()) {
+    done_here_ += chain.cost * (found->second.share_done - first->second);
+    share_at_start_.erase(first);
+  }
+  in_work_.erase(found);
+  write(true);
+}
+
+void StatusWriter::chain_finished(const ChainSpec& chain, const ChainOutcome&, double) {
+  if (const auto found = in_work_.find(chain.index); found != in_work_.end())
+    found->second.share_done = 1;
+  chain_left(chain);
+  ++status_.num_finished;
+  finished_cost_ += chain.cost;
+  write(true);
+}
+
+void StatusWriter::chain_failed(const ChainSpec& chain, const Error& error, int, bool will_retry) {
+  chain_left(chain);
+  if (!will_retry) status_.set_aside[chain.name] = error.message();
+  write(true);
+}
+
+/// What is done, and what is left at the pace of this start.
+void StatusWriter::update_pace() {
+  double done = finished_cost_;
+  double done_here = done_here_;
+  for (const auto& [index, chain] : in_work_) {
+    const double cost = plan_.chains[static_cast<size_t>(index)].cost;
+    done += cost * chain.share_done;
+    const auto first = share_at_start_.find(index);
+    if (first != share_at_start_.end()) done_here += cost * (chain.share_done - first->second);
+  }
+  status_.share_done = cost_ > 0 ? std::min(1.0, done / cost_) : 0;
+  const double elapsed_s = std::chrono::duration<double>(Clock::now() - start_).count();
+  status_.left_s = done_here > 0 ? std::max(0.0, cost_ - done) * elapsed_s / done_here : -1;
+}
+
+void StatusWriter::write(bool now) {
+  const auto time = Clock::now();
+  if (!now && last_write_ &&
+      std::chrono::duration<double>(time - *last_write_).count() < kInterval_s)
+    return;
+  last_write_ = time;
+  update_pace();
+  status_.written_s = unix_time();
+  status_.in_work.clear();
+  for (const auto& [index, chain] : in_work_) status_.in_work.push_back(chain);
+  try {
+    replace_file(file_, to_json_text(status_));
+  } catch (const std::exception& error) {
+    if (!warned_) log_warning("`baleen status` can't be kept up to date: {}", error.what());
+    warned_ = true;
+  }
+}
+
+std::string to_json_text(const RunStatus& s) {
+  json in_work = json::array();
+  for (const ChainStatus& chain : s.in_work) in_work.push_back(to_json(chain));
+  const json j = {{"format", kFormat},
+                  {"name", s.name},
+                  {"host", s.host},
+                  {"process", s.process},
+                  {"started_s", s.started_s},
+                  {"written_s", s.written_s},
+                  {"hosts", s.hosts},
+                  {"num_chains", s.num_chains},
+                  {"num_finished", s.num_finished},
+                  {"share_done", s.share_done},
+                  {"left_s", s.left_s},
+                  {"in_work", in_work},
+                  {"set_aside", s.set_aside}};
+  return j.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+RunStatus read_status(const std::filesystem::path& file) {
+  try {
+    const json j = json::parse(read_file(file));
+    if (j.at("format") != kFormat)
+      throw Error(ErrorKind::kData, file.string() + " was written by another version of Baleen");
+    RunStatus s;
+    s.name = j.at("name");
+    s.host = j.at("host");
+    s.process = j.at("process");
+    s.started_s = j.at("started_s");
+    s.written_s = j.at("written_s");
+    s.hosts = j.at("hosts").get<std::vector<std::string>>();
+    s.num_chains = j.at("num_chains");
+    s.num_finished = j.at("num_finished");
+    s.share_done = j.at("share_done");
+    s.left_s = j.at("left_s");
+    for (const json& chain : j.at("in_work")) s.in_work.push_back(chain_from(chain));
+    s.set_aside = j.at("set_aside").get<std::map<std::string, std::string>>();
+    return s;
+  } catch (const json::exception& error) {
+    throw Error(ErrorKind::kData, fmt::format("{} is damaged: {}", file.string(), error.what()),
+                "a run that is under way writes it again every few seconds");
+  }
+}
+
+}  // namespace baleen

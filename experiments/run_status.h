@@ -1,0 +1,93 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/coordinator.h"
+#include "experiments/run_directory.h"
+
+namespace baleen {
+
+/// A chain in work, as its group's first rank last told the coordinator.
+struct ChainStatus {
+  std::string name;
+  std::vector<int> ranks;
+  int64_t stage = 0;  ///< from 0
+  int64_t num_stages = 1;
+  int64_t size_px = 0;
+  int64_t epoch = 0;  ///< from 0, in the stage
+  int64_t num_epochs = 0;
+  int64_t step = 0;  ///< done in the epoch
+  int64_t num_steps = 0;
+  double samples_per_s = 0;
+  double loss = 0;
+  double share_done = 0;  ///< of the chain's cost, in [0, 1]
+  double assigned_s = 0;  ///< since 1970
+  double heard_s = 0;     ///< since 1970; of the last word of it
+};
+
+/// What `baleen status` shows: status.json of a run directory.
+struct RunStatus {
+  std::string name;
+  std::string host;                ///< of rank 0
+  int64_t process = 0;             ///< of rank 0
+  double started_s = 0;            ///< since 1970; of this start
+  double written_s = 0;            ///< since 1970
+  std::vector<std::string> hosts;  ///< by rank
+  int64_t num_chains = 0;
+  int64_t num_finished = 0;  ///< over all starts
+  double share_done = 0;     ///< of the run's cost
+  double left_s = -1;        ///< at the pace of this start; below 0: not known yet
+  std::vector<ChainStatus> in_work;
+  std::map<std::string, std::string> set_aside;  ///< chain -> why
+};
+
+/// Keeps status.json of a run up to date, at most every other second, without waiting for the disk.
+/// Where it can't be written the run goes on, with one warning.
+class StatusWriter final : public CoordinatorObserver {
+ public:
+  /// @param hosts by rank
+  /// @param finished names of chains that need not run again
+  StatusWriter(std::filesystem::path file, const Plan& plan, std::vector<std::string> hosts,
+               const std::vector<std::string>& finished);
+
+  void chain_started(const ChainSpec& chain, const std::vector<int>& members) override;
+  void chain_progress(const ChainSpec& chain, const ChainProgress& progress) override;
+  void chain_left(const ChainSpec& chain) override;
+  void chain_finished(const ChainSpec& chain, const ChainOutcome& outcome, double seconds) override;
+  void chain_failed(const ChainSpec& chain, const Error& error, int rank, bool will_retry) override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void write(bool now);
+  void update_pace();
+
+  std::filesystem::path file_;
+  const Plan& plan_;
+  RunStatus status_;
+  std::map<int64_t, ChainStatus> in_work_;    ///< by index
+  std::map<int64_t, double> share_at_start_;  ///< of chains in work, when first heard of
+  double cost_ = 0;                           ///< of the plan
+  double finished_cost_ = 0;
+  double done_here_ = 0;  ///< cost of what this start has finished
+  Clock::time_point start_ = Clock::now();
+  std::optional<Clock::time_point> last_write_;
+  bool warned_ = false;
+};
+
+std::string to_json_text(const RunStatus& status);
+/// @throws Error kData naming the file when it can't be read or parsed.
+RunStatus read_status(const std::filesystem::path& file);
+
+/// A run as text, from status.json and the journal: how far it is, when it will end, what each rank
+/// does, what failed. Reads only; the run may be under way, on this host or another.
+/// @param now_s since 1970
+/// @throws Error kData when the directory holds no run, or its files are damaged.
+std::string describe_run(const RunDirectory& directory, double now_s);
+
+}  // namespace baleen

@@ -1,0 +1,142 @@
+#include "experiments/run_status.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/atomic_file.h"
+#include "core/base/error.h"
+#include "experiments/journal.h"
+#include "tests/support/temporary_directory.h"
+
+namespace baleen {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Plan plan_of_four() {
+  Plan plan;
+  plan.name = "planet";
+  plan.hash = "abc";
+  for (int64_t i = 0; i < 4; ++i) {
+    ChainSpec chain;
+    chain.index = i;
+    chain.name = fmt::format("resnet18-f{}-s1", i);
+    chain.backbone_label = "resnet18";
+    chain.stages = {{0, 64, 2, 16, 10, 1.0, 100.0}, {1, 96, 2, 16, 10, 1.0, 300.0}};
+    chain.cost = 400;
+    plan.chains.push_back(chain);
+  }
+  return plan;
+}
+
+class RunStatusTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directories(run_.root());
+    journal_.emplace(run_.journal());
+    add(JournalRecord::Kind::kRunStarted, "");
+  }
+  void add(JournalRecord::Kind kind, const std::string& name, int exit_code = 0) {
+    JournalRecord record;
+    record.kind = kind;
+    record.plan_hash = "abc";
+    record.name = name;
+    record.ranks = {0};
+    record.hosts = {"here", "there"};
+    record.exit_code = exit_code;
+    journal_->append(record);
+  }
+  double now() const { return read_status(run_.status()).written_s; }
+
+  testing::TemporaryDirectory directory_;
+  RunDirectory run_{directory_ / "run"};
+  Plan plan_ = plan_of_four();
+  std::optional<Journal> journal_;
+};
+
+TEST_F(RunStatusTest, ShowsChainsInWorkIdleRanksAndWhatIsLeft) {
+  add(JournalRecord::Kind::kChainFinished, "resnet18-f0-s1");
+  StatusWriter writer(run_.status(), plan_, {"here", "there", "there"}, {"resnet18-f0-s1"});
+  writer.chain_started(plan_.chains[1], {0, 2});
+  ChainProgress progress;
+  progress.stage = 1;
+  progress.epoch = 1;
+  progress.step = 5;
+  progress.steps_done = 20;
+  writer.chain_progress(plan_.chains[1], progress);
+  progress.steps_done = 35;
+  progress.samples_per_s = 123.4;
+  progress.loss = 0.25;
+  writer.chain_progress(plan_.chains[1], progress);
+  writer.chain_started(plan_.chains[2], {1});  // written at once, with all that was heard before
+  writer.chain_failed(plan_.chains[2], Error(ErrorKind::kData, "sample 7 is damaged"), 1, false);
+  const RunStatus status = read_status(run_.status());
+  EXPECT_NEAR(status.share_done, (400 + 400 * (0.25 + 0.75 * 15 / 20)) / 1600, 1e-9);
+  EXPECT_GT(status.left_s, 0);
+  const std::string text = describe_run(run_, now() + 1);
+  EXPECT_THAT(text, HasSubstr("1 of 4 chains finished, 45 % of the work"));
+  EXPECT_THAT(text, HasSubstr("on 3 ranks"));
+  EXPECT_THAT(text, HasSubstr("2/2, 96 px"));
+  EXPECT_THAT(text, HasSubstr("5/10"));
+  EXPECT_THAT(text, HasSubstr("81 %"));
+  EXPECT_THAT(text, HasSubstr("123.4"));
+  EXPECT_THAT(text, HasSubstr("0.2500"));
+  EXPECT_THAT(text, HasSubstr("idle"));
+  EXPECT_THAT(text, HasSubstr("resnet18-f2-s1 was set aside: sample 7 is damaged"));
+}
+
+TEST_F(RunStatusTest, SaysWhenTheRunHasGoneSilentOrHasEnded) {
+  StatusWriter writer(run_.status(), plan_, {"here"}, {});
+  writer.chain_started(plan_.chains[0], {0});
+  EXPECT_THAT(describe_run(run_, now() + 1), HasSubstr("unknown time left"));
+  EXPECT_THAT(describe_run(run_, now() + 300), HasSubstr("no word for 5 min 00 s from rank 0"));
+  add(JournalRecord::Kind::kRunFinished, "", 75);
+  EXPECT_THAT(describe_run(run_, now() + 300), HasSubstr("the same command goes on from here"));
+  add(JournalRecord::Kind::kRunStarted, "");
+  add(JournalRecord::Kind::kRunFinished, "", 4);
+  EXPECT_THAT(describe_run(run_, now() + 1), HasSubstr("exit code 4"));
+  add(JournalRecord::Kind::kRunStarted, "");
+  add(JournalRecord::Kind::kRunFinished, "");
+  const std::string complete = describe_run(run_, now() + 1);
+  EXPECT_THAT(complete, HasSubstr("complete"));
+  EXPECT_THAT(complete, Not(HasSubstr("no word")));
+}
+
+TEST_F(RunStatusTest, AChainThatWasLeftCountsWithWhatItDid) {
+  StatusWriter writer(run_.status(), plan_, {"here"}, {});
+  writer.chain_started(plan_.chains[0], {0});
+  ChainProgress progress;
+  writer.chain_progress(plan_.chains[0], progress);
+  progress.stage = 1;
+  progress.steps_done = 20;
+  writer.chain_progress(plan_.chains[0], progress);
+  writer.chain_left(plan_.chains[0]);
+  EXPECT_TRUE(read_status(run_.status()).in_work.empty());
+  EXPECT_GE(read_status(run_.status()).left_s, 0);
+  writer.chain_started(plan_.chains[0], {0});
+  writer.chain_finished(plan_.chains[0], {}, 1);
+  EXPECT_EQ(read_status(run_.status()).num_finished, 1);
+  EXPECT_NEAR(read_status(run_.status()).share_done, 0.25, 1e-9);
+}
+
+TEST_F(RunStatusTest, WhatIsNoRunOrIsDamagedIsNamed) {
+  EXPECT_THROW(describe_run(RunDirectory(directory_ / "nothing"), 0), Error);
+  write_file_atomically(run_.status(), "{\"format\": 1, \"name\":");
+  try {
+    describe_run(run_, 0);
+    ADD_FAILURE() << "damage was not seen";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kData);
+    EXPECT_THAT(error.message(), HasSubstr("status.json"));
+  }
+}
+
+TEST_F(RunStatusTest, AFullDiskDoesNotEndTheRun) {
+  StatusWriter writer(directory_ / "missing" / "status.json", plan_, {"here"}, {});
+  EXPECT_NO_THROW(writer.chain_started(plan_.chains[0], {0}));
+}
+
+}  // namespace
+}  // namespace baleen
