@@ -9,16 +9,9 @@
 #include "data/augment/augment_options.h"
 #include "data/augment/d4.h"
 #include "data/augment/elastic.h"
+#include "data/packed_dataset.h"
 
 namespace baleen {
-
-/// A box in an image, in pixels.
-struct PixelBox {
-  int64_t top = 0;
-  int64_t left = 0;
-  int64_t height = 0;
-  int64_t width = 0;
-};
 
 /// A square of the output that is set to 0, in parts of its side. It may reach beyond the border.
 struct CutoutDraw {
