@@ -1,7 +1,9 @@
 #include "data/packed_dataset.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <atomic>
 #include <unordered_map>
 
@@ -40,7 +42,7 @@ struct PackedDataset::State {
   std::vector<std::unique_ptr<Shard>> shards;
   std::vector<int64_t> first_rows;  ///< per shard, then N
   std::unordered_map<std::string, int64_t> rows_by_id;
-  mutable std::vector<CheckedRows> checked;  ///< per resolution
+  mutable std::vector<CheckedRows> checked;  ///< per payload
 
   struct Place {
     const Shard& shard;
@@ -56,6 +58,34 @@ struct PackedDataset::State {
     return {*shards[index], row - first_rows[index]};
   }
 
+  // Every copy has an original, whose row is none itself.
+  void check_copies() const {
+    int64_t count = 0;
+    for (const auto& shard : shards) {
+      for (size_t i = 0; i < shard->copies_of.size(); ++i) {
+        const std::string& source = shard->copies_of[i];
+        if (source.empty()) continue;
+        ++count;
+        const auto found = rows_by_id.find(source);
+        const bool is_original = found != rows_by_id.end() && [&] {
+          const Place original = place(found->second);
+          return original.shard.copies_of[static_cast<size_t>(original.row)].empty();
+        }();
+        if (!is_original)
+          throw Error(ErrorKind::kData,
+                      fmt::format("{}: row {} ('{}') is a copy of '{}', which is no original",
+                                  shard->file(), i, shard->ids[i], source),
+                      "pack the data again");
+      }
+    }
+    if (count != manifest.copies)
+      throw Error(ErrorKind::kData,
+                  fmt::format("the shards hold {} copies where the manifest says "
+                              "{}",
+                              count, manifest.copies),
+                  "pack the data again");
+  }
+
   // The smallest resolution whose shorter side is at least `min_side_px`, else the largest.
   size_t choose(int64_t min_side_px) const {
     size_t chosen = 0;
@@ -65,7 +95,7 @@ struct PackedDataset::State {
   }
 };
 
-PackedDataset::PackedDataset() : state_(std::make_unique<State>()) {}
+PackedDataset::PackedDataset() : state_(std::make_shared<State>()) {}
 PackedDataset::~PackedDataset() = default;
 
 std::shared_ptr<const PackedDataset> PackedDataset::open(const std::filesystem::path& directory) {
@@ -89,10 +119,29 @@ std::shared_ptr<const PackedDataset> PackedDataset::open(const std::filesystem::
                           "pack the data again");
           }
         }
-        for (size_t r = 0; r < state.manifest.resolutions.size(); ++r)
-          state.checked.emplace_back(row);
+        for (size_t p = 0; p < state.manifest.num_payloads(); ++p) state.checked.emplace_back(row);
+        state.check_copies();
         return std::shared_ptr<const PackedDataset>(std::move(dataset));
       });
+}
+
+std::shared_ptr<const PackedDataset> PackedDataset::variant(const std::string& name) const {
+  std::shared_ptr<PackedDataset> dataset(new PackedDataset(*this));
+  dataset->variant_ = 0;
+  if (name.empty()) return dataset;
+  const std::vector<std::string>& known = variants();
+  const auto found = std::find(known.begin(), known.end(), name);
+  if (found == known.end())
+    throw Error(ErrorKind::kConfiguration, fmt::format("the dataset has no variant '{}'", name),
+                known.empty() ? "it has the images as they are only; pack it with a variant, for "
+                                "instance dehaze: {store: variant}"
+                              : fmt::format("it has: {}", fmt::join(known, ", ")));
+  dataset->variant_ = static_cast<size_t>(found - known.begin()) + 1;
+  return dataset;
+}
+
+const std::vector<std::string>& PackedDataset::variants() const {
+  return state_->manifest.variants;
 }
 
 int64_t PackedDataset::size() const { return state_->manifest.rows; }
@@ -133,6 +182,25 @@ const std::string& PackedDataset::group(int64_t row) const {
   return place.shard.groups[static_cast<size_t>(place.row)];
 }
 
+const std::string& PackedDataset::copy_of(int64_t row) const {
+  const State::Place place = state_->place(row);
+  return place.shard.copies_of[static_cast<size_t>(place.row)];
+}
+
+std::vector<int64_t> PackedDataset::originals() const {
+  std::vector<int64_t> rows;
+  rows.reserve(static_cast<size_t>(size()));
+  for (int64_t row = 0; row < size(); ++row)
+    if (copy_of(row).empty()) rows.push_back(row);
+  return rows;
+}
+
+std::pair<int64_t, int64_t> PackedDataset::original_size(int64_t row) const {
+  const State::Place place = state_->place(row);
+  const auto first = static_cast<size_t>(2 * place.row);
+  return {place.shard.original_sizes[first], place.shard.original_sizes[first + 1]};
+}
+
 ImageView PackedDataset::image(int64_t row, int64_t min_side_px,
                                std::vector<uint8_t>& scratch) const {
   const State& state = *state_;
@@ -141,10 +209,11 @@ ImageView PackedDataset::image(int64_t row, int64_t min_side_px,
     return fmt::format("reading row {} ('{}') of {}", place.row, id(row), place.shard.file());
   };
   const size_t resolution = state.choose(min_side_px);
-  const std::span<const uint8_t> bytes = place.shard.payload(resolution, place.row);
-  CheckedRows& checked = state.checked[resolution];
+  const size_t payload = variant_ * state.manifest.resolutions.size() + resolution;
+  const std::span<const uint8_t> bytes = place.shard.payload(payload, place.row);
+  CheckedRows& checked = state.checked[payload];
   if (!checked.contains(row)) {
-    if (crc32c(bytes.data(), bytes.size()) != place.shard.checksum(resolution, place.row))
+    if (crc32c(bytes.data(), bytes.size()) != place.shard.checksum(payload, place.row))
       throw Error(ErrorKind::kData,
                   fmt::format("{}: row {} ('{}') does not match its checksum", place.shard.file(),
                               place.row, id(row)),

@@ -82,8 +82,8 @@ Shard::Shard(const std::filesystem::path& directory, const Manifest& manifest, s
   if (check == Check::kNothing) return;
   for (const auto& [name, bytes] : datasets_) {
     bool is_payload = false;
-    for (size_t r = 0; r < manifest.resolutions.size(); ++r)
-      is_payload |= name == payload_dataset(manifest, r);
+    for (size_t p = 0; p < manifest.num_payloads(); ++p)
+      is_payload |= name == payload_dataset(manifest, p);
     if (is_payload) continue;  // checked row by row when read
     const auto digest = entry.datasets.find(name);
     if (digest == entry.datasets.end() || digest->second != digest_hex(bytes.data(), bytes.size()))
@@ -97,6 +97,9 @@ void Shard::read_index(const Manifest& manifest) {
   const int64_t num_labels = static_cast<int64_t>(manifest.label_names.size());
   ids = open_checked(file, "ids", ElementType::kString, {rows_}).read_strings();
   groups = open_checked(file, "groups", ElementType::kString, {rows_}).read_strings();
+  copies_of = manifest.version < 2
+                  ? std::vector<std::string>(ids.size())
+                  : open_checked(file, "copies_of", ElementType::kString, {rows_}).read_strings();
   original_sizes =
       open_checked(file, "original_sizes", ElementType::kI32, {rows_, 2}).read<int32_t>();
   if (manifest.target_kind == TargetKind::kMultiLabel) {
@@ -113,24 +116,25 @@ void Shard::read_index(const Manifest& manifest) {
         fail(fmt::format("{}:/classes holds {} at row {}; there are {} classes", file_, classes[i],
                          i, num_labels));
   }
-  for (size_t r = 0; r < manifest.resolutions.size(); ++r) {
-    const std::string name = payload_dataset(manifest, r);
+  for (size_t p = 0; p < manifest.num_payloads(); ++p) {
+    const std::string name = payload_dataset(manifest, p);
     checksums_.push_back(
-        open_checked(file, checksum_dataset(manifest, r), ElementType::kU32, {rows_})
+        open_checked(file, checksum_dataset(manifest, p), ElementType::kU32, {rows_})
             .read<uint32_t>());
     if (manifest.encoding == Encoding::kJpeg) {
-      jpeg_offsets_ =
-          open_checked(file, "jpeg_offsets", ElementType::kI64, {rows_ + 1}).read<int64_t>();
+      const std::string index = offsets_dataset(manifest, p);
+      const std::vector<int64_t> offsets =
+          open_checked(file, index, ElementType::kI64, {rows_ + 1}).read<int64_t>();
       const auto size = static_cast<int64_t>(datasets_[name].size());
       open_checked(file, name, ElementType::kU8, {size});
-      for (size_t i = 0; i + 1 < jpeg_offsets_.size(); ++i)
-        if (jpeg_offsets_[i] < 0 || jpeg_offsets_[i] > jpeg_offsets_[i + 1])
-          fail(fmt::format("{}:/jpeg_offsets does not ascend at row {}", file_, i));
-      if (jpeg_offsets_.back() != size)
-        fail(fmt::format("{}:/jpeg_offsets ends at {}, the data at {}", file_, jpeg_offsets_.back(),
-                         size));
+      for (size_t i = 0; i + 1 < offsets.size(); ++i)
+        if (offsets[i] < 0 || offsets[i] > offsets[i + 1])
+          fail(fmt::format("{}:/{} does not ascend at row {}", file_, index, i));
+      if (offsets.back() != size)
+        fail(fmt::format("{}:/{} ends at {}, the data at {}", file_, index, offsets.back(), size));
+      jpeg_offsets_.push_back(offsets);
     } else {
-      const Resolution size = manifest.resolutions[r];
+      const Resolution size = manifest.resolution_of(p);
       open_checked(file, name, ElementType::kU8,
                    {rows_, size.height, size.width, manifest.channels});
       row_bytes_.push_back(size.height * size.width * manifest.channels);
@@ -139,14 +143,15 @@ void Shard::read_index(const Manifest& manifest) {
   }
 }
 
-std::span<const uint8_t> Shard::payload(size_t resolution, int64_t row) const {
+std::span<const uint8_t> Shard::payload(size_t payload, int64_t row) const {
   const auto first_and_size = [&]() -> std::pair<int64_t, int64_t> {
-    if (jpeg_offsets_.empty()) return {row * row_bytes_[resolution], row_bytes_[resolution]};
+    if (jpeg_offsets_.empty()) return {row * row_bytes_[payload], row_bytes_[payload]};
+    const std::vector<int64_t>& offsets = jpeg_offsets_[payload];
     const auto i = static_cast<size_t>(row);
-    return {jpeg_offsets_[i], jpeg_offsets_[i + 1] - jpeg_offsets_[i]};
+    return {offsets[i], offsets[i + 1] - offsets[i]};
   }();
-  return payloads_[resolution].subspan(static_cast<size_t>(first_and_size.first),
-                                       static_cast<size_t>(first_and_size.second));
+  return payloads_[payload].subspan(static_cast<size_t>(first_and_size.first),
+                                    static_cast<size_t>(first_and_size.second));
 }
 
 }  // namespace baleen

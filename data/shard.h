@@ -35,10 +35,10 @@ class Shard {
 
   const std::string& file() const { return file_; }
   int64_t rows() const { return rows_; }
-  /// The bytes stored for a row: pixels of one resolution, or a JPEG file.
-  std::span<const uint8_t> payload(size_t resolution, int64_t row) const;
-  uint32_t checksum(size_t resolution, int64_t row) const {
-    return checksums_[resolution][static_cast<size_t>(row)];
+  /// The bytes stored for a row: pixels of one resolution of one variant, or a JPEG file.
+  std::span<const uint8_t> payload(size_t payload, int64_t row) const;
+  uint32_t checksum(size_t payload, int64_t row) const {
+    return checksums_[payload][static_cast<size_t>(row)];
   }
   /// Raw bytes of all datasets, by name.
   const std::map<std::string, std::span<const uint8_t>>& datasets() const { return datasets_; }
@@ -47,6 +47,7 @@ class Shard {
 
   std::vector<std::string> ids;
   std::vector<std::string> groups;
+  std::vector<std::string> copies_of;   ///< ids of the originals; empty: an original
   std::vector<uint8_t> labels;          ///< rows × L zeros and ones; multi-label data
   std::vector<int32_t> classes;         ///< rows; single-class data
   std::vector<int32_t> original_sizes;  ///< rows × 2: height and width before packing
@@ -58,10 +59,10 @@ class Shard {
   int64_t rows_ = 0;
   MappedFile mapped_;
   std::map<std::string, std::span<const uint8_t>> datasets_;
-  std::vector<std::span<const uint8_t>> payloads_;  ///< per resolution
-  std::vector<int64_t> row_bytes_;                  ///< per resolution; raw encoding
-  std::vector<int64_t> jpeg_offsets_;               ///< rows + 1; JPEG encoding
-  std::vector<std::vector<uint32_t>> checksums_;    ///< per resolution
+  std::vector<std::span<const uint8_t>> payloads_;
+  std::vector<int64_t> row_bytes_;                  ///< per payload; raw encoding
+  std::vector<std::vector<int64_t>> jpeg_offsets_;  ///< per payload rows + 1; JPEG encoding
+  std::vector<std::vector<uint32_t>> checksums_;    ///< per payload
 };
 
 }  // namespace baleen

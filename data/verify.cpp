@@ -26,6 +26,7 @@ class Verifier {
     for (size_t i = 0; i < manifest_.shards.size(); ++i) all_opened &= check_shard(i);
     if (all_opened && label_counts_ != manifest_.label_counts)
       report(directory_ / Manifest::kFileName, "label_counts are not those of the shards");
+    if (all_opened) check_copies();
     check_quarantine();
     return std::move(problems_);
   }
@@ -61,7 +62,7 @@ class Verifier {
       const std::string& id = shard.ids[static_cast<size_t>(row)];
       if (!ids_.insert(id).second)
         report(shard.file(), fmt::format("row {}: the id '{}' occurs twice", row, id));
-      for (size_t r = 0; r < manifest_.resolutions.size(); ++r) {
+      for (size_t r = 0; r < manifest_.num_payloads(); ++r) {
         const std::span<const uint8_t> bytes = shard.payload(r, row);
         const std::string place =
             fmt::format("{}, row {} ('{}')", payload_dataset(manifest_, r), row, id);
@@ -76,6 +77,9 @@ class Verifier {
         }
       }
     }
+    for (size_t row = 0; row < shard.ids.size(); ++row)
+      if (!shard.copies_of[row].empty())
+        copies_.push_back({shard.file(), shard.ids[row], shard.copies_of[row]});
     const size_t num_labels = label_counts_.size();
     for (size_t i = 0; i < shard.labels.size(); ++i)
       label_counts_[i % num_labels] += shard.labels[i];
@@ -95,6 +99,19 @@ class Verifier {
         report(shard.file(), "dataset " + name + " is not in the manifest");
   }
 
+  void check_copies() {
+    if (std::ssize(copies_) != manifest_.copies)
+      report(
+          directory_ / Manifest::kFileName,
+          fmt::format("it counts {} copies, the shards hold {}", manifest_.copies, copies_.size()));
+    std::set<std::string> copies;
+    for (const Copy& copy : copies_) copies.insert(copy.id);
+    for (const Copy& copy : copies_)
+      if (!ids_.contains(copy.source) || copies.contains(copy.source))
+        report(copy.file,
+               fmt::format("'{}' is a copy of '{}', which is no original", copy.id, copy.source));
+  }
+
   void check_quarantine() {
     const fs::path file = directory_ / Manifest::kQuarantineFileName;
     if (!fs::exists(file)) {
@@ -107,6 +124,12 @@ class Verifier {
   const fs::path& directory_;
   const Manifest& manifest_;
   std::vector<int64_t> label_counts_;
+  struct Copy {
+    std::string file;
+    std::string id;
+    std::string source;
+  };
+  std::vector<Copy> copies_;
   std::set<std::string> ids_;
   std::vector<std::string> problems_;
 };

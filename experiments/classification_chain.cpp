@@ -30,12 +30,6 @@ std::vector<View> views_of(const std::vector<std::string>& names) {
   return views;
 }
 
-std::vector<int64_t> all_rows(const PackedDataset& dataset) {
-  std::vector<int64_t> rows(static_cast<size_t>(dataset.size()));
-  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
-  return rows;
-}
-
 }  // namespace
 
 ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& group,
@@ -44,6 +38,9 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
       [&] { return "training " + chain.name; },
       [&] {
         const Recipe& recipe = *context_.recipe;
+        const std::string& variant =
+            recipe.backbones.at(static_cast<size_t>(chain.backbone)).variant;
+        const auto dataset = context_.dataset->variant(variant);
         const ChainFiles files(context_.directory.chain(chain.name));
         const auto say = [&](const std::string& what) {
           if (context_.set_activity) context_.set_activity(chain.name + ": " + what);
@@ -57,7 +54,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
             StageTrainer::Setup{.recipe = &recipe,
                                 .extensions = context_.extensions,
                                 .chain = &chain,
-                                .dataset = context_.dataset,
+                                .dataset = dataset,
                                 .training_rows = split.training,
                                 .held_out_rows = split.held_out,
                                 .files = files,
@@ -73,7 +70,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
         outcome.optimizer_steps = trainer.chain_steps();
         outcome.stopped_early = trainer.stopped_early();
         PredictionJob job;
-        job.num_outputs = static_cast<int64_t>(context_.dataset->label_names().size());
+        job.num_outputs = static_cast<int64_t>(dataset->label_names().size());
         job.chunk = recipe.prediction.chunk;
         job.image = trainer.image_options(chain.stages.back().size_px);
         job.precision = precision_from_name(recipe.training.precision);
@@ -81,10 +78,10 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
         job.stop = [&sink] { return sink.stop_requested(); };
 
         const auto predict_and_keep =
-            [&](const std::string& what, std::shared_ptr<const PackedDataset> dataset,
+            [&](const std::string& what, std::shared_ptr<const PackedDataset> source,
                 std::vector<int64_t> rows, const std::filesystem::path& file) {
               job.name = chain.name + ", " + what;
-              job.dataset = std::move(dataset);
+              job.dataset = std::move(source);
               job.rows = std::move(rows);
               const PredictionTable table = with_context(
                   [&] { return "predicting the " + what; },
@@ -98,16 +95,17 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
               return table.values();
             };
         const at::Tensor held_out =
-            predict_and_keep("held-out fold", context_.dataset, split.held_out, files.held_out());
-        outcome.metrics =
-            validation_metrics(held_out, targets_of(*context_.dataset, split.held_out),
-                               context_.dataset->target_kind());
-        if (context_.test)
-          predict_and_keep("test set", context_.test, all_rows(*context_.test), files.test());
+            predict_and_keep("held-out fold", dataset, split.held_out, files.held_out());
+        outcome.metrics = validation_metrics(held_out, targets_of(*dataset, split.held_out),
+                                             dataset->target_kind());
+        if (context_.test) {
+          predict_and_keep("test set", context_.test->variant(variant), context_.test->originals(),
+                           files.test());
+        }
 
         on_first_rank(group, [&] {
           write_safetensors(files.weights(), state_of(trainer.network()),
-                            weights_metadata(recipe, chain, *context_.dataset, job.image));
+                            weights_metadata(recipe, chain, *dataset, job.image));
           const std::string name =
               std::filesystem::relative(files.weights(), context_.directory.root()).string();
           outcome.digests[name] = digest_hex(read_file(files.weights()));

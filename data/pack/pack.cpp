@@ -14,8 +14,10 @@
 #include "core/config/decode.h"
 #include "core/config/encode.h"
 #include "data/manifest.h"
+#include "data/pack/balance.h"
 #include "data/pack/convert.h"
 #include "data/pack/csv.h"
+#include "data/pack/group_duplicates.h"
 #include "data/pack/output_directory.h"
 #include "data/pack/selection.h"
 #include "data/pack/shard_writer.h"
@@ -135,6 +137,7 @@ class PartPacker {
     manifest_.label_names = list.label_names;
     manifest_.label_counts.resize(list.label_names.size());
     manifest_.channels = options.channels;
+    manifest_.variants = stored_variants(options);
     manifest_.encoding = options.encoding == "jpeg" ? Encoding::kJpeg : Encoding::kRaw;
     manifest_.options = effective_options(options);
     manifest_.identity = part.identity;
@@ -159,6 +162,7 @@ class PartPacker {
     for (const int64_t label : sample.row.labels)
       ++manifest_.label_counts[static_cast<size_t>(label)];
     ++manifest_.rows;
+    manifest_.copies += !sample.row.copy_of.empty();
     if (writer_->rows() == options_.shard_samples) finish_shard();
   }
 
@@ -280,7 +284,10 @@ PackSummary pack_dataset(const PackOptions& options, const PackControl& control)
   check_options(options);
   SourceList list = list_sources(options);
   apply_limits(options, list);
-  const std::vector<Part> parts = plan_parts(options, list);
+  if (options.duplicates.group)
+    group_duplicates(options, control.stop_requested, thread_count(options), list);
+  std::vector<Part> parts = plan_parts(options, list);
+  add_balancing_copies(options, list, parts[0].samples);
 
   PackSummary summary;
   summary.notes = list.notes;

@@ -15,6 +15,7 @@
 #include "core/base/digest.h"
 #include "core/base/error.h"
 #include "data/pack/csv.h"
+#include "data/pack/sample_lists.h"
 
 namespace baleen {
 namespace {
@@ -283,6 +284,7 @@ SourceList list_sources(const PackOptions& options) {
     throw Error(ErrorKind::kData, "there is nothing to pack in " + options.images);
   check_ids(list);
   if (!options.group_file.empty()) read_groups(options, list);
+  apply_lists(options, list);
   return list;
 }
 
@@ -302,6 +304,10 @@ std::string digest_of(const SourceList& list) {
   for (const SourceSample& sample : list.samples) {
     text += fmt::format("{}:{} {}:{} {}\n", sample.id.size(), sample.id, sample.group.size(),
                         sample.group, fmt::join(sample.labels, ","));
+    if (sample.upside_down) text += "upside down\n";
+    if (sample.box)
+      text += fmt::format("box {} {} {} {}\n", sample.box->x0, sample.box->y0, sample.box->x1,
+                          sample.box->y1);
     if (!list.idx) add_file(sample.file);
   }
   if (list.idx) text += digest_hex(list.idx->values.data(), list.idx->values.size());

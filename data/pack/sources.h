@@ -3,9 +3,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "data/augment/d4.h"
+#include "data/image/box_crop.h"
 #include "data/pack/idx.h"
 #include "data/pack/options.h"
 #include "data/packed_dataset.h"
@@ -19,6 +22,10 @@ struct SourceSample {
   int64_t index = -1;           ///< position in the IDX file
   std::vector<int64_t> labels;  ///< ascending label indices; exactly one for single-class data
   std::string group;            ///< empty: a group of its own
+  bool upside_down = false;     ///< to be turned by 180°
+  std::optional<Box> box;       ///< what to cut out, in the image as it is seen
+  std::string copy_of;          ///< id of the sample that this is a copy of; empty: an original
+  D4 symmetry = D4::kIdentity;  ///< how a copy differs
 };
 
 /// What there is to pack, in the order in which it will be stored.
