@@ -15,7 +15,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::picture;
+using testing::scene;
 using testing::TemporaryDirectory;
 using testing::write_jpeg;
 using testing::write_png;
@@ -72,8 +72,8 @@ Image changed(Image image, int by, size_t every) {
 }
 
 TEST(DuplicateGroupsTest, PicturesAreLinkedDirectlyAndByWayOfOthers) {
-  const Image a = picture(64, 64, 3, 1);
-  const Image b = picture(64, 64, 3, 7);
+  const Image a = scene(64, 64, 3, 1);
+  const Image b = scene(64, 64, 3, 7);
   Image flat_grey(64, 64, 3);
   std::fill(flat_grey.pixels.begin(), flat_grey.pixels.end(), uint8_t{90});
   Image flat_white = flat_grey;
@@ -91,13 +91,13 @@ TEST(DuplicateGroupsTest, PicturesAreLinkedDirectlyAndByWayOfOthers) {
 
 TEST(DuplicateGroupsTest, AnEqualHashIsNotEnough) {
   // The same hash by construction, other pixels.
-  ImageCollection images = collection_of({picture(64, 64, 3, 1), picture(64, 64, 3, 7)});
+  ImageCollection images = collection_of({scene(64, 64, 3, 1), scene(64, 64, 3, 7)});
   images.signatures[1]->hash = images.signatures[0]->hash;
   EXPECT_TRUE(duplicate_groups(images, {}, 1).empty());
 }
 
 TEST(DuplicateGroupsTest, NearHashesCountForImagesOfOneSizeOnly) {
-  const Image image = picture(64, 64, 3, 1);
+  const Image image = scene(64, 64, 3, 1);
   ImageCollection images = collection_of({image, image});
   images.signatures[1]->hash ^= 5;
   EXPECT_EQ(duplicate_groups(images, {}, 1).size(), 1u);
@@ -108,10 +108,10 @@ TEST(DuplicateGroupsTest, NearHashesCountForImagesOfOneSizeOnly) {
 }
 
 TEST(DuplicatesBetweenTest, GivesEveryPair) {
-  const Image a = picture(64, 64, 3, 1);
-  const Image b = picture(64, 64, 3, 7);
+  const Image a = scene(64, 64, 3, 1);
+  const Image b = scene(64, 64, 3, 7);
   const auto pairs = duplicates_between(collection_of({b, a}),
-                                        collection_of({a, picture(64, 64, 3, 20), a, b}), {}, 2);
+                                        collection_of({a, scene(64, 64, 3, 20), a, b}), {}, 2);
   ASSERT_EQ(pairs.size(), 3u);
   EXPECT_EQ(std::tuple(pairs[0].first, pairs[0].second), std::tuple(0u, 3u));
   EXPECT_EQ(std::tuple(pairs[1].first, pairs[1].second), std::tuple(1u, 0u));
@@ -121,7 +121,7 @@ TEST(DuplicatesBetweenTest, GivesEveryPair) {
 }
 
 TEST(PictureErrorTest, KnowsAlikeUnrelatedAndOpposite) {
-  const Image image = picture(40, 40, 1, 3);
+  const Image image = scene(40, 40, 1, 3);
   Image negative = image;
   for (uint8_t& value : negative.pixels) value = static_cast<uint8_t>(255 - value);
   EXPECT_NEAR(picture_error(image.view(), image.view()), 0, 1e-12);
@@ -131,12 +131,11 @@ TEST(PictureErrorTest, KnowsAlikeUnrelatedAndOpposite) {
 // a/0, a/1, b/2 are one picture (as PNG, JPEG, and with another label); the others are not.
 PackOptions pictures_with_copies(const TemporaryDirectory& directory) {
   const auto folder = directory / "photos";
-  write_png(folder / "a" / "0.png", picture(64, 64, 3, 1));
-  write_jpeg(folder / "a" / "1.jpg", picture(64, 64, 3, 1), 95);
-  write_png(folder / "b" / "2.png", changed(picture(64, 64, 3, 1), 5, 7));
+  write_png(folder / "a" / "0.png", scene(64, 64, 3, 1));
+  write_jpeg(folder / "a" / "1.jpg", scene(64, 64, 3, 1), 95);
+  write_png(folder / "b" / "2.png", changed(scene(64, 64, 3, 1), 5, 7));
   for (int i = 3; i < 9; ++i)
-    write_png(folder / (i % 2 ? "a" : "b") / (std::to_string(i) + ".png"),
-              picture(64, 64, 3, 5 * i));
+    write_png(folder / (i % 2 ? "a" : "b") / (std::to_string(i) + ".png"), scene(64, 64, 3, 5 * i));
   PackOptions options;
   options.output = (directory / "packed").string();
   options.source = "folders";
@@ -193,8 +192,8 @@ TEST(DuplicateReportTest, ListsPicturesWithinADatasetAndBetweenTwo) {
   test.output = (directory / "test").string();
   test.source = "images";
   test.images = (directory / "new").string();
-  write_png(directory / "new" / "known.png", picture(64, 64, 3, 25));
-  write_png(directory / "new" / "unknown.png", picture(64, 64, 3, 77));
+  write_png(directory / "new" / "known.png", scene(64, 64, 3, 25));
+  write_png(directory / "new" / "unknown.png", scene(64, 64, 3, 77));
   pack_dataset(test);
   report = match_datasets(PackedDataset::open(test.output), dataset, {}, {.threads = 2});
   EXPECT_EQ(report.csv,

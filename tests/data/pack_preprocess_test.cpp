@@ -4,6 +4,7 @@
 
 #include "core/config/decode.h"
 #include "data/augment/d4.h"
+#include "data/hdf5/file.h"
 #include "data/inspect.h"
 #include "data/manifest.h"
 #include "data/pack/pack.h"
@@ -15,10 +16,12 @@ namespace baleen {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::behind_haze;
 using ::testing::ElementsAre;
 using testing::error_of;
 using ::testing::HasSubstr;
 using testing::picture;
+using testing::read_text;
 using testing::TemporaryDirectory;
 using testing::write_jpeg;
 using testing::write_png;
@@ -45,10 +48,18 @@ PackOptions classes_of(const TemporaryDirectory& directory, const std::vector<in
   return options;
 }
 
+// The same, behind haze.
+PackOptions hazy_classes(const TemporaryDirectory& directory, const std::vector<int>& sizes) {
+  const PackOptions options = classes_of(directory, sizes);
+  for (const auto& entry : fs::recursive_directory_iterator(options.images))
+    if (entry.is_regular_file()) write_png(entry.path(), behind_haze(read_image(entry.path(), 3)));
+  return options;
+}
+
 TEST(PackVariantTest, DehazedImagesLieBesideTheOthersOfTheSameSamples) {
   for (const char* encoding : {"raw", "jpeg"}) {
     TemporaryDirectory directory;
-    PackOptions options = classes_of(directory, {7, 4});
+    PackOptions options = hazy_classes(directory, {7, 4});
     options.encoding = encoding;
     options.jpeg_quality = 100;
     options.shard_samples = 5;
@@ -85,12 +96,16 @@ TEST(PackVariantTest, DehazedImagesLieBesideTheOthersOfTheSameSamples) {
 
 TEST(PackVariantTest, AFlipInAVariantsPayloadIsSeenWhenItIsRead) {
   TemporaryDirectory directory;
-  PackOptions options = classes_of(directory, {4, 4});
+  PackOptions options = hazy_classes(directory, {4, 4});
   options.dehaze.store = "variant";
   pack_dataset(options);
   const fs::path shard = directory / "packed" / "shard-000.h5";
-  // The last payload of the file is the variant's last row.
-  testing::flip_bit(shard, fs::file_size(shard) - 100);
+  uint64_t offset = 0;
+  {
+    const hdf5::File file = hdf5::File::open(shard);
+    offset = *file.open_dataset("dehazed_images").offset();
+  }
+  testing::flip_bit(shard, offset + 3 * 24 * 24 * 3 + 100);  // of the fourth row
   const auto dataset = PackedDataset::open(options.output);
   int refused = 0;
   for (int64_t row = 0; row < dataset->size(); ++row) {
@@ -108,16 +123,33 @@ TEST(PackVariantTest, AFlipInAVariantsPayloadIsSeenWhenItIsRead) {
 
 TEST(PackVariantTest, ReplaceStoresDehazedImagesOnly) {
   TemporaryDirectory directory;
-  PackOptions options = classes_of(directory, {2, 1});
+  PackOptions options = hazy_classes(directory, {2, 1});
   options.dehaze.store = "replace";
   options.dehaze.guide = "grey";
   pack_dataset(options);
   const auto dataset = PackedDataset::open(options.output);
   EXPECT_TRUE(dataset->variants().empty());
   EXPECT_EQ(stored(*dataset, 0).pixels,
-            dehaze(picture(24, 24, 3, 0).view(), options.dehaze).pixels);
+            dehaze(behind_haze(picture(24, 24, 3, 0)).view(), options.dehaze).pixels);
   EXPECT_THAT(error_of([&] { (void)dataset->variant("dehazed"); }).hint(),
               HasSubstr("images as they are only"));
+}
+
+TEST(PackVariantTest, AFlippedBitAnywhereInAShardWithManyDatasetsIsAnErrorNeverACrash) {
+  TemporaryDirectory directory;
+  PackOptions options = hazy_classes(directory, {2, 2});
+  options.also_sizes_px = {12, 6};
+  options.dehaze.store = "variant";
+  pack_dataset(options);
+  const fs::path shard = directory / "packed" / "shard-000.h5";
+  const std::string whole = read_text(shard);
+  // HDF5's own structures: the first and last kilobytes, and a sample of all else.
+  for (size_t i = 0; i < whole.size(); i += i < 6000 || i + 3000 > whole.size() ? 7 : 4001) {
+    std::string changed = whole;
+    changed[i] = static_cast<char>(changed[i] ^ 0x10);
+    write_text(shard, changed);
+    EXPECT_FALSE(verify_dataset(options.output).empty()) << "byte " << i;
+  }
 }
 
 TEST(PackVersionTest, DatasetsOfTheFirstFormatAreRead) {
