@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "core/base/error.h"
@@ -33,8 +35,10 @@ bool has_groups(const FoldSubject& subject) {
 void check_subject(const FoldSubject& subject) {
   const size_t n = subject.ids.size();
   const bool labels_fit = subject.target_kind == TargetKind::kNone || subject.labels.size() == n;
-  if (!labels_fit || (!subject.groups.empty() && subject.groups.size() != n))
-    throw Error(ErrorKind::kInternal, "fold subject: ids, labels and groups differ in length");
+  if (!labels_fit || (!subject.groups.empty() && subject.groups.size() != n) ||
+      (!subject.copies_of.empty() && subject.copies_of.size() != n))
+    throw Error(ErrorKind::kInternal,
+                "fold subject: ids, labels, groups and copies differ in length");
   std::unordered_set<std::string> seen;
   for (const std::string& id : subject.ids)
     if (!seen.insert(id).second)
@@ -150,6 +154,58 @@ void warn_about_rare_labels(const std::vector<FoldUnit>& units, const FoldSubjec
                     name_list(rare)));
 }
 
+bool has_copies(const FoldSubject& subject) {
+  return std::any_of(subject.copies_of.begin(), subject.copies_of.end(),
+                     [](const std::string& source) { return !source.empty(); });
+}
+
+/// The subject without its copies. Groups that only held an original and its copies together are
+/// dissolved, so that they don't turn other kinds of folds into grouped ones.
+FoldSubject originals_of(const FoldSubject& subject) {
+  FoldSubject originals;
+  originals.target_kind = subject.target_kind;
+  originals.label_names = subject.label_names;
+  std::map<std::string, int64_t> group_sizes;
+  std::set<std::string> copied;
+  for (size_t i = 0; i < subject.ids.size(); ++i) {
+    if (subject.is_copy(i))
+      copied.insert(subject.copies_of[i]);
+    else
+      ++group_sizes[group_of(subject, static_cast<int64_t>(i))];
+  }
+  for (size_t i = 0; i < subject.ids.size(); ++i) {
+    if (subject.is_copy(i)) continue;
+    const std::string& group = group_of(subject, static_cast<int64_t>(i));
+    const bool only_for_copies = group_sizes[group] == 1 && copied.contains(subject.ids[i]);
+    originals.ids.push_back(subject.ids[i]);
+    originals.groups.push_back(only_for_copies ? "" : group);
+    if (!subject.labels.empty()) originals.labels.push_back(subject.labels[i]);
+  }
+  return originals;
+}
+
+/// The division of the originals, spread to their copies.
+FoldAssignment with_copies(const FoldSubject& subject, FoldAssignment originals) {
+  std::unordered_map<std::string, int64_t> fold_of;
+  size_t next = 0;
+  for (size_t i = 0; i < subject.ids.size(); ++i)
+    if (!subject.is_copy(i)) fold_of.emplace(subject.ids[i], originals.folds[next++]);
+  FoldAssignment all = std::move(originals);
+  all.folds.clear();
+  for (size_t i = 0; i < subject.ids.size(); ++i) {
+    const bool copy = subject.is_copy(i);
+    const auto fold = fold_of.find(copy ? subject.copies_of[i] : subject.ids[i]);
+    if (fold == fold_of.end())
+      throw Error(ErrorKind::kData,
+                  fmt::format("sample '{}' is a copy of '{}', which is not here", subject.ids[i],
+                              subject.copies_of[i]),
+                  "copies and originals belong into one dataset: pack it again");
+    all.folds.push_back(fold->second);
+    all.copies.push_back(copy);
+  }
+  return all;
+}
+
 }  // namespace
 
 FoldSubject fold_subject(const SampleTable& table, std::span<const int64_t> rows) {
@@ -159,6 +215,7 @@ FoldSubject fold_subject(const SampleTable& table, std::span<const int64_t> rows
   for (int64_t row : rows) {
     subject.ids.push_back(table.id(row));
     subject.groups.push_back(table.group(row));
+    subject.copies_of.push_back(table.copy_of(row));
     std::vector<int64_t> labels;
     if (subject.target_kind == TargetKind::kSingleClass) {
       labels.push_back(table.class_index(row));
@@ -175,7 +232,8 @@ FoldSubject fold_subject(const SampleTable& table, std::span<const int64_t> rows
 std::vector<int64_t> FoldAssignment::positions_in(int64_t fold) const {
   std::vector<int64_t> positions;
   for (size_t i = 0; i < folds.size(); ++i)
-    if (folds[i] == fold) positions.push_back(static_cast<int64_t>(i));
+    if (folds[i] == fold && (copies.empty() || !copies[i]))
+      positions.push_back(static_cast<int64_t>(i));
   return positions;
 }
 
@@ -188,6 +246,7 @@ std::vector<int64_t> FoldAssignment::positions_outside(int64_t fold) const {
 
 FoldAssignment make_folds(const FoldSubject& subject, const FoldOptions& options) {
   check_subject(subject);
+  if (has_copies(subject)) return with_copies(subject, make_folds(originals_of(subject), options));
   if (!options.folds_from.empty()) return read_folds(subject, options.folds_from, options.count);
   if (options.count < 2)
     throw Error(ErrorKind::kConfiguration, fmt::format("folds.count is {}", options.count),

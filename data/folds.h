@@ -45,6 +45,10 @@ struct FoldSubject {
   std::vector<std::string> label_names;  ///< L labels or C classes
   std::vector<std::vector<int64_t>>
       labels;  ///< N lists of ascending label indices; one index for single-class data
+  /// N ids of the samples that the entries are copies of, "" = an original; or empty: no copies.
+  std::vector<std::string> copies_of;
+
+  bool is_copy(size_t position) const { return !copies_of.empty() && !copies_of[position].empty(); }
 };
 
 /// The given rows of a dataset, in their order.
@@ -56,22 +60,26 @@ struct FoldAssignment {
   std::string kind;                   ///< plain, stratified, iterative, grouped or file
   std::vector<int64_t> folds;         ///< N fold numbers in [0, K), in the order of the subject
   std::vector<std::string> warnings;  ///< e.g. labels with fewer samples than folds
+  std::vector<bool> copies;  ///< N: has its original's fold, and is never held out; or empty: none
 
-  std::vector<int64_t> positions_in(
-      int64_t fold) const;  ///< positions of the samples in `fold`, ascending
-  std::vector<int64_t> positions_outside(int64_t fold) const;  ///< all others, ascending
+  /// Positions of the samples in `fold`, ascending, without copies: what is held out.
+  std::vector<int64_t> positions_in(int64_t fold) const;
+  /// Positions of the samples of all other folds, ascending, copies included: what is trained on.
+  std::vector<int64_t> positions_outside(int64_t fold) const;
 };
 
 /// Divides the samples. A pure function of (ids, labels, groups, options): the order of the samples
 /// does not matter.
 ///
-/// Every sample gets exactly one fold and no group is split. Stratified: every class and every fold
-/// size is within one of its share. Iterative: Sechidis et al., "On the Stratification of
-/// Multi-Label Data", 2011, then exchanges that lower the squared deviations of labels and sizes
-/// until none does. Grouped: greedy, largest group first, then the same exchanges.
+/// Copies don't take part: each gets the fold of its original, and a group that holds nothing but
+/// one original and its copies is none. Every sample gets exactly one fold and no group is split.
+/// Stratified: every class and every fold size is within one of its share. Iterative: Sechidis et
+/// al., "On the Stratification of Multi-Label Data", 2011, then exchanges that lower the squared
+/// deviations of labels and sizes until none does. Grouped: greedy, largest group first, then the
+/// same exchanges.
 /// @throws Error kConfiguration when the kind does not fit the data; kData for more folds than
 /// samples or groups,
-///         duplicate ids, or a bad file.
+///         duplicate ids, a copy without an original, or a bad file.
 FoldAssignment make_folds(const FoldSubject& subject, const FoldOptions& options);
 
 /// Reads the division from a CSV file whose header names `fold` and `id` (or one other column,

@@ -76,9 +76,15 @@ std::string inspect_dataset(const std::filesystem::path& directory) {
 
   std::string text = fmt::format("{}\n", directory.string());
   text += fmt::format("  samples      {} ({})\n", manifest.rows, kind);
+  if (manifest.copies > 0)
+    text += fmt::format("  copies       {} of them, flipped or rotated, for training only\n",
+                        manifest.copies);
   text += fmt::format("  images       {} px (height x width), {} channel{}, {}\n", sizes,
                       manifest.channels, manifest.channels == 1 ? "" : "s",
                       manifest.encoding == Encoding::kRaw ? "raw" : "jpeg");
+  if (!manifest.variants.empty())
+    text += fmt::format("  variants     the images as they are, {}\n",
+                        fmt::join(manifest.variants, ", "));
   text += fmt::format("  mean colour  {:.2f}\n", fmt::join(manifest.mean_colour, ", "));
   text +=
       fmt::format("  files        {} shard{}, {:.1f} MiB\n", manifest.shards.size(),

@@ -51,11 +51,13 @@ Json content_json(const Manifest& manifest) {
   json["labels"] = manifest.label_names;
   json["label_counts"] = manifest.label_counts;
   json["rows"] = manifest.rows;
+  if (manifest.version >= 2) json["copies"] = manifest.copies;
   json["channels"] = manifest.channels;
   json["encoding"] = name_of(manifest.encoding);
   json["resolutions"] = Json::array();
   for (const Resolution& r : manifest.resolutions)
     json["resolutions"].push_back({r.height, r.width});
+  if (manifest.version >= 2) json["variants"] = manifest.variants;
   json["mean_colour"] = manifest.mean_colour;
   json["shards"] = Json::array();
   for (const ShardEntry& shard : manifest.shards) {
@@ -75,7 +77,7 @@ Json content_json(const Manifest& manifest) {
 Json body_json(const Manifest& manifest) {
   Json json;
   json["format"] = kFormat;
-  json["version"] = Manifest::kVersion;
+  json["version"] = manifest.version;
   json["content_digest"] = manifest.content_digest();
   json.update(content_json(manifest));
   json["num_quarantined"] = manifest.num_quarantined;
@@ -110,6 +112,13 @@ void check(const Manifest& m) {
   require(m.target_kind == TargetKind::kNone || !m.label_names.empty(), "no labels are listed");
   require(m.mean_colour.size() == static_cast<size_t>(m.channels),
           "mean_colour does not have one value per channel");
+  std::set<std::string> variants;
+  for (const std::string& name : m.variants)
+    require(!name.empty() && variants.insert(name).second &&
+                std::all_of(name.begin(), name.end(),
+                            [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; }),
+            "variant '" + name + "' has no usable name");
+  require(m.copies >= 0 && m.copies <= m.rows, "there are more copies than rows");
   int64_t rows = 0;
   for (const ShardEntry& shard : m.shards) {
     require(
@@ -130,14 +139,18 @@ void check(const Manifest& m) {
 
 Manifest from_json(const Json& json) {
   Manifest m;
+  m.version = json.at("version").get<int64_t>();
+  require(m.version >= 1, "there is no such format version");
   m.target_kind = target_kind_of(json.at("target_kind").get<std::string>());
   m.label_names = json.at("labels").get<std::vector<std::string>>();
   m.label_counts = json.at("label_counts").get<std::vector<int64_t>>();
   m.rows = json.at("rows").get<int64_t>();
+  if (m.version >= 2) m.copies = json.at("copies").get<int64_t>();
   m.channels = json.at("channels").get<int64_t>();
   m.encoding = encoding_of(json.at("encoding").get<std::string>());
   for (const Json& r : json.at("resolutions"))
     m.resolutions.push_back({r.at(0).get<int64_t>(), r.at(1).get<int64_t>()});
+  if (m.version >= 2) m.variants = json.at("variants").get<std::vector<std::string>>();
   m.mean_colour = json.at("mean_colour").get<std::vector<double>>();
   for (const Json& entry : json.at("shards")) {
     m.shards.push_back(
@@ -180,14 +193,21 @@ Manifest parse(const std::string& text) {
 
 std::string Manifest::content_digest() const { return digest_hex(content_json(*this).dump()); }
 
-std::string payload_dataset(const Manifest& manifest, size_t resolution) {
-  if (manifest.encoding == Encoding::kJpeg) return "jpeg";
-  if (resolution == 0) return "images";
-  return fmt::format("images_{}", manifest.resolutions.at(resolution).shorter_side());
+std::string payload_dataset(const Manifest& manifest, size_t payload) {
+  const size_t resolution = payload % manifest.resolutions.size();
+  const size_t variant = payload / manifest.resolutions.size();
+  const std::string prefix = variant == 0 ? "" : manifest.variants.at(variant - 1) + "_";
+  if (manifest.encoding == Encoding::kJpeg) return prefix + "jpeg";
+  if (resolution == 0) return prefix + "images";
+  return fmt::format("{}images_{}", prefix, manifest.resolutions[resolution].shorter_side());
 }
 
-std::string checksum_dataset(const Manifest& manifest, size_t resolution) {
-  return payload_dataset(manifest, resolution) + "_crc32c";
+std::string checksum_dataset(const Manifest& manifest, size_t payload) {
+  return payload_dataset(manifest, payload) + "_crc32c";
+}
+
+std::string offsets_dataset(const Manifest& manifest, size_t payload) {
+  return payload_dataset(manifest, payload) + "_offsets";
 }
 
 std::string manifest_text(const Manifest& manifest) {

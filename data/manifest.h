@@ -42,16 +42,19 @@ struct ShardEntry {
 struct Manifest {
   static constexpr const char* kFileName = "manifest.json";
   static constexpr const char* kQuarantineFileName = "quarantine.csv";
-  static constexpr int64_t kVersion = 1;
+  static constexpr int64_t kVersion = 2;
 
+  int64_t version = kVersion;  ///< 1: neither variants nor copies
   TargetKind target_kind = TargetKind::kNone;
   std::vector<std::string> label_names;  ///< L
   std::vector<int64_t> label_counts;     ///< L: samples that carry each label
   int64_t channels = 3;
   Encoding encoding = Encoding::kRaw;
   std::vector<Resolution> resolutions;  ///< largest first; JPEG has one
+  std::vector<std::string> variants;    ///< further images of each sample, "dehazed"
   std::vector<double> mean_colour;      ///< per channel, 0…255, over the largest resolution
   int64_t rows = 0;
+  int64_t copies = 0;  ///< rows that are flipped or rotated copies of others
   std::vector<ShardEntry> shards;
 
   int64_t num_quarantined = 0;
@@ -63,13 +66,22 @@ struct Manifest {
   /// Digest of what the dataset holds, whatever it was made from: target kind, labels, sizes and
   /// all shard digests.
   std::string content_digest() const;
+
+  // A sample's payloads are its images as they are, one per resolution, then those of the first
+  // variant, and so on.
+  size_t num_payloads() const { return (1 + variants.size()) * resolutions.size(); }
+  const Resolution& resolution_of(size_t payload) const {
+    return resolutions[payload % resolutions.size()];
+  }
 };
 
 /// "images" for the largest raw resolution, "images_64" for a smaller one with a shorter side of
-/// 64, "jpeg".
-std::string payload_dataset(const Manifest& manifest, size_t resolution);
+/// 64, "jpeg"; of a variant "dehazed_images", and so on.
+std::string payload_dataset(const Manifest& manifest, size_t payload);
 /// Name of the checksums that go with it.
-std::string checksum_dataset(const Manifest& manifest, size_t resolution);
+std::string checksum_dataset(const Manifest& manifest, size_t payload);
+/// Name of the offsets that go with it; JPEG encoding.
+std::string offsets_dataset(const Manifest& manifest, size_t payload);
 
 /// The exact bytes of manifest.json.
 std::string manifest_text(const Manifest& manifest);

@@ -13,10 +13,23 @@ namespace baleen {
 
 OofAssembly::OofAssembly(const FoldSubject& subject, const FoldAssignment& folds,
                          std::vector<std::string> models, std::vector<std::string> test_ids)
-    : subject_(subject), folds_(folds), models_(std::move(models)), test_ids_(std::move(test_ids)) {
-  if (folds_.folds.size() != subject_.ids.size())
+    : models_(std::move(models)), test_ids_(std::move(test_ids)) {
+  if (folds.folds.size() != subject.ids.size())
     throw Error(ErrorKind::kInternal,
-                fmt::format("{} folds for {} samples", folds_.folds.size(), subject_.ids.size()));
+                fmt::format("{} folds for {} samples", folds.folds.size(), subject.ids.size()));
+  subject_.target_kind = subject.target_kind;
+  subject_.label_names = subject.label_names;
+  folds_.count = folds.count;
+  folds_.kind = folds.kind;
+  for (size_t n = 0; n < subject.ids.size(); ++n) {
+    if (subject.is_copy(n)) {
+      original_of_.emplace(subject.ids[n], subject.copies_of[n]);
+      continue;
+    }
+    subject_.ids.push_back(subject.ids[n]);
+    if (!subject.groups.empty()) subject_.groups.push_back(subject.groups[n]);
+    folds_.folds.push_back(folds.folds[n]);
+  }
   for (size_t n = 0; n < subject_.ids.size(); ++n)
     position_of_.emplace(subject_.ids[n], static_cast<int64_t>(n));
   for (const std::string& id : test_ids_)
@@ -61,7 +74,9 @@ void OofAssembly::add(const std::string& model, int64_t fold, const PredictionTa
 
   std::unordered_map<std::string, const std::string*> trained_groups;
   std::unordered_set<std::string> trained;
-  for (const std::string& id : training_ids) {
+  for (const std::string& training_id : training_ids) {
+    const auto copy = original_of_.find(training_id);
+    const std::string& id = copy == original_of_.end() ? training_id : copy->second;
     trained.insert(id);
     const auto position = position_of_.find(id);
     if (position == position_of_.end())

@@ -17,7 +17,8 @@ namespace baleen {
 /// leaked.
 ///
 /// For each model, every sample must come exactly once, from its own fold, predicted by a model
-/// whose training samples hold neither the sample nor a member of its group. Any breach is an Error
+/// whose training samples hold neither the sample, nor a copy of it, nor a member of its group.
+/// Copies themselves are no part of the result. Any breach is an Error
 /// kData naming model, fold and sample.
 class OofAssembly {
  public:
@@ -42,11 +43,12 @@ class OofAssembly {
   int64_t model_index(const std::string& model) const;
   std::string label(int64_t model, int64_t fold) const;
 
-  FoldSubject subject_;
+  FoldSubject subject_;  ///< originals only, and so are the folds
   FoldAssignment folds_;
   std::vector<std::string> models_;
   std::vector<std::string> test_ids_;
-  std::unordered_map<std::string, int64_t> position_of_;
+  std::unordered_map<std::string, int64_t> position_of_;      ///< of originals
+  std::unordered_map<std::string, std::string> original_of_;  ///< of copies
   int64_t num_columns_ = 0;
   at::Tensor oof_MNK_;  ///< filled as tables come
   std::vector<uint32_t> counts_MN_;

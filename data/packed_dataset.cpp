@@ -1,6 +1,7 @@
 #include "data/packed_dataset.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <atomic>
@@ -78,7 +79,7 @@ struct PackedDataset::State {
   std::vector<std::unique_ptr<Shard>> shards;
   std::vector<int64_t> first_rows;  ///< per shard, then N
   IdTable rows_by_id;
-  mutable std::vector<CheckedRows> checked;  ///< per resolution
+  mutable std::vector<CheckedRows> checked;  ///< per payload
 
   struct Place {
     const Shard& shard;
@@ -98,8 +99,40 @@ struct PackedDataset::State {
     return at.shard.ids[static_cast<size_t>(at.row)];
   }
   size_t choose(const ImageRequest& request) const;
-  std::span<const uint8_t> payload(int64_t row, size_t resolution) const;
+  std::span<const uint8_t> payload(int64_t row, size_t payload) const;
   std::string describe(int64_t row) const;
+
+  size_t payload_of(size_t variant, size_t resolution) const {
+    return variant * manifest.resolutions.size() + resolution;
+  }
+
+  std::string_view copy_of(int64_t row) const {
+    const Place at = place(row);
+    return at.shard.copy_of(static_cast<size_t>(at.row));
+  }
+
+  // Every copy has an original, whose row is none itself.
+  void check_copies() const {
+    int64_t count = 0;
+    for (const auto& shard : shards) {
+      for (size_t i = 0; i < shard->ids.size(); ++i) {
+        const std::string_view source = shard->copy_of(i);
+        if (source.empty()) continue;
+        ++count;
+        const int64_t original = rows_by_id.find(source, [&](int64_t row) { return id(row); });
+        if (original < 0 || !copy_of(original).empty())
+          throw Error(ErrorKind::kData,
+                      fmt::format("{}: row {} ('{}') is a copy of '{}', which is no original",
+                                  shard->file(), i, shard->ids[i], source),
+                      "pack the data again");
+      }
+    }
+    if (count != manifest.copies)
+      throw Error(ErrorKind::kData,
+                  fmt::format("the shards hold {} copies where the manifest says {}", count,
+                              manifest.copies),
+                  "pack the data again");
+  }
 
   // The smallest resolution whose shorter side is at least `min_side_px`, else the largest.
   size_t choose(int64_t min_side_px) const {
@@ -110,7 +143,7 @@ struct PackedDataset::State {
   }
 };
 
-PackedDataset::PackedDataset() : state_(std::make_unique<State>()) {}
+PackedDataset::PackedDataset() : state_(std::make_shared<State>()) {}
 PackedDataset::~PackedDataset() = default;
 
 std::shared_ptr<const PackedDataset> PackedDataset::open(const std::filesystem::path& directory) {
@@ -142,10 +175,29 @@ std::shared_ptr<const PackedDataset> PackedDataset::open(const std::filesystem::
                       fmt::format("{}: the id '{}' occurs twice",
                                   state.place(twice->second).shard.file(), state.id(twice->first)),
                       "pack the data again");
-        for (size_t r = 0; r < state.manifest.resolutions.size(); ++r)
-          state.checked.emplace_back(row);
+        state.check_copies();
+        for (size_t p = 0; p < state.manifest.num_payloads(); ++p) state.checked.emplace_back(row);
         return std::shared_ptr<const PackedDataset>(std::move(dataset));
       });
+}
+
+std::shared_ptr<const PackedDataset> PackedDataset::variant(const std::string& name) const {
+  std::shared_ptr<PackedDataset> dataset(new PackedDataset(*this));
+  dataset->variant_ = 0;
+  if (name.empty()) return dataset;
+  const std::vector<std::string>& known = variants();
+  const auto found = std::find(known.begin(), known.end(), name);
+  if (found == known.end())
+    throw Error(ErrorKind::kConfiguration, fmt::format("the dataset has no variant '{}'", name),
+                known.empty() ? "it has the images as they are only; pack it with a variant, for "
+                                "instance dehaze: {store: variant}"
+                              : fmt::format("it has: {}", fmt::join(known, ", ")));
+  dataset->variant_ = static_cast<size_t>(found - known.begin()) + 1;
+  return dataset;
+}
+
+const std::vector<std::string>& PackedDataset::variants() const {
+  return state_->manifest.variants;
 }
 
 int64_t PackedDataset::size() const { return state_->manifest.rows; }
@@ -183,13 +235,13 @@ std::string PackedDataset::group(int64_t row) const {
 }
 
 // The stored bytes of a row, whose checksum is checked the first time.
-std::span<const uint8_t> PackedDataset::State::payload(int64_t row, size_t resolution) const {
+std::span<const uint8_t> PackedDataset::State::payload(int64_t row, size_t payload) const {
   const Place at = place(row);
-  const std::span<const uint8_t> bytes = at.shard.payload(resolution, at.row);
-  CheckedRows& rows = checked[resolution];
+  const std::span<const uint8_t> bytes = at.shard.payload(payload, at.row);
+  CheckedRows& rows = checked[payload];
   if (rows.contains(row)) return bytes;
   at.shard.will_need(bytes);
-  if (crc32c(bytes.data(), bytes.size()) != at.shard.checksum(resolution, at.row))
+  if (crc32c(bytes.data(), bytes.size()) != at.shard.checksum(payload, at.row))
     throw Error(ErrorKind::kData,
                 fmt::format("{}: row {} ('{}') does not match its checksum", at.shard.file(),
                             at.row, at.shard.ids[static_cast<size_t>(at.row)]),
@@ -229,11 +281,21 @@ std::pair<int64_t, int64_t> PackedDataset::original_size(int64_t row) const {
   return {place.shard.original_sizes[i], place.shard.original_sizes[i + 1]};
 }
 
+std::string PackedDataset::copy_of(int64_t row) const { return std::string(state_->copy_of(row)); }
+
+std::vector<int64_t> PackedDataset::originals() const {
+  std::vector<int64_t> rows;
+  rows.reserve(static_cast<size_t>(size()));
+  for (int64_t row = 0; row < size(); ++row)
+    if (state_->copy_of(row).empty()) rows.push_back(row);
+  return rows;
+}
+
 ImageView PackedDataset::image(int64_t row, int64_t min_side_px,
                                std::vector<uint8_t>& scratch) const {
   const State& state = *state_;
   const size_t resolution = state.choose(min_side_px);
-  const std::span<const uint8_t> bytes = state.payload(row, resolution);
+  const std::span<const uint8_t> bytes = state.payload(row, state.payload_of(variant_, resolution));
   const Resolution& size = state.manifest.resolutions[resolution];
   if (state.manifest.encoding == Encoding::kRaw)
     return {bytes.data(), size.height, size.width, state.manifest.channels};
@@ -269,7 +331,7 @@ ImagePart PackedDataset::image_part(int64_t row, const ImageRequest& request,
         static_cast<double>(box.height) * vertical, static_cast<double>(box.width) * horizontal};
   };
   if (manifest.encoding == Encoding::kJpeg) {
-    const std::span<const uint8_t> bytes = state.payload(row, 0);
+    const std::span<const uint8_t> bytes = state.payload(row, state.payload_of(variant_, 0));
     return with_context([&] { return state.describe(row); },
                         [&] {
                           const JpegPart part = decode_jpeg_part(
@@ -284,7 +346,7 @@ ImagePart PackedDataset::image_part(int64_t row, const ImageRequest& request,
   }
   const size_t chosen = state.choose(request);
   const Resolution& size = manifest.resolutions[chosen];
-  const std::span<const uint8_t> bytes = state.payload(row, chosen);
+  const std::span<const uint8_t> bytes = state.payload(row, state.payload_of(variant_, chosen));
   return {{bytes.data(), size.height, size.width, manifest.channels},
           scaled(static_cast<double>(size.height) / static_cast<double>(full.height),
                  static_cast<double>(size.width) / static_cast<double>(full.width))};
@@ -292,7 +354,8 @@ ImagePart PackedDataset::image_part(int64_t row, const ImageRequest& request,
 
 void PackedDataset::will_need(int64_t row, const ImageRequest& request) const {
   const State::Place at = state_->place(row);
-  at.shard.will_need(at.shard.payload(state_->choose(request), at.row));
+  at.shard.will_need(
+      at.shard.payload(state_->payload_of(variant_, state_->choose(request)), at.row));
 }
 
 }  // namespace baleen

@@ -69,6 +69,12 @@ class PackedDataset {
   static std::shared_ptr<const PackedDataset> open(const std::filesystem::path& directory);
   ~PackedDataset();
 
+  /// The same samples with other images: those of a variant that was packed beside them
+  /// ("dehazed"). An empty name: the images as they are.
+  /// @throws Error kConfiguration naming the variants there are.
+  std::shared_ptr<const PackedDataset> variant(const std::string& name) const;
+  const std::vector<std::string>& variants() const;  ///< names that variant() knows
+
   int64_t size() const;  ///< N rows
   TargetKind target_kind() const;
   const std::vector<std::string>& label_names() const;  ///< L labels or C classes, in column order
@@ -79,9 +85,13 @@ class PackedDataset {
   std::span<const uint8_t> labels(int64_t row) const;  ///< L zeros and ones; multi-label data only
   std::string group(
       int64_t row) const;  ///< samples of one group stay in one fold; empty: a group of its own
+  /// Id of the sample that the row is a flipped or rotated copy of; empty: an original. Copies are
+  /// for training only.
+  std::string copy_of(int64_t row) const;
+  std::vector<int64_t> originals() const;  ///< rows that are no copies, ascending
   /// Height and width of every image at the largest size that is stored.
   std::pair<int64_t, int64_t> stored_size() const;
-  /// Height and width of the image before it was packed.
+  /// Height and width of the image in pixels before it was packed.
   std::pair<int64_t, int64_t> original_size(int64_t row) const;
   /// Digest of the manifest: names this very content in plans and records.
   const std::string& digest() const;
@@ -104,8 +114,10 @@ class PackedDataset {
 
  private:
   PackedDataset();
+  PackedDataset(const PackedDataset&) = default;
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  ///< shared by the variants
+  size_t variant_ = 0;            ///< 0: the images as they are
 };
 
 }  // namespace baleen

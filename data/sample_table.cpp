@@ -17,6 +17,7 @@ class PackedTable : public SampleTable {
   int64_t class_index(int64_t row) const override { return dataset_->class_index(row); }
   std::span<const uint8_t> labels(int64_t row) const override { return dataset_->labels(row); }
   std::string group(int64_t row) const override { return dataset_->group(row); }
+  std::string copy_of(int64_t row) const override { return dataset_->copy_of(row); }
   ImageView image(int64_t row, int64_t min_side_px, std::vector<uint8_t>& scratch) const override {
     return dataset_->image(row, min_side_px, scratch);
   }

@@ -26,6 +26,8 @@ class SampleTable {
   virtual std::span<const uint8_t> labels(
       int64_t row) const = 0;                        ///< L zeros and ones; multi-label data only
   virtual std::string group(int64_t row) const = 0;  ///< empty: a group of its own
+  /// Id of the row that this one is a copy of, for training only; empty: an original.
+  virtual std::string copy_of(int64_t) const { return {}; }
   /// The image, at a stored size of at least `min_side_px` where there is one. Valid until
   /// `scratch` is touched.
   /// @throws Error kData naming file and sample.

@@ -74,16 +74,17 @@ ShardEntry describe_shard(const std::filesystem::path& file, int64_t rows) {
   return entry;
 }
 
-uint32_t index_checksum(std::string_view id, std::string_view group, int32_t original_height,
-                        int32_t original_width, std::span<const uint8_t> target) {
+uint32_t index_checksum(const IndexRow& row) {
   static_assert(std::endian::native == std::endian::little, "shards are little-endian");
-  const int32_t sizes[2] = {original_height, original_width};
-  uint32_t crc = crc32c(id);
+  const int32_t sizes[2] = {row.original_height, row.original_width};
+  uint32_t crc = crc32c(row.id);
   crc = crc32c(std::string_view("\0", 1), crc);
-  crc = crc32c(group, crc);
+  crc = crc32c(row.group, crc);
   crc = crc32c(std::string_view("\0", 1), crc);
   crc = crc32c(sizes, sizeof sizes, crc);
-  return crc32c(target.data(), target.size(), crc);
+  crc = crc32c(row.target.data(), row.target.size(), crc);
+  // Of an original nothing is added: the checksums of files that know no copies.
+  return row.copy_of.empty() ? crc : crc32c(row.copy_of, crc);
 }
 
 Shard::Shard(const std::filesystem::path& directory, const Manifest& manifest, size_t index,
@@ -104,8 +105,8 @@ Shard::Shard(const std::filesystem::path& directory, const Manifest& manifest, s
   if (check == Check::kIndex) {
     for (const auto& [name, bytes] : datasets_) {
       bool is_payload = false;
-      for (size_t r = 0; r < manifest.resolutions.size(); ++r)
-        is_payload |= name == payload_dataset(manifest, r);
+      for (size_t p = 0; p < manifest.num_payloads(); ++p)
+        is_payload |= name == payload_dataset(manifest, p);
       if (is_payload) continue;  // checked row by row when read
       const auto digest = entry.datasets.find(name);
       if (digest == entry.datasets.end() ||
@@ -142,17 +143,18 @@ void Shard::check_types(const Manifest& manifest) const {
   const int64_t num_labels = static_cast<int64_t>(manifest.label_names.size());
   open_checked(file, "ids", ElementType::kString, {rows_});
   open_checked(file, "groups", ElementType::kString, {rows_});
+  if (manifest.version >= 2) open_checked(file, "copies_of", ElementType::kString, {rows_});
   open_checked(file, "original_sizes", ElementType::kI32, {rows_, 2});
   if (manifest.target_kind == TargetKind::kMultiLabel)
     open_checked(file, "labels", ElementType::kU8, {rows_, num_labels});
   if (manifest.target_kind == TargetKind::kSingleClass)
     open_checked(file, "classes", ElementType::kI32, {rows_});
-  for (size_t r = 0; r < manifest.resolutions.size(); ++r) {
-    open_checked(file, checksum_dataset(manifest, r), ElementType::kU32, {rows_});
-    const std::string name = payload_dataset(manifest, r);
-    const Resolution size = manifest.resolutions[r];
+  for (size_t p = 0; p < manifest.num_payloads(); ++p) {
+    open_checked(file, checksum_dataset(manifest, p), ElementType::kU32, {rows_});
+    const std::string name = payload_dataset(manifest, p);
+    const Resolution size = manifest.resolution_of(p);
     if (manifest.encoding == Encoding::kJpeg)
-      open_checked(file, "jpeg_offsets", ElementType::kI64, {rows_ + 1});
+      open_checked(file, offsets_dataset(manifest, p), ElementType::kI64, {rows_ + 1});
     else
       open_checked(file, name, ElementType::kU8,
                    {rows_, size.height, size.width, manifest.channels});
@@ -184,6 +186,7 @@ void Shard::read_index(const Manifest& manifest) {
   const int64_t num_labels = static_cast<int64_t>(manifest.label_names.size());
   ids = strings("ids");
   groups = strings("groups");
+  if (manifest.version >= 2) copies_of_ = strings("copies_of");
   original_sizes = NumberColumn<int32_t>(column("original_sizes", rows_, 2 * sizeof(int32_t)));
   if (manifest.target_kind == TargetKind::kMultiLabel) {
     labels = column("labels", rows_, num_labels);
@@ -201,22 +204,24 @@ void Shard::read_index(const Manifest& manifest) {
   }
   if (datasets_.contains(kIndexChecksums))
     index_checksums_ = NumberColumn<uint32_t>(column(kIndexChecksums, rows_, sizeof(uint32_t)));
-  for (size_t r = 0; r < manifest.resolutions.size(); ++r) {
-    const std::string name = payload_dataset(manifest, r);
-    checksums_.emplace_back(column(checksum_dataset(manifest, r), rows_, sizeof(uint32_t)));
+  for (size_t p = 0; p < manifest.num_payloads(); ++p) {
+    const std::string name = payload_dataset(manifest, p);
+    checksums_.emplace_back(column(checksum_dataset(manifest, p), rows_, sizeof(uint32_t)));
     if (manifest.encoding == Encoding::kJpeg) {
-      jpeg_offsets_ = NumberColumn<int64_t>(column("jpeg_offsets", rows_ + 1, sizeof(int64_t)));
+      const std::string index = offsets_dataset(manifest, p);
+      const NumberColumn<int64_t> offsets(column(index, rows_ + 1, sizeof(int64_t)));
       if (!datasets_.contains(name)) fail(fmt::format("{} has no dataset '{}'", file_, name));
       const auto size = static_cast<int64_t>(datasets_[name].size());
-      for (size_t i = 0; i + 1 < jpeg_offsets_.size(); ++i)
-        if (jpeg_offsets_[i] < 0 || jpeg_offsets_[i] > jpeg_offsets_[i + 1])
-          fail(fmt::format("{}:/jpeg_offsets does not ascend at row {}", file_, i));
-      const int64_t end = jpeg_offsets_[jpeg_offsets_.size() - 1];
+      for (size_t i = 0; i + 1 < offsets.size(); ++i)
+        if (offsets[i] < 0 || offsets[i] > offsets[i + 1])
+          fail(fmt::format("{}:/{} does not ascend at row {}", file_, index, i));
+      const int64_t end = offsets[offsets.size() - 1];
       if (end != size)
-        fail(fmt::format("{}:/jpeg_offsets ends at {}, the data at {}", file_, end, size));
+        fail(fmt::format("{}:/{} ends at {}, the data at {}", file_, index, end, size));
+      jpeg_offsets_.push_back(offsets);
       payloads_.push_back(datasets_[name]);
     } else {
-      const Resolution size = manifest.resolutions[r];
+      const Resolution size = manifest.resolution_of(p);
       row_bytes_.push_back(size.height * size.width * manifest.channels);
       payloads_.push_back(column(name, rows_, row_bytes_.back()));
     }
@@ -230,18 +235,23 @@ bool Shard::index_matches(int64_t row) const {
   std::span<const uint8_t> target = labels.subspan(r * num_labels, num_labels);
   const int32_t index = classes.size() > 0 ? classes[r] : 0;
   if (classes.size() > 0) target = {reinterpret_cast<const uint8_t*>(&index), sizeof index};
-  return index_checksums_[r] == index_checksum(ids[r], groups[r], original_sizes[2 * r],
-                                               original_sizes[2 * r + 1], target);
+  return index_checksums_[r] == index_checksum({.id = ids[r],
+                                                .group = groups[r],
+                                                .copy_of = copy_of(r),
+                                                .original_height = original_sizes[2 * r],
+                                                .original_width = original_sizes[2 * r + 1],
+                                                .target = target});
 }
 
-std::span<const uint8_t> Shard::payload(size_t resolution, int64_t row) const {
+std::span<const uint8_t> Shard::payload(size_t payload, int64_t row) const {
   const auto first_and_size = [&]() -> std::pair<int64_t, int64_t> {
-    if (jpeg_offsets_.size() == 0) return {row * row_bytes_[resolution], row_bytes_[resolution]};
+    if (jpeg_offsets_.empty()) return {row * row_bytes_[payload], row_bytes_[payload]};
+    const NumberColumn<int64_t>& offsets = jpeg_offsets_[payload];
     const auto i = static_cast<size_t>(row);
-    return {jpeg_offsets_[i], jpeg_offsets_[i + 1] - jpeg_offsets_[i]};
+    return {offsets[i], offsets[i + 1] - offsets[i]};
   }();
-  return payloads_[resolution].subspan(static_cast<size_t>(first_and_size.first),
-                                       static_cast<size_t>(first_and_size.second));
+  return payloads_[payload].subspan(static_cast<size_t>(first_and_size.first),
+                                    static_cast<size_t>(first_and_size.second));
 }
 
 }  // namespace baleen

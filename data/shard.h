@@ -59,10 +59,18 @@ std::map<std::string, std::span<const uint8_t>> dataset_bytes(const std::filesys
 /// Description of a finished shard file for the manifest.
 ShardEntry describe_shard(const std::filesystem::path& file, int64_t rows);
 
-/// The checksum of one row of a shard's index: id, group, size before packing, labels or class.
-/// @param target the row's labels, or its class as four little-endian bytes
-uint32_t index_checksum(std::string_view id, std::string_view group, int32_t original_height,
-                        int32_t original_width, std::span<const uint8_t> target);
+/// One row of a shard's index.
+struct IndexRow {
+  std::string_view id;
+  std::string_view group;
+  std::string_view copy_of;
+  int32_t original_height = 0;
+  int32_t original_width = 0;
+  std::span<const uint8_t> target;  ///< the row's labels, or its class as four little-endian bytes
+};
+
+/// The checksum that is kept of one.
+uint32_t index_checksum(const IndexRow& row);
 
 /// One shard of a packed dataset, opened for reading. Everything is read where it lies in the
 /// mapping: an open shard takes no memory per sample.
@@ -83,10 +91,10 @@ class Shard {
 
   const std::string& file() const { return file_; }
   int64_t rows() const { return rows_; }
-  /// The bytes stored for a row: pixels of one resolution, or a JPEG file.
-  std::span<const uint8_t> payload(size_t resolution, int64_t row) const;
-  uint32_t checksum(size_t resolution, int64_t row) const {
-    return checksums_[resolution][static_cast<size_t>(row)];
+  /// The bytes stored for a row: pixels of one resolution of one variant, or a JPEG file.
+  std::span<const uint8_t> payload(size_t payload, int64_t row) const;
+  uint32_t checksum(size_t payload, int64_t row) const {
+    return checksums_[payload][static_cast<size_t>(row)];
   }
   /// Whether the row of the index is as it was packed; true where the file has no checksums of it.
   bool index_matches(int64_t row) const;
@@ -96,6 +104,11 @@ class Shard {
   std::span<const uint8_t> bytes() const { return mapped_.bytes(); }
   /// Tells the system that these bytes of the file will be read soon.
   void will_need(std::span<const uint8_t> bytes) const { mapped_.will_need(bytes); }
+
+  /// Id of the row that this one is a copy of; empty: an original.
+  std::string_view copy_of(size_t row) const {
+    return copies_of_.size() == 0 ? std::string_view() : copies_of_[row];
+  }
 
   StringColumn ids;
   StringColumn groups;
@@ -114,11 +127,12 @@ class Shard {
   int64_t rows_ = 0;
   MappedFile mapped_;
   std::map<std::string, std::span<const uint8_t>> datasets_;
-  std::vector<std::span<const uint8_t>> payloads_;  ///< per resolution
-  std::vector<int64_t> row_bytes_;                  ///< per resolution; raw encoding
-  NumberColumn<int64_t> jpeg_offsets_;              ///< rows + 1; JPEG encoding
-  std::vector<NumberColumn<uint32_t>> checksums_;   ///< per resolution
-  NumberColumn<uint32_t> index_checksums_;          ///< none in older files
+  StringColumn copies_of_;                           ///< none in older files
+  std::vector<std::span<const uint8_t>> payloads_;   ///< per payload
+  std::vector<int64_t> row_bytes_;                   ///< per payload; raw encoding
+  std::vector<NumberColumn<int64_t>> jpeg_offsets_;  ///< per payload rows + 1; JPEG encoding
+  std::vector<NumberColumn<uint32_t>> checksums_;    ///< per payload
+  NumberColumn<uint32_t> index_checksums_;           ///< none in older files
 };
 
 }  // namespace baleen

@@ -34,6 +34,7 @@ class Verifier {
     for (size_t i = 0; i < manifest_.shards.size(); ++i) all_opened &= check_shard(i);
     if (all_opened && label_counts_ != manifest_.label_counts)
       report(directory_ / Manifest::kFileName, "label_counts are not those of the shards");
+    if (all_opened) check_copies();
     check_table(Manifest::kQuarantineFileName, manifest_.quarantine_digest);
     if (!manifest_.sources_digest.empty())
       check_table(source_table_name(manifest_.sources_digest), manifest_.sources_digest);
@@ -104,13 +105,17 @@ class Verifier {
     for (int64_t row = 0; row < shard.rows(); ++row) {
       const std::string id(shard.ids[static_cast<size_t>(row)]);
       if (!shard.index_matches(row))
-        report(shard.file(),
-               fmt::format("index (ids, groups, original_sizes, labels or classes), row {} ('{}') "
-                           "does not match its checksum",
-                           row, id));
+        report(
+            shard.file(),
+            fmt::format("index (ids, groups, copies_of, original_sizes, labels or classes), row {} "
+                        "('{}') does not match its checksum",
+                        row, id));
       if (!ids_.insert(id).second)
         report(shard.file(), fmt::format("row {}: the id '{}' occurs twice", row, id));
     }
+    for (size_t row = 0; row < shard.ids.size(); ++row)
+      if (const std::string_view source = shard.copy_of(row); !source.empty())
+        copies_.push_back({shard.file(), std::string(shard.ids[row]), std::string(source)});
     const size_t num_labels = label_counts_.size();
     for (size_t i = 0; i < shard.labels.size(); ++i)
       label_counts_[i % num_labels] += shard.labels[i];
@@ -134,14 +139,14 @@ class Verifier {
 
   void check_row(const Shard& shard, int64_t row, std::vector<uint8_t>& scratch,
                  Problems& problems) const {
-    for (size_t r = 0; r < manifest_.resolutions.size(); ++r) {
-      const std::span<const uint8_t> bytes = shard.payload(r, row);
+    for (size_t p = 0; p < manifest_.num_payloads(); ++p) {
+      const std::span<const uint8_t> bytes = shard.payload(p, row);
       const auto add = [&](const std::string& what) {
         problems.push_back(fmt::format("{}: {}, row {} ('{}'){}", shard.file(),
-                                       payload_dataset(manifest_, r), row,
+                                       payload_dataset(manifest_, p), row,
                                        shard.ids[static_cast<size_t>(row)], what));
       };
-      if (crc32c(bytes.data(), bytes.size()) != shard.checksum(r, row)) {
+      if (crc32c(bytes.data(), bytes.size()) != shard.checksum(p, row)) {
         add(" does not match its checksum");
       } else if (options_.decode && manifest_.encoding == Encoding::kJpeg) {
         try {
@@ -171,6 +176,19 @@ class Verifier {
         });
   }
 
+  void check_copies() {
+    if (std::ssize(copies_) != manifest_.copies)
+      report(
+          directory_ / Manifest::kFileName,
+          fmt::format("it counts {} copies, the shards hold {}", manifest_.copies, copies_.size()));
+    std::set<std::string> copies;
+    for (const Copy& copy : copies_) copies.insert(copy.id);
+    for (const Copy& copy : copies_)
+      if (!ids_.contains(copy.source) || copies.contains(copy.source))
+        report(copy.file,
+               fmt::format("'{}' is a copy of '{}', which is no original", copy.id, copy.source));
+  }
+
   void check_table(const std::string& name, const std::string& digest) {
     const fs::path file = directory_ / name;
     if (!fs::exists(file)) {
@@ -184,6 +202,12 @@ class Verifier {
   const Manifest& manifest_;
   const VerifyOptions& options_;
   std::vector<int64_t> label_counts_;
+  struct Copy {
+    std::string file;
+    std::string id;
+    std::string source;
+  };
+  std::vector<Copy> copies_;
   std::set<std::string> ids_;
   std::vector<std::string> problems_;
 };

@@ -47,12 +47,6 @@ TestTimeLooks looks_of(const Recipe& recipe, const Extensions& extensions, const
   return looks;
 }
 
-std::vector<int64_t> all_rows(const PackedDataset& dataset) {
-  std::vector<int64_t> rows(static_cast<size_t>(dataset.size()));
-  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
-  return rows;
-}
-
 }  // namespace
 
 ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& group,
@@ -61,6 +55,9 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
       [&] { return "training " + chain.name; },
       [&] {
         const Recipe& recipe = *context_.recipe;
+        const std::string& variant =
+            recipe.backbones.at(static_cast<size_t>(chain.backbone)).variant;
+        const auto dataset = context_.dataset->variant(variant);
         const ChainFiles files(context_.directory.chain(chain.name));
         const auto say = [&](const std::string& what) {
           if (context_.set_activity) context_.set_activity(chain.name + ": " + what);
@@ -75,7 +72,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
                                 .extensions = context_.extensions,
                                 .chain = &chain,
                                 .task = context_.task,
-                                .dataset = context_.dataset,
+                                .dataset = dataset,
                                 .training_rows = split.training,
                                 .held_out_rows = split.held_out,
                                 .files = files,
@@ -103,10 +100,10 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
         job.stop = [&sink] { return sink.stop_requested(); };
 
         const auto predict_and_keep =
-            [&](const std::string& what, std::shared_ptr<const PackedDataset> dataset,
+            [&](const std::string& what, std::shared_ptr<const PackedDataset> source,
                 std::vector<int64_t> rows, const std::filesystem::path& file) {
               job.name = chain.name + ", " + what;
-              job.dataset = std::move(dataset);
+              job.dataset = std::move(source);
               job.rows = std::move(rows);
               const PredictionTable table = with_context(
                   [&] { return "predicting the " + what; },
@@ -120,15 +117,15 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
               return table.values();
             };
         const at::Tensor held_out =
-            predict_and_keep("held-out fold", context_.dataset, split.held_out, files.held_out());
+            predict_and_keep("held-out fold", dataset, split.held_out, files.held_out());
         outcome.metrics = context_.task->metrics(held_out, split.held_out, job.image);
         if (context_.test)
-          predict_and_keep("test set", context_.test, all_rows(*context_.test), files.test());
+          predict_and_keep("test set", context_.test->variant(variant), context_.test->originals(),
+                           files.test());
 
         on_first_rank(group, [&] {
-          write_safetensors(
-              files.weights(), state_of(trainer.network()),
-              weights_metadata(recipe, chain, *context_.task, *context_.dataset, job.image));
+          write_safetensors(files.weights(), state_of(trainer.network()),
+                            weights_metadata(recipe, chain, *context_.task, *dataset, job.image));
           const std::string name =
               std::filesystem::relative(files.weights(), context_.directory.root()).string();
           outcome.digests[name] = digest_hex(read_file(files.weights()));

@@ -43,6 +43,7 @@ std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const 
           {"backbone", section.name},
           {"head", section.head},
           {"auxiliary", section.auxiliary ? "true" : "false"},
+          {"variant", section.variant},
           {"coordinates", section.coordinates ? "true" : "false"},
           {"num_outputs", std::to_string(task.num_outputs())},
           {"in_channels", std::to_string(dataset.channels())},

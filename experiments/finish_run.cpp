@@ -16,12 +16,6 @@
 namespace baleen {
 namespace {
 
-std::vector<int64_t> count_up(int64_t n) {
-  std::vector<int64_t> rows(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) rows[static_cast<size_t>(i)] = i;
-  return rows;
-}
-
 std::vector<std::string> ids_of(const PackedDataset& dataset, const std::vector<int64_t>& rows) {
   std::vector<std::string> ids;
   ids.reserve(rows.size());
@@ -31,7 +25,7 @@ std::vector<std::string> ids_of(const PackedDataset& dataset, const std::vector<
 
 OofData assemble(const PreparedRun& run, const RunDirectory& directory) {
   std::vector<std::string> test_ids;
-  if (run.test) test_ids = ids_of(*run.test, count_up(run.test->size()));
+  if (run.test) test_ids = ids_of(*run.test, run.test->originals());
   OofAssembly assembly(run.subject, run.folds, model_names(run), test_ids);
   for (const ChainSpec& chain : run.plan.chains) {
     const ChainFiles files(directory.chain(chain.name));
@@ -42,9 +36,9 @@ OofData assemble(const PreparedRun& run, const RunDirectory& directory) {
   }
   OofData data = assembly.finish();
   data.target_kind = run.dataset->target_kind();
-  data.targets = targets_of(*run.dataset, count_up(run.dataset->size()));
+  data.targets = targets_of(*run.dataset, run.dataset->originals());
   if (run.test && run.test->target_kind() == run.dataset->target_kind()) {
-    data.test_targets = targets_of(*run.test, count_up(run.test->size()));
+    data.test_targets = targets_of(*run.test, run.test->originals());
   }
   data.config_hash = run.plan.recipe_hash;
   return data;

@@ -74,6 +74,8 @@ ChainSpec plan_chain(const Recipe& recipe, const DatasetFacts& facts, int64_t ba
   chain.seed = seed;
   chain.held_out_rows = facts.fold_sizes[static_cast<size_t>(fold)];
   chain.train_rows = facts.num_samples - chain.held_out_rows;
+  for (size_t k = 0; k < facts.fold_copies.size(); ++k)
+    if (static_cast<int64_t>(k) != fold) chain.train_rows += facts.fold_copies[k];
   chain.logical_shards = recipe.logical_shards_of(backbone);
   chain.min_ranks = section.min_ranks;
   chain.priority = section.priority;
@@ -186,13 +188,15 @@ DatasetFacts gather_facts(const Recipe& recipe, const PackedDataset& dataset,
   DatasetFacts facts;
   facts.digest = dataset.digest();
   facts.target = target_name(dataset.target_kind());
-  facts.num_samples = dataset.size();
+  facts.num_samples = static_cast<int64_t>(dataset.originals().size());
   facts.num_outputs = static_cast<int64_t>(dataset.label_names().size());
   facts.channels = dataset.channels();
   facts.fold_sizes.assign(static_cast<size_t>(folds.count), 0);
+  facts.fold_copies.assign(static_cast<size_t>(folds.count), 0);
   Digest assignment;
   for (size_t row = 0; row < folds.folds.size(); ++row) {
-    ++facts.fold_sizes.at(static_cast<size_t>(folds.folds[row]));
+    const bool copy = !folds.copies.empty() && folds.copies[row];
+    ++(copy ? facts.fold_copies : facts.fold_sizes).at(static_cast<size_t>(folds.folds[row]));
     assignment.update(
         fmt::format("{}\t{}\n", dataset.id(static_cast<int64_t>(row)), folds.folds[row]));
   }
@@ -211,7 +215,7 @@ DatasetFacts gather_facts(const Recipe& recipe, const PackedDataset& dataset,
                   "pack the test set with the training set's labels, or without any");
     }
     facts.test_digest = test->digest();
-    facts.num_test = test->size();
+    facts.num_test = static_cast<int64_t>(test->originals().size());
   }
   for (const BackboneSection& backbone : recipe.backbones) {
     if (backbone.weights.empty()) continue;

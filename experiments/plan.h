@@ -64,14 +64,15 @@ struct ChainSpec {
 /// What the plan needs to know of the data. Gathered by the caller, so that planning itself reads
 /// nothing.
 struct DatasetFacts {
-  std::string digest;               ///< PackedDataset::digest()
-  std::string target;               ///< "classes" or "labels", for the printed plan
-  int64_t num_samples = 0;          ///< N
-  int64_t num_outputs = 0;          ///< K classes or labels
-  int64_t channels = 3;             ///< C
-  std::vector<int64_t> fold_sizes;  ///< held-out rows of each fold; their sum is N
-  std::string folds_digest;         ///< of the assignment row -> fold
-  std::string test_digest;          ///< empty: no test set
+  std::string digest;                ///< PackedDataset::digest()
+  std::string target;                ///< "classes" or "labels", for the printed plan
+  int64_t num_samples = 0;           ///< N, without copies
+  int64_t num_outputs = 0;           ///< K classes or labels
+  int64_t channels = 3;              ///< C
+  std::vector<int64_t> fold_sizes;   ///< held-out rows of each fold; their sum is N
+  std::vector<int64_t> fold_copies;  ///< copies of each fold's rows, for training; empty: none
+  std::string folds_digest;          ///< of the assignment row -> fold
+  std::string test_digest;           ///< empty: no test set
   int64_t num_test = 0;
   std::string targets_digest;  ///< of what is learnt beside the dataset's labels; empty: nothing
   std::map<std::string, std::string> weights_digests;  ///< backbone label -> digest of its file

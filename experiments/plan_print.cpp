@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "experiments/plan.h"
@@ -45,6 +46,9 @@ std::string data_line(const Plan& plan) {
                                  data.num_outputs, data.target, plural(data.channels, "channel"),
                                  data.fold_sizes.size(), grouped(*least));
   if (*most != *least) text += fmt::format(" to {}", grouped(*most));
+  const int64_t copies =
+      std::accumulate(data.fold_copies.begin(), data.fold_copies.end(), int64_t{0});
+  if (copies > 0) text += fmt::format("; {} copies for training", grouped(copies));
   text += data.num_test > 0 ? fmt::format("; {} to predict as a test set", grouped(data.num_test))
                             : "; no test set";
   return text;

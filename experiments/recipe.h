@@ -44,7 +44,8 @@ struct StageOptions {
 /// One model of the ensemble.
 struct BackboneSection {
   std::string name;
-  std::string label;  ///< empty: the name
+  std::string label;  ///< empty: the name, and the variant after a hyphen
+  std::string variant;
   double dropout = 0.0;
   bool auxiliary = false;
   std::string head = "linear";
@@ -59,7 +60,10 @@ struct BackboneSection {
   double batch_factor = 1.0;
   std::vector<StageOptions> stages;  ///< empty: the recipe's
 
-  const std::string& label_or_name() const { return label.empty() ? name : label; }
+  std::string label_or_name() const {
+    if (!label.empty()) return label;
+    return variant.empty() ? name : name + "-" + variant;
+  }
 };
 
 /// How stored images become the network's input; the same in training and prediction.

@@ -92,7 +92,7 @@ void validate_backbones(const Recipe& recipe, config::Problems& problems) {
   for (size_t b = 0; b < recipe.backbones.size(); ++b) {
     const BackboneSection& backbone = recipe.backbones[b];
     const std::string here = fmt::format("backbones.{}", b);
-    const std::string& label = backbone.label_or_name();
+    const std::string label = backbone.label_or_name();
     if (!usable_as_file_name(label)) {
       problems.add(here + ".label",
                    fmt::format("'{}' can't name a chain: {}", label, kFileNameRule));

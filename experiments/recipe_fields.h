@@ -34,7 +34,12 @@ template <class Visitor>
 void visit_fields(Visitor& v, BackboneSection& o) {
   v.field("name", o.name, "which network; `baleen models` lists them", config::required());
   v.field("label", o.label,
-          "how chains and tables call it; needed where two entries share a name; empty: the name");
+          "how chains and tables call it; needed where two entries share a name; empty: the name, "
+          "or <name>-<variant>");
+  v.field("variant", o.variant,
+          "which images it sees, of those that were packed for each sample, in training and "
+          "prediction: dehazed (data packed with dehaze.store: variant); empty: the images as they "
+          "are. Samples and folds are the same, so that the stack weighs both");
   v.field("dropout", o.dropout, "probability, where the network has dropout",
           config::between(0, 0.95));
   v.field(

@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -37,18 +38,21 @@ DatasetFacts facts_of(const PreparedRun& run) {
   facts.digest = run.dataset->digest();
   facts.target = run.task->name();
   facts.targets_digest = run.task->digest();
-  facts.num_samples = run.dataset->size();
+  facts.num_samples = static_cast<int64_t>(run.dataset->originals().size());
   facts.num_outputs = run.task->num_outputs();
   facts.channels = run.dataset->channels();
   std::string folds;
   for (int64_t k = 0; k < run.folds.count; ++k) {
-    facts.fold_sizes.push_back(static_cast<int64_t>(run.folds.positions_in(k).size()));
+    const auto held_out = static_cast<int64_t>(run.folds.positions_in(k).size());
+    facts.fold_sizes.push_back(held_out);
+    facts.fold_copies.push_back(std::count(run.folds.folds.begin(), run.folds.folds.end(), k) -
+                                held_out);
   }
   for (int64_t fold : run.folds.folds) folds += std::to_string(fold) + ",";
   facts.folds_digest = digest_hex(folds);
   if (run.test) {
     facts.test_digest = run.test->digest();
-    facts.num_test = run.test->size();
+    facts.num_test = static_cast<int64_t>(run.test->originals().size());
   }
   for (const BackboneSection& backbone : run.recipe.backbones) {
     if (!backbone.weights.empty())
@@ -78,6 +82,23 @@ void check_targets(const PreparedRun& run, const Extensions* extensions) {
     throw Error(ErrorKind::kData,
                 fmt::format("{} has {} channels, {} has {}", run.recipe.dataset,
                             run.dataset->channels(), run.recipe.test, run.test->channels()));
+  }
+}
+
+/// Every variant that a backbone asks for, before anything is trained.
+void check_variants(const PreparedRun& run) {
+  for (const BackboneSection& backbone : run.recipe.backbones) {
+    with_context(
+        [&] {
+          return fmt::format("looking for the images of backbone '{}'", backbone.label_or_name());
+        },
+        [&] {
+          for (const auto& [dataset, path] :
+               {std::pair(run.dataset, run.recipe.dataset), std::pair(run.test, run.recipe.test)})
+            if (dataset)
+              with_context([&path] { return path; },
+                           [&] { (void)dataset->variant(backbone.variant); });
+        });
   }
 }
 
@@ -238,6 +259,7 @@ PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions, bool
   if (!recipe.test.empty()) run.test = open(recipe.test);
   run.task = make_task(recipe, run.dataset);
   check_targets(run, extensions);
+  check_variants(run);
   check_precision(recipe);
   std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);

@@ -45,7 +45,8 @@ class LabelTask final : public Task {
 }  // namespace
 
 void check_whole_images(const std::filesystem::path& dataset) {
-  const auto options = nlohmann::json::parse(read_manifest(dataset).options);
+  const Manifest manifest = read_manifest(dataset);
+  const auto options = nlohmann::json::parse(manifest.options);
   const std::string fit = options.value("fit", "none");
   const bool cut = options.contains("boxes") && options["boxes"].is_object() &&
                    !options["boxes"].value("file", "").empty();
@@ -56,6 +57,11 @@ void check_whole_images(const std::filesystem::path& dataset) {
                             "annotated can't be found in them",
                             dataset.string()),
                 "pack it with fit: squash (or none), without boxes.file and rotate_file");
+  if (manifest.copies > 0)
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("{} holds flipped and rotated copies, for which nothing was annotated",
+                            dataset.string()),
+                "pack it without `balance`");
 }
 
 std::shared_ptr<const Task> make_task(const Recipe& recipe,

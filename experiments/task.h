@@ -38,7 +38,7 @@ class Task {
 };
 
 /// For tables and masks that refer to images of before they were packed.
-/// @throws Error kConfiguration when the dataset holds parts of its images only.
+/// @throws Error kConfiguration when the dataset holds parts of its images, or copies.
 void check_whole_images(const std::filesystem::path& dataset);
 
 /// The recipe's task on its training data.

@@ -15,8 +15,8 @@ namespace baleen {
 OofData assemble_predictions(const PreparedRun& run, const RunDirectory& directory,
                              const std::vector<std::string>& columns, const Conversion& convert) {
   std::vector<std::string> test_ids;
-  for (int64_t row = 0; run.test && row < run.test->size(); ++row)
-    test_ids.push_back(run.test->id(row));
+  if (run.test)
+    for (const int64_t row : run.test->originals()) test_ids.push_back(run.test->id(row));
   FoldSubject subject = run.subject;
   subject.target_kind = TargetKind::kNone;
   subject.label_names = columns;

@@ -122,6 +122,10 @@ File File::create(const std::filesystem::path& path) {
   Locked lock;
   const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
   H5Pset_obj_track_times(creation.get(), false);
+  // Names of many members would go into a heap, in which HDF5 crashes over a flipped bit; within
+  // the object's own header a checksum guards them.
+  constexpr unsigned kMostInHeader = 1024;
+  H5Pset_link_phase_change(creation.get(), kMostInHeader, kMostInHeader / 2);
   const Handle access = file_access();
   const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get());
   if (id < 0) throw_write_error("creating " + path.string());

@@ -123,6 +123,29 @@ class ExifReader {
   bool little_;
 };
 
+// libtiff multiplies 8-bit colours by an alpha band that the file declares as independent of them.
+// Alpha is dropped here, and colours stay as they are stored: the bytes with that declaration
+// changed to "multiplied already"; empty where there is none.
+std::vector<uint8_t> without_independent_alpha(Bytes bytes) {
+  constexpr uint32_t kExtraSamplesTag = 338;
+  constexpr uint32_t kIndependent = 2;
+  constexpr uint8_t kMultiplied = 1;
+  const ExifReader reader(bytes);
+  const std::optional<uint32_t> directory = reader.number(4, 4);
+  if (!directory) return {};
+  const std::optional<uint32_t> entries = reader.number(*directory, 2);
+  for (uint32_t i = 0; entries && i < *entries; ++i) {
+    const size_t entry = size_t{*directory} + 2 + size_t{12} * i;
+    if (reader.number(entry, 2) != kExtraSamplesTag || reader.number(entry + 4, 4) != 1u ||
+        reader.number(entry + 8, 2) != kIndependent)
+      continue;
+    std::vector<uint8_t> changed(bytes.begin(), bytes.end());
+    changed[entry + 8 + (starts_with(bytes, "MM") ? 1 : 0)] = kMultiplied;
+    return changed;
+  }
+  return {};
+}
+
 std::string beginning_of(Bytes bytes) {
   std::string text;
   for (size_t i = 0; i < std::min<size_t>(bytes.size(), 8); ++i)
@@ -175,8 +198,10 @@ Image decode_image(Bytes bytes, int64_t channels) {
       const int orientation = check_png(bytes);
       return apply_orientation(decode_with_opencv(bytes, channels, "PNG"), orientation);
     }
-    case ImageFormat::kTiff:
-      return decode_with_opencv(bytes, channels, "TIFF");
+    case ImageFormat::kTiff: {
+      const std::vector<uint8_t> changed = without_independent_alpha(bytes);
+      return decode_with_opencv(changed.empty() ? bytes : Bytes(changed), channels, "TIFF");
+    }
     case ImageFormat::kUnknown:
       break;
   }

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "data/image/jpeg.h"
+#include "data/image/resample.h"
 
 namespace baleen {
 namespace {
@@ -129,7 +130,7 @@ Image to_rgb(const ImageView& image) {
 }
 
 Image resize_image(const ImageView& image, int64_t height_px, int64_t width_px,
-                   EnlargeFilter enlarge) {
+                   const ResizeFilters& filters) {
   one_thread_inside_opencv();
   if (image.height == height_px && image.width == width_px) return Image(image);
   const int64_t shrunk_height = std::min(image.height, height_px);
@@ -137,21 +138,24 @@ Image resize_image(const ImageView& image, int64_t height_px, int64_t width_px,
   Image shrunk;
   ImageView source = image;
   if (shrunk_height < image.height || shrunk_width < image.width) {
-    shrunk = resize_directly(image, shrunk_height, shrunk_width, cv::INTER_AREA);
+    shrunk = filters.shrink == ShrinkFilter::kAntialias
+                 ? resample(image, shrunk_height, shrunk_width, ResampleKernel::kTriangle)
+                 : resize_directly(image, shrunk_height, shrunk_width, cv::INTER_AREA);
     source = shrunk.view();
   }
   if (source.height == height_px && source.width == width_px) return shrunk;
-  return resize_directly(source, height_px, width_px,
-                         enlarge == EnlargeFilter::kCubic ? cv::INTER_CUBIC : cv::INTER_LINEAR);
+  return resize_directly(
+      source, height_px, width_px,
+      filters.enlarge == EnlargeFilter::kCubic ? cv::INTER_CUBIC : cv::INTER_LINEAR);
 }
 
-Image resize_and_crop(const ImageView& image, int64_t size_px, EnlargeFilter enlarge) {
+Image resize_and_crop(const ImageView& image, int64_t size_px, const ResizeFilters& filters) {
   // The longer side is rounded to the nearest pixel, and never ends up shorter than the square.
   const int64_t shorter = std::min(image.height, image.width);
   const auto scaled = [&](int64_t side) {
     return std::max(size_px, (side * size_px + shorter / 2) / shorter);
   };
-  Image resized = resize_image(image, scaled(image.height), scaled(image.width), enlarge);
+  Image resized = resize_image(image, scaled(image.height), scaled(image.width), filters);
   if (resized.height == size_px && resized.width == size_px) return resized;
   Image square(size_px, size_px, image.channels);
   const int64_t top = (resized.height - size_px) / 2;

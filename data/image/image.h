@@ -57,17 +57,27 @@ Image to_grey(const ImageView& image);
 /// Grey to three equal channels; RGB stays as it is.
 Image to_rgb(const ImageView& image);
 
-/// Filter for directions in which an image grows; directions in which it shrinks are averaged over
-/// the area of each pixel.
+/// Filter for directions in which an image grows.
 enum class EnlargeFilter { kBilinear, kCubic };
+
+/// Filter for directions in which an image shrinks.
+enum class ShrinkFilter {
+  kArea,       ///< mean over the area of each new pixel, as OpenCV's INTER_AREA
+  kAntialias,  ///< triangle as wide as two new pixels, as Pillow's and torchvision's bilinear
+};
+
+/// How images are scaled.
+struct ResizeFilters {
+  EnlargeFilter enlarge = EnlargeFilter::kBilinear;
+  ShrinkFilter shrink = ShrinkFilter::kArea;
+};
 
 /// The image at height × width, aspect not kept.
 Image resize_image(const ImageView& image, int64_t height_px, int64_t width_px,
-                   EnlargeFilter enlarge = EnlargeFilter::kBilinear);
+                   const ResizeFilters& filters = {});
 
 /// The image scaled until its shorter side is `size_px`, then its central square.
-Image resize_and_crop(const ImageView& image, int64_t size_px,
-                      EnlargeFilter enlarge = EnlargeFilter::kBilinear);
+Image resize_and_crop(const ImageView& image, int64_t size_px, const ResizeFilters& filters = {});
 
 /// PNG bytes of an image.
 std::string encode_png(const ImageView& image);

@@ -13,11 +13,27 @@
 namespace baleen {
 namespace {
 
+using Json = nlohmann::json;
+
 // Keys that may differ between what is there and what is added: where it comes from, how it is cut
 // into files, what becomes of bad images.
 bool may_differ(const std::string& key) {
   return key == "images" || key == "mask_dir" || key == "shard_samples" || key == "bad_images" ||
          key == "seed" || key.ends_with("_file");
+}
+
+Json what_must_agree(const std::string& options) {
+  const Json all = Json::parse(options);
+  Json result = Json::object();
+  for (const auto& [key, value] : all.items())
+    if (!may_differ(key)) result[key] = value;
+  // A sample's own box is part of its stamp; what counts here is whether images are cut at all.
+  if (result.contains("boxes")) {
+    Json& boxes = result["boxes"];
+    if (!boxes.value("file", "").empty()) boxes["file"] = "a table";
+    boxes.erase("image_column");
+  }
+  return result;
 }
 
 }  // namespace
@@ -29,27 +45,28 @@ PackOptions options_for_appending(PackOptions options, const Manifest& base) {
 
 void check_appendable(const PackOptions& options, const Manifest& base,
                       const std::filesystem::path& target) {
-  const auto now = nlohmann::json::parse(effective_options(options));
-  const auto then = nlohmann::json::parse(base.options);
+  const Json now = what_must_agree(effective_options(options));
+  // A key that the dataset's program did not know had no effect, as its default has none.
+  Json then = what_must_agree(effective_options({}));
+  then.merge_patch(what_must_agree(base.options));
   std::vector<std::string> differences;
-  for (const auto& [key, value] : now.items()) {
-    if (may_differ(key)) continue;
-    const auto before = then.find(key);
-    // A key that the dataset's program did not know had no effect, as its default has none.
-    if (before != then.end() && *before != value)
-      differences.push_back(fmt::format("{}: {} then, {} now", key, before->dump(), value.dump()));
-  }
+  for (const auto& [key, value] : now.items())
+    if (then[key] != value)
+      differences.push_back(
+          fmt::format("{}: {} then, {} now", key, then[key].dump(), value.dump()));
   if (!differences.empty())
     throw Error(ErrorKind::kConfiguration,
                 fmt::format("{} was packed with other options:\n    {}", target.string(),
                             fmt::join(differences, "\n    ")),
                 "append with the options of then, or pack the whole anew with --overwrite");
-  for (const auto& [key, chooses] : {std::pair{"hold_out", options.hold_out > 0},
-                                     std::pair{"limit_per_label", options.limit_per_label > 0},
-                                     std::pair{"limit_total", options.limit_total > 0}})
-    if (chooses)
+  for (const auto& [key, acts] : {std::pair{"hold_out", options.hold_out > 0},
+                                  std::pair{"limit_per_label", options.limit_per_label > 0},
+                                  std::pair{"limit_total", options.limit_total > 0},
+                                  std::pair{"duplicates.group", options.duplicates.group},
+                                  std::pair{"balance", !options.balance.empty()}})
+    if (acts)
       throw Error(ErrorKind::kConfiguration,
-                  fmt::format("{} chooses among all samples: nothing can be appended", key),
+                  fmt::format("{} depends on all samples at once: nothing can be appended", key),
                   "pack the whole anew with --overwrite");
 }
 
@@ -78,8 +95,7 @@ NewSamples find_new_samples(const SourceList& list, std::span<const size_t> samp
     throw Error(
         ErrorKind::kData,
         fmt::format(
-            "{} samples of {} have another file, label or group since they were packed: "
-            "{}{}",
+            "{} samples of {} have another file, label, group or box since they were packed: {}{}",
             changed.size(), target.string(),
             fmt::join(changed.begin(), changed.begin() + static_cast<ptrdiff_t>(shown), ", "),
             changed.size() > kShown ? ", …" : ""),

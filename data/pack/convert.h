@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "data/image/image.h"
 #include "data/manifest.h"
 #include "data/pack/shard_writer.h"
 #include "data/pack/sources.h"
@@ -20,6 +21,10 @@ struct ConvertedSample {
   std::array<uint64_t, 3> channel_sums{};  ///< over the pixels of the largest resolution
 };
 
+/// The image of a sample as its file has it, grey (1 channel) or RGB (3).
+/// @throws Error kData without the file's name when it can't be read.
+Image read_source(const SourceList& list, const SourceSample& sample, int64_t channels);
+
 /// Reads, decodes and resizes one sample. Never throws for a bad image; problems of the system
 /// (kStorage) pass through.
 ConvertedSample convert_sample(const PackOptions& options, const SourceList& list,
@@ -29,5 +34,8 @@ ConvertedSample convert_sample(const PackOptions& options, const SourceList& lis
 /// @throws Error kData when a size of also_sizes_px is not smaller than the images.
 std::vector<Resolution> stored_resolutions(const PackOptions& options, int64_t height,
                                            int64_t width);
+
+/// Names of the variants that are stored beside the images as they are.
+std::vector<std::string> stored_variants(const PackOptions& options);
 
 }  // namespace baleen

@@ -23,6 +23,7 @@ class CsvTable {
   int64_t line(size_t row) const { return lines_[row]; }
   /// @throws Error kData naming the columns there are.
   size_t column(const std::string& name) const;
+  const std::vector<std::string>& columns() const { return header_; }
   const std::filesystem::path& file() const { return file_; }
 
  private:

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <set>
 
+#include "core/base/error.h"
+#include "data/augment/d4.h"
+
 namespace baleen {
 
 void validate(PackOptions& o, config::Problems& problems) {
@@ -31,6 +34,16 @@ void validate(PackOptions& o, config::Problems& problems) {
   if (o.encoding == "jpeg" && !o.also_sizes_px.empty())
     report("also_sizes_px",
            "needs encoding: raw (JPEG is decoded at a fraction of its size instead)");
+  if (!o.boxes.file.empty() && o.source == "idx") report("boxes", "can't be cut from IDX files");
+  if (!o.balance.empty()) {
+    if (o.source != "csv_ids" && o.source != "folders" && o.source != "idx")
+      report("balance", "needs images with one class each");
+    try {
+      d4_views(o.balance);
+    } catch (const Error& error) {
+      report("balance", "names an unknown symmetry: " + error.message());
+    }
+  }
   std::set<int64_t> sizes;
   for (const int64_t size : o.also_sizes_px) {
     if (!sizes.insert(size).second)
@@ -42,8 +55,9 @@ void validate(PackOptions& o, config::Problems& problems) {
 }
 
 void resolve_paths(PackOptions& options, const std::filesystem::path& base) {
-  for (std::string* path : {&options.output, &options.images, &options.labels_file,
-                            &options.group_file, &options.mask_dir})
+  for (std::string* path :
+       {&options.output, &options.images, &options.labels_file, &options.group_file,
+        &options.mask_dir, &options.exclude_file, &options.rotate_file, &options.boxes.file})
     if (!path->empty()) *path = (base / *path).lexically_normal().string();
 }
 

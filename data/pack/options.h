@@ -7,8 +7,33 @@
 
 #include "core/config/field.h"
 #include "core/config/problems.h"
+#include "data/duplicates.h"
+#include "data/image/dehaze.h"
 
 namespace baleen {
+
+/// How images are cut to boxes that someone, or something, has drawn around their subjects.
+struct BoxOptions {
+  std::string file;
+  std::string image_column;
+  double expand = 0.05;
+  double aspect = 2.15;
+};
+
+template <class Visitor>
+void visit_fields(Visitor& v, BoxOptions& o) {
+  v.field(
+      "file", o.file,
+      "CSV file with one box per image in the columns x0, y0, x1, y1, in pixels of the image as "
+      "it is seen; empty: images are not cut. An image without a box is kept whole");
+  v.field("image_column", o.image_column, "column with the sample's id; empty: the first column");
+  v.field("expand", o.expand, "share of the box that is added on each side",
+          config::between(0, 10));
+  v.field("aspect", o.aspect,
+          "width / height that boxes grow to, with the image's mean colour where they reach beyond "
+          "it; fit: squash then brings all to one size alike; 0: as they are",
+          config::between(0, 100));
+}
 
 /// What `baleen pack` reads (a YAML file with these keys) and how it stores it.
 struct PackOptions {
@@ -24,16 +49,23 @@ struct PackOptions {
   std::string group_column;
   std::string group_file;
   std::string mask_dir;
+  std::string exclude_file;
+  std::string rotate_file;
 
+  BoxOptions boxes;
   std::string fit = "none";
   int64_t size_px = 0;
   std::vector<int64_t> also_sizes_px;
   std::string enlarge = "bilinear";
+  std::string shrink = "area";
   int64_t channels = 3;
+  DehazeOptions dehaze;
   std::string encoding = "raw";
   int64_t jpeg_quality = 92;
   int64_t shard_samples = 4096;
 
+  DuplicateOptions duplicates;
+  std::vector<std::string> balance;
   double hold_out = 0;
   int64_t limit_per_label = 0;
   int64_t limit_total = 0;
@@ -74,6 +106,12 @@ void visit_fields(Visitor& v, PackOptions& o) {
           "folder with a grey image per sample, <id> or <id>.png, bright where its subject is: all "
           "else is filled with the image's mean colour. A sample without mask, or whose mask is "
           "empty, stays as it is; empty: no masks");
+  v.field("exclude_file", o.exclude_file,
+          "text file with the ids of samples to leave out, one per line; empty: none");
+  v.field("rotate_file", o.rotate_file,
+          "text file with the ids of images that are upside down, one per line: they, and their "
+          "boxes, are turned by 180°; empty: none");
+  v.field("boxes", o.boxes, "cutting images to the boxes of a table, before they are fitted");
   v.field("fit", o.fit,
           "how images get size_px: squash (aspect not kept), crop (shorter side to size, then the "
           "central square), none (all "
@@ -86,9 +124,15 @@ void visit_fields(Visitor& v, PackOptions& o) {
           "low-resolution stage then reads a "
           "fraction of the bytes, for a share of (size / largest)² more disk",
           config::between(1, 65535));
-  v.field("enlarge", o.enlarge, "filter for images that are too small; shrinking averages areas",
+  v.field("enlarge", o.enlarge, "filter for images that are too small",
           config::one_of({"bilinear", "cubic"}));
+  v.field("shrink", o.shrink,
+          "filter for images that are too large: area (mean of what each pixel covers, as OpenCV's "
+          "INTER_AREA; sharper) or antialias (as Pillow's and torchvision's antialiased bilinear, "
+          "for weights that were trained on such images)",
+          config::one_of({"area", "antialias"}));
   v.field("channels", o.channels, "1 (grey) or 3 (RGB)", config::between(1, 3));
+  v.field("dehaze", o.dehaze, "removal of haze, after fitting");
   v.field("encoding", o.encoding,
           "raw (pixels, mapped and read without decoding) or jpeg (a tenth of the space; decoding "
           "costs about a millisecond "
@@ -97,6 +141,14 @@ void visit_fields(Visitor& v, PackOptions& o) {
   v.field("jpeg_quality", o.jpeg_quality, "quality of images that are encoded again",
           config::between(1, 100));
   v.field("shard_samples", o.shard_samples, "samples per shard file", config::between(1, 1 << 20));
+  v.field("duplicates", o.duplicates,
+          "images that show the same picture, found by their perceptual hashes");
+  v.field("balance", o.balance,
+          "copies of the smaller classes' images, until all classes have as many as the largest: "
+          "symmetries to make them with, in this order (flip_horizontal, flip_vertical, rot180, "
+          "rot90, rot270, transpose, anti_transpose), or [d4] for all; each image is copied once "
+          "per symmetry at most. Copies are called <id>@<symmetry>, are in the training part only, "
+          "stay in their original's fold and are never predicted; empty: none");
   v.field("hold_out", o.hold_out,
           "share of the samples set apart as a test set, balanced over labels; 0: none",
           config::between(0, 0.9));

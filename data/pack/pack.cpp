@@ -13,6 +13,8 @@
 #include "core/config/decode.h"
 #include "core/config/encode.h"
 #include "data/pack/append.h"
+#include "data/pack/balance.h"
+#include "data/pack/group_duplicates.h"
 #include "data/pack/ordered_converter.h"
 #include "data/pack/pack_plan.h"
 #include "data/pack/selection.h"
@@ -45,19 +47,18 @@ SourceList list_all(const PackOptions& options, bool append) {
   return list;
 }
 
-// What will become one dataset each.
+// What will become one dataset each; which samples go where is found out later. The identities are
+// of options and sources alone, so that a complete dataset is known as such without another look at
+// any image.
 std::vector<PartOwner::Request> plan_parts(const PackOptions& options, const SourceList& list,
                                            const PackControl& control) {
-  const std::vector<bool> held = choose_hold_out(options, list);
   const std::string common = fmt::format("{}\n{}\nversion {}\n", effective_options(options),
                                          digest_of(list), Manifest::kVersion);
   const fs::path output = output_path(options);
   std::vector<PartOwner::Request> parts;
   parts.push_back({.target = output, .identity = digest_hex(common + "train")});
-  if (!held.empty())
+  if (options.hold_out > 0)
     parts.push_back({.target = output.string() + "-test", .identity = digest_hex(common + "test")});
-  for (size_t i = 0; i < list.samples.size(); ++i)
-    parts[!held.empty() && held[i] ? 1 : 0].samples.push_back(i);
   for (PartOwner::Request& part : parts) {
     part.overwrite = control.overwrite;
     part.append = control.append;
@@ -65,11 +66,22 @@ std::vector<PartOwner::Request> plan_parts(const PackOptions& options, const Sou
   return parts;
 }
 
-// Names the samples, but not the state of their files: every process looks at the list alone.
+// The samples of each part, after copies for balance were added to the list. A pure function of
+// options and list: every process does it by itself.
+std::vector<std::vector<size_t>> divide(const PackOptions& options, SourceList& list) {
+  const std::vector<bool> held = choose_hold_out(options, list);
+  std::vector<std::vector<size_t>> samples(held.empty() ? 1 : 2);
+  for (size_t i = 0; i < list.samples.size(); ++i)
+    samples[!held.empty() && held[i] ? 1 : 0].push_back(i);
+  add_balancing_copies(options, list, samples[0]);
+  return samples;
+}
+
+// Of the samples, but not of the state of their files: every process looks at the list alone.
 std::string digest_of_names(const SourceList& list) {
   Digest digest;
   for (const std::string& name : list.label_names) digest.update(name + "\n");
-  for (const SourceSample& sample : list.samples) digest.update(sample.id + "\n");
+  for (const SourceSample& sample : list.samples) digest.update(description_of(sample));
   return digest.hex();
 }
 
@@ -199,6 +211,7 @@ class Packing {
       return digest_of_names(list_);
     });
     check_same_sources(team_, digests);
+    prepare();
     plan();
     const Stopwatch watch;
     work();
@@ -211,12 +224,28 @@ class Packing {
   }
 
  private:
-  void plan() {
+  // All that must be known of the images before they are divided.
+  void prepare() {
     const std::vector<std::string> texts = share(team_, [&]() -> std::string {
       if (team_.rank > 0) return "";
+      requests_ = plan_parts(options_, list_, control_);
+      bool all_there = true;
+      for (const PartOwner::Request& request : requests_)
+        all_there &= PartOwner::is_settled(request);
+      return all_there ? "" : "to do";
+    });
+    if (options_.duplicates.group && !texts[0].empty())
+      group_duplicates(options_, team_, control_.stop_requested, thread_count(options_), list_);
+  }
+
+  void plan() {
+    const std::vector<std::string> texts = share(team_, [&]() -> std::string {
+      std::vector<std::vector<size_t>> samples = divide(options_, list_);
+      if (team_.rank > 0) return "";
       Json json = Json::array();
-      for (PartOwner::Request& request : plan_parts(options_, list_, control_)) {
-        owners_.push_back(std::make_unique<PartOwner>(options_, list_, std::move(request)));
+      for (size_t p = 0; p < requests_.size(); ++p) {
+        requests_[p].samples = std::move(samples.at(p));
+        owners_.push_back(std::make_unique<PartOwner>(options_, list_, std::move(requests_[p])));
         json.push_back(to_json_text(owners_.back()->part()));
       }
       return json.dump();
@@ -281,6 +310,7 @@ class Packing {
   const PackControl& control_;
   const PackTeam& team_;
   SourceList list_;
+  std::vector<PartOwner::Request> requests_;        // on rank 0
   std::vector<std::unique_ptr<PartOwner>> owners_;  // on rank 0
   std::vector<PackPart> parts_;
   std::vector<std::vector<ShardRecord>> made_;  // by part

@@ -31,7 +31,10 @@ std::string digest_without_samples(SourceList& list) {
 // Where the files lie, and what becomes of bad ones, decides no byte of a shard without bad ones.
 std::string options_of_a_shard(PackOptions options) {
   options.images.clear();
+  options.exclude_file.clear();
+  options.rotate_file.clear();  // who is upside down is part of a sample's stamp
   if (!options.mask_dir.empty()) options.mask_dir = "masks";
+  if (!options.boxes.file.empty()) options.boxes.file = "boxes";
   options.bad_images = "fail";
   return effective_options(options);
 }
@@ -50,6 +53,7 @@ Manifest manifest_header(const PackOptions& options, const SourceList& list) {
   manifest.label_names = list.label_names;
   manifest.label_counts.resize(list.label_names.size());
   manifest.channels = options.channels;
+  manifest.variants = stored_variants(options);
   manifest.encoding = options.encoding == "jpeg" ? Encoding::kJpeg : Encoding::kRaw;
   manifest.options = effective_options(options);
   return manifest;
@@ -94,7 +98,7 @@ PartOwner::PartOwner(const PackOptions& options, SourceList& list, Request reque
   part_.target = request_.target;
   if (find_complete()) return;
   const bool exists = fs::exists(part_.target / Manifest::kFileName);
-  if (!request_.append || !exists) refuse_to_replace();
+  if (!request_.append || !exists) refuse_to_replace(request_);
   output_ = std::make_unique<OutputDirectory>(part_.target);
   // Another process may have finished between the look and the lock.
   if (find_complete()) {
@@ -112,35 +116,50 @@ PartOwner::PartOwner(const PackOptions& options, SourceList& list, Request reque
   plan_shards(list);
 }
 
-// All files of a manifest with this identity are in place.
+bool PartOwner::is_settled(const Request& request) {
+  if (complete_manifest(request)) return true;
+  if (request.append && fs::exists(request.target / Manifest::kFileName)) return true;
+  refuse_to_replace(request);
+  return false;
+}
+
 bool PartOwner::find_complete() {
-  if (!fs::exists(part_.target / Manifest::kFileName)) return false;
-  try {
-    manifest_ = read_manifest(part_.target);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kData) throw;
-    return false;  // damaged: packed again where that is allowed
-  }
-  if (manifest_.identity != request_.identity) return false;
-  for (const ShardEntry& shard : manifest_.shards) {
-    std::error_code error;
-    if (fs::file_size(part_.target / shard.file, error) != static_cast<uintmax_t>(shard.bytes) ||
-        error)
-      return false;
-  }
+  std::optional<Manifest> manifest = complete_manifest(request_);
+  if (!manifest) return false;
+  manifest_ = std::move(*manifest);
   part_.complete = true;
   return true;
 }
 
-void PartOwner::refuse_to_replace() const {
-  const fs::path& target = part_.target;
+// The manifest with this identity, where all its files are in place.
+std::optional<Manifest> PartOwner::complete_manifest(const Request& request) {
+  if (!fs::exists(request.target / Manifest::kFileName)) return std::nullopt;
+  Manifest manifest;
+  try {
+    manifest = read_manifest(request.target);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kData) throw;
+    return std::nullopt;  // damaged: packed again where that is allowed
+  }
+  if (manifest.identity != request.identity) return std::nullopt;
+  for (const ShardEntry& shard : manifest.shards) {
+    std::error_code error;
+    if (fs::file_size(request.target / shard.file, error) != static_cast<uintmax_t>(shard.bytes) ||
+        error)
+      return std::nullopt;
+  }
+  return manifest;
+}
+
+void PartOwner::refuse_to_replace(const Request& request) {
+  const fs::path& target = request.target;
   if (!fs::exists(target)) return;
   const bool dataset = fs::exists(target / Manifest::kFileName);
   if (!dataset && !(fs::is_directory(target) && fs::is_empty(target)))
     throw Error(ErrorKind::kConfiguration,
                 target.string() + " exists and is no packed dataset: it is not replaced",
                 "choose another `output`");
-  if (dataset && !request_.overwrite)
+  if (dataset && !request.overwrite)
     throw Error(
         ErrorKind::kConfiguration,
         target.string() + " was packed with other options or from other files, or is damaged",
@@ -281,6 +300,7 @@ void PartOwner::add_counts() {
     if (record.entry.rows == 0) continue;
     manifest_.shards.push_back(record.entry);
     manifest_.rows += record.entry.rows;
+    manifest_.copies += record.copies;
     num_appended_ += record.entry.rows;
     for (size_t l = 0; l < manifest_.label_counts.size(); ++l)
       manifest_.label_counts[l] += record.label_counts.at(l);

@@ -54,6 +54,11 @@ class PartOwner {
     bool append = false;
   };
 
+  /// Whether dividing the sources with care is idle: all is there already, or this appends to what
+  /// is there, which only options allow that need none of it.
+  /// @throws Error kConfiguration when the target holds something else.
+  static bool is_settled(const Request& request);
+
   /// Locks the target, unless it is complete already, and looks through what is there.
   /// @throws Error kUsage when somebody else packs there; kConfiguration when the target holds
   /// something else; kData when appending contradicts what is there; kStorage.
@@ -73,8 +78,9 @@ class PartOwner {
   const std::vector<BadImage>& bad() const { return bad_; }
 
  private:
+  static std::optional<Manifest> complete_manifest(const Request& request);
+  static void refuse_to_replace(const Request& request);
   bool find_complete();
-  void refuse_to_replace() const;
   void choose_new_samples(const SourceList& list);
   void find_size(const SourceList& list);
   void plan_shards(SourceList& list);

@@ -20,10 +20,6 @@ uint64_t hash_name(const std::string& name) {
   return hash;
 }
 
-uint64_t rank_of(int64_t seed, const std::string& name) {
-  return derive_seed(static_cast<uint64_t>(seed), Stream::kHoldOut, {hash_name(name)});
-}
-
 // What moves as one: a group, or a sample without one.
 struct Unit {
   uint64_t rank = 0;
@@ -39,7 +35,7 @@ std::vector<Unit> units_of(int64_t seed, const SourceList& list) {
     const bool grouped = !sample.group.empty();
     Unit& unit = units[{grouped, grouped ? sample.group : sample.id}];
     unit.name = grouped ? sample.group : sample.id;
-    unit.rank = rank_of(seed, unit.name);
+    unit.rank = selection_rank(seed, unit.name);
     unit.labels.resize(list.label_names.size());
     unit.samples.push_back(i);
     for (const int64_t label : sample.labels) unit.labels[static_cast<size_t>(label)] += 1;
@@ -113,12 +109,17 @@ class Division {
 
 }  // namespace
 
+uint64_t selection_rank(int64_t seed, const std::string& name) {
+  return derive_seed(static_cast<uint64_t>(seed), Stream::kHoldOut, {hash_name(name)});
+}
+
 void apply_limits(const PackOptions& options, SourceList& list) {
   if (options.limit_per_label == 0 && options.limit_total == 0) return;
   std::vector<size_t> order(list.samples.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::vector<uint64_t> ranks;
-  for (const SourceSample& sample : list.samples) ranks.push_back(rank_of(options.seed, sample.id));
+  for (const SourceSample& sample : list.samples)
+    ranks.push_back(selection_rank(options.seed, sample.id));
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return std::tie(ranks[a], list.samples[a].id) < std::tie(ranks[b], list.samples[b].id);
   });

@@ -7,6 +7,9 @@
 
 namespace baleen {
 
+/// A fixed place of each name in an order that another seed shuffles anew.
+uint64_t selection_rank(int64_t seed, const std::string& name);
+
 /// Keeps a subset as limit_per_label and limit_total ask, in the list's order. A pure function of
 /// ids, labels and seed.
 void apply_limits(const PackOptions& options, SourceList& list);

@@ -38,6 +38,7 @@ int64_t ShardPacker::add(ConvertedSample&& sample, const SourceSample& source) {
         std::make_unique<ShardWriter>(setup_.directory / record_.entry.file, *setup_.manifest);
   writer_->append(sample.row);
   for (const int64_t label : sample.row.labels) ++record_.label_counts[static_cast<size_t>(label)];
+  record_.copies += !sample.row.copy_of.empty();
   for (size_t c = 0; c < sample.channel_sums.size(); ++c)
     record_.channel_sums[c] += sample.channel_sums[c];
   int64_t bytes = 0;

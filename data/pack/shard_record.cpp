@@ -18,6 +18,7 @@ std::string to_json_text(const ShardRecord& record) {
   json["bytes"] = record.entry.bytes;
   json["digest"] = record.entry.digest;
   json["datasets"] = record.entry.datasets;
+  json["copies"] = record.copies;
   json["label_counts"] = record.label_counts;
   json["channel_sums"] = record.channel_sums;
   json["bad_positions"] = record.bad_positions;
@@ -38,6 +39,7 @@ ShardRecord shard_record_from(const std::string& text) {
   json.at("bytes").get_to(record.entry.bytes);
   json.at("digest").get_to(record.entry.digest);
   json.at("datasets").get_to(record.entry.datasets);
+  json.at("copies").get_to(record.copies);
   json.at("label_counts").get_to(record.label_counts);
   json.at("channel_sums").get_to(record.channel_sums);
   json.at("bad_positions").get_to(record.bad_positions);

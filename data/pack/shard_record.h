@@ -22,6 +22,7 @@ struct BadImage {
 struct ShardRecord {
   std::string identity;  ///< digest of all that decides the file's bytes
   ShardEntry entry;      ///< no rows: there is no file
+  int64_t copies = 0;    ///< rows that are copies of others
   std::vector<int64_t> label_counts;
   std::array<uint64_t, 3> channel_sums{};  ///< over the pixels of the largest resolution
   std::vector<BadImage> bad;

@@ -57,7 +57,7 @@ struct ShardWriter::Spool {
 
 ShardWriter::ShardWriter(std::filesystem::path file, const Manifest& manifest)
     : file_(std::move(file)), manifest_(manifest) {
-  for (size_t r = 0; r < manifest.resolutions.size(); ++r)
+  for (size_t r = 0; r < manifest.num_payloads(); ++r)
     spools_.push_back(
         std::make_unique<Spool>(file_.string() + "." + payload_dataset(manifest, r) + ".spool"));
 }
@@ -74,6 +74,7 @@ void ShardWriter::append(const PackedRow& row) {
   }
   ids_.push_back(row.id);
   groups_.push_back(row.group);
+  copies_of_.push_back(row.copy_of);
   original_sizes_.insert(original_sizes_.end(), {row.original_height, row.original_width});
   if (manifest_.target_kind == TargetKind::kSingleClass)
     classes_.push_back(static_cast<int32_t>(row.labels.at(0)));
@@ -91,8 +92,12 @@ std::vector<uint32_t> ShardWriter::index_checksums() const {
     std::span<const uint8_t> target(labels_.data() + row * num_labels, num_labels);
     if (!classes_.empty())
       target = {reinterpret_cast<const uint8_t*>(&classes_[row]), sizeof classes_[row]};
-    checksums.push_back(index_checksum(ids_[row], groups_[row], original_sizes_[2 * row],
-                                       original_sizes_[2 * row + 1], target));
+    checksums.push_back(index_checksum({.id = ids_[row],
+                                        .group = groups_[row],
+                                        .copy_of = copies_of_[row],
+                                        .original_height = original_sizes_[2 * row],
+                                        .original_width = original_sizes_[2 * row + 1],
+                                        .target = target}));
   }
   return checksums;
 }
@@ -105,6 +110,7 @@ ShardEntry ShardWriter::finish() {
   // The small index comes first, so that opening a shard reads one place of the disk.
   file.write_strings("ids", ids_);
   file.write_strings("groups", groups_);
+  file.write_strings("copies_of", copies_of_);
   file.write<int32_t>("original_sizes", {n, 2}, original_sizes_);
   const auto num_labels = static_cast<int64_t>(manifest_.label_names.size());
   if (manifest_.target_kind == TargetKind::kSingleClass)
@@ -115,7 +121,7 @@ ShardEntry ShardWriter::finish() {
   for (size_t r = 0; r < spools_.size(); ++r) {
     file.write<uint32_t>(checksum_dataset(manifest_, r), {n}, spools_[r]->checksums);
     if (manifest_.encoding == Encoding::kJpeg)
-      file.write<int64_t>("jpeg_offsets", {n + 1}, spools_[r]->offsets);
+      file.write<int64_t>(offsets_dataset(manifest_, r), {n + 1}, spools_[r]->offsets);
   }
   for (size_t r = 0; r < spools_.size(); ++r) {
     spools_[r]->writer.flush();
@@ -126,7 +132,7 @@ ShardEntry ShardWriter::finish() {
       copy_rows(file.create_dataset(name, hdf5::ElementType::kU8, {size}), spooled.bytes(), size,
                 1);
     } else {
-      const Resolution& side = manifest_.resolutions[r];
+      const Resolution& side = manifest_.resolution_of(r);
       copy_rows(file.create_dataset(name, hdf5::ElementType::kU8,
                                     {n, side.height, side.width, manifest_.channels}),
                 spooled.bytes(), n, size / n);

@@ -20,14 +20,17 @@ struct PackedRow {
   std::vector<int64_t> labels;  ///< ascending label indices
   int32_t original_height = 0;  ///< before packing
   int32_t original_width = 0;
-  std::vector<std::vector<uint8_t>> payloads;  ///< per resolution: pixels, or one JPEG file
+  std::string copy_of;  ///< id of the row that this is a copy of; empty: an original
+  /// Pixels, or one JPEG file; in the order of Manifest::num_payloads().
+  std::vector<std::vector<uint8_t>> payloads;
 };
 
 /// Writes one shard file. Payloads go to spool files first: only at the end is it known how many
 /// good rows there are, and contiguous datasets are made at their final size.
 class ShardWriter {
  public:
-  /// @param manifest what is already known of the dataset: kinds, channels, encoding, resolutions
+  /// @param manifest what is already known of the dataset: kinds, channels, encoding, resolutions,
+  ///                 variants
   ShardWriter(std::filesystem::path file, const Manifest& manifest);
   ~ShardWriter();
   ShardWriter(const ShardWriter&) = delete;
@@ -46,9 +49,10 @@ class ShardWriter {
 
   std::filesystem::path file_;
   const Manifest& manifest_;
-  std::vector<std::unique_ptr<Spool>> spools_;  ///< per resolution
+  std::vector<std::unique_ptr<Spool>> spools_;  ///< per payload
   std::vector<std::string> ids_;
   std::vector<std::string> groups_;
+  std::vector<std::string> copies_of_;
   std::vector<uint8_t> labels_;
   std::vector<int32_t> classes_;
   std::vector<int32_t> original_sizes_;

@@ -15,6 +15,7 @@
 #include "core/base/digest.h"
 #include "core/base/error.h"
 #include "data/pack/csv.h"
+#include "data/pack/sample_lists.h"
 
 namespace baleen {
 namespace {
@@ -302,7 +303,21 @@ SourceList list_sources(const PackOptions& options) {
   check_ids(list);
   if (!options.group_file.empty()) read_groups(options, list);
   if (!options.mask_dir.empty()) find_masks(options, list);
+  apply_lists(options, list);
   return list;
+}
+
+std::string description_of(const SourceSample& sample) {
+  std::string text = fmt::format("{}:{} {}:{} {}\n", sample.id.size(), sample.id,
+                                 sample.group.size(), sample.group, fmt::join(sample.labels, ","));
+  if (sample.upside_down) text += "upside down\n";
+  if (sample.box)
+    text += fmt::format("box {} {} {} {}\n", sample.box->x0, sample.box->y0, sample.box->x1,
+                        sample.box->y1);
+  if (!sample.copy_of.empty())
+    text += fmt::format("{} of {}:{}\n", name_of(sample.symmetry), sample.copy_of.size(),
+                        sample.copy_of);
+  return text;
 }
 
 std::string digest_of(const SourceList& list) {
@@ -319,8 +334,7 @@ std::string digest_of(const SourceList& list) {
   for (const std::string& name : list.label_names)
     text += fmt::format("{}:{}\n", name.size(), name);
   for (const SourceSample& sample : list.samples) {
-    text += fmt::format("{}:{} {}:{} {}\n", sample.id.size(), sample.id, sample.group.size(),
-                        sample.group, fmt::join(sample.labels, ","));
+    text += description_of(sample);
     if (!sample.mask.empty()) add_file(sample.mask);
     if (!list.idx) add_file(sample.file);
   }

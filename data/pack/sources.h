@@ -3,9 +3,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "data/augment/d4.h"
+#include "data/image/box_crop.h"
 #include "data/pack/idx.h"
 #include "data/pack/options.h"
 #include "data/packed_dataset.h"
@@ -20,7 +23,14 @@ struct SourceSample {
   std::vector<int64_t> labels;  ///< ascending label indices; exactly one for single-class data
   std::string group;            ///< empty: a group of its own
   std::filesystem::path mask;   ///< image of where its subject is; empty: none
+  bool upside_down = false;     ///< to be turned by 180°
+  std::optional<Box> box;       ///< what to cut out, in the image as it is seen
+  std::string copy_of;          ///< id of the sample that this is a copy of; empty: an original
+  D4 symmetry = D4::kIdentity;  ///< how a copy differs
 };
+
+/// A sample but for the state of its files, as text: equal only for equal samples.
+std::string description_of(const SourceSample& sample);
 
 /// What there is to pack, in the order in which it will be stored.
 struct SourceList {

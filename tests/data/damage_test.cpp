@@ -312,6 +312,7 @@ TEST(LargeFileTest, RowsBeyondTwoGigabytesAreReadAtNoCostOfMemory) {
     hdf5::File file = hdf5::File::create(shard);
     file.write_strings("ids", ids);
     file.write_strings("groups", std::vector<std::string>(kRows));
+    file.write_strings("copies_of", std::vector<std::string>(kRows));
     file.write<int32_t>("original_sizes", {kRows, 2}, std::vector<int32_t>(2 * kRows, 64));
     const std::string zeros(kRowBytes, '\0');
     file.write<uint32_t>("images_crc32c", {kRows}, std::vector<uint32_t>(kRows, crc32c(zeros)));

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/seeds.h"
 #include "data/image/image.h"
 #include "data/image/jpeg.h"
 #include "data/pack/options.h"
@@ -23,6 +26,34 @@ inline Image picture(int64_t height, int64_t width, int64_t channels, int seed) 
         image.pixels[static_cast<size_t>((y * width + x) * channels + c)] =
             static_cast<uint8_t>(inside ? (seed * 37 + c * 80) % 256 : (x * 2 + y + c * 20) % 256);
       }
+  return image;
+}
+
+/// A picture of its own for each seed: a few broad waves in every direction.
+inline Image scene(int64_t height, int64_t width, int64_t channels, uint64_t seed) {
+  CounterRandom random(mix64(seed));
+  std::vector<double> sums(static_cast<size_t>(height * width));
+  for (int wave = 0; wave < 12; ++wave) {
+    const double down = random.uniform(-20, 20) / static_cast<double>(height);
+    const double across = random.uniform(-20, 20) / static_cast<double>(width);
+    const double phase = random.uniform(0, 6.28);
+    for (int64_t y = 0; y < height; ++y)
+      for (int64_t x = 0; x < width; ++x)
+        sums[static_cast<size_t>(y * width + x)] +=
+            std::cos(down * static_cast<double>(y) + across * static_cast<double>(x) + phase);
+  }
+  Image image(height, width, channels);
+  for (size_t i = 0; i < image.pixels.size(); ++i) {
+    const double value = 120 + 20 * sums[i / static_cast<size_t>(channels)] +
+                         10 * static_cast<double>(i % static_cast<size_t>(channels));
+    image.pixels[i] = static_cast<uint8_t>(std::clamp(value, 0.0, 255.0));
+  }
+  return image;
+}
+
+/// The image behind even haze.
+inline Image behind_haze(Image image) {
+  for (uint8_t& value : image.pixels) value = static_cast<uint8_t>(value / 2 + 115);
   return image;
 }
 

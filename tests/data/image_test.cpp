@@ -197,12 +197,14 @@ TEST(ImageTest, ShrinkingAveragesAreas) {
 }
 
 TEST(ImageTest, OneSideMayShrinkWhileTheOtherGrows) {
-  const Image image = resize_image(gradient(10, 40, 3).view(), 20, 10, EnlargeFilter::kCubic);
+  const Image image =
+      resize_image(gradient(10, 40, 3).view(), 20, 10, {.enlarge = EnlargeFilter::kCubic});
   EXPECT_EQ(image.height, 20);
   EXPECT_EQ(image.width, 10);
   Image flat(10, 40, 3);
   std::fill(flat.pixels.begin(), flat.pixels.end(), uint8_t{77});
-  for (const uint8_t value : resize_image(flat.view(), 20, 10, EnlargeFilter::kCubic).pixels)
+  for (const uint8_t value :
+       resize_image(flat.view(), 20, 10, {.enlarge = EnlargeFilter::kCubic}).pixels)
     EXPECT_EQ(value, 77);
 }
 

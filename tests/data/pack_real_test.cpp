@@ -1,4 +1,5 @@
 // Packs the real images and compares with what Python makes of the same files.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -8,6 +9,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <map>
+#include <nlohmann/json.hpp>
 
 #include "data/inspect.h"
 #include "data/manifest.h"
@@ -143,6 +146,70 @@ TEST(PackRealTest, FashionMnistAgreesWithItsFiles) {
     GTEST_SKIP() << "BALEEN_PYTHON is not set: pixels not compared with numpy";
   EXPECT_EQ(run_python("pack_fashion.py", {options.output, options.images, options.labels_file}),
             0);
+}
+
+// Image files below a folder, by id as the packer names them.
+std::map<std::string, fs::path> files_below(const fs::path& folder) {
+  std::map<std::string, fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    const std::string extension = entry.path().extension();
+    if (entry.is_regular_file() &&
+        (extension == ".jpg" || extension == ".png" || extension == ".tif"))
+      files[entry.path().lexically_relative(folder).generic_string()] = entry.path();
+  }
+  return files;
+}
+
+TEST(PackRealTest, EveryKindOfSourceHasPillowsMeanColourAndTheRightCounts) {
+  if (testing::real_data().empty()) GTEST_SKIP() << "BALEEN_DATA holds no real images";
+  const char* python = std::getenv("BALEEN_PYTHON");
+  if (!python) GTEST_SKIP() << "BALEEN_PYTHON is not set: not compared with Pillow";
+  TemporaryDirectory directory;
+  const fs::path data = testing::real_data();
+  const std::string unzip =
+      fmt::format("'{}' -m zipfile -e '{}' '{}'", python,
+                  (data / "omniglot" / "images_background_small1.zip").string(),
+                  (directory / "omniglot").string());
+  ASSERT_EQ(std::system(unzip.c_str()), 0);
+  nlohmann::json listing = nlohmann::json::array();
+  struct Source {
+    std::string name;
+    fs::path folder;
+    std::string source;
+    int64_t channels;
+    int64_t at_least;
+  };
+  const std::vector<Source> sources = {
+      {"tif", data / "planet" / "tif", "images", 3, 3},
+      {"lion-train", data / "lion" / "train", "folders", 3, 100},
+      {"lion-val", data / "lion" / "val", "folders", 3, 20},
+      {"plants", data / "dandelion_grass", "folders", 3, 100},
+      {"omniglot", directory / "omniglot" / "images_background_small1", "folders", 1, 2000}};
+  for (const Source& source : sources) {
+    PackOptions options;
+    options.output = (directory / source.name).string();
+    options.source = source.source;
+    options.images = source.folder.string();
+    options.channels = source.channels;
+    options.fit = "squash";
+    options.size_px = 64;
+    pack_dataset(options);
+    const std::map<std::string, fs::path> files = files_below(source.folder);
+    EXPECT_GE(std::ssize(files), source.at_least) << source.name;
+    nlohmann::json entry = {{"packed", options.output},
+                            {"files", nlohmann::json::object()},
+                            {"labels", nlohmann::json::object()}};
+    for (const auto& [id, file] : files) {
+      entry["files"][id] = file.string();
+      if (source.source != "folders") continue;
+      nlohmann::json& count = entry["labels"][id.substr(0, id.find('/'))];
+      count = count.is_null() ? 1 : count.get<int>() + 1;
+    }
+    listing.push_back(entry);
+    EXPECT_TRUE(verify_dataset(options.output).empty());
+  }
+  testing::write_text(directory / "listing.json", listing.dump());
+  EXPECT_EQ(run_python("pack_means.py", {(directory / "listing.json").string()}), 0);
 }
 
 TEST(PackRealTest, AFullDiskIsAStorageErrorThatLeavesNothing) {

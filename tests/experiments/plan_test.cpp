@@ -51,6 +51,26 @@ DatasetFacts facts_of() {
   return facts;
 }
 
+TEST(PlanTest, CopiesAreTrainedOnAndNeverHeldOut) {
+  DatasetFacts facts = facts_of();
+  facts.fold_copies = {10, 20, 30};
+  const Plan plan = make_plan(recipe_of(), facts);
+  EXPECT_EQ(plan.chain("simplenet-f0-s1").train_rows, 666 + 50);
+  EXPECT_EQ(plan.chain("simplenet-f0-s1").held_out_rows, 334);
+  EXPECT_EQ(plan.chain("simplenet-f2-s1").train_rows, 667 + 30);
+  EXPECT_THAT(print_plan(plan, 1, {}), ::testing::HasSubstr("1,000 samples"));
+  EXPECT_THAT(print_plan(plan, 1, {}), ::testing::HasSubstr("60 copies for training"));
+}
+
+TEST(PlanTest, AVariantNamesItsChains) {
+  Recipe recipe = recipe_of();
+  recipe.backbones[1] = recipe.backbones[0];
+  recipe.backbones[1].variant = "dehazed";
+  const Plan plan = make_plan(recipe, facts_of());
+  EXPECT_EQ(plan.chains[1].name, plan.chains[0].backbone_label + "-dehazed-f0-s1");
+  EXPECT_EQ(plan.identity.at("backbones.1.variant"), "dehazed");
+}
+
 std::string configuration_error(const Recipe& recipe, const DatasetFacts& facts) {
   try {
     make_plan(recipe, facts);

@@ -80,6 +80,10 @@ expect("deep_grey.tif", np.rint(deep[..., 0] / 257.0))
 save("rgb.tif", rgb)
 save("lzw.tif", rgb, compression="tiff_lzw")
 save("grey.tif", rgb.convert("L"))
+save("palette.tif", rgb.quantize(50), compression="tiff_deflate")
+save("bits.tif", rgb.convert("1"), compression="group4")
+save("cmyk.tif", rgb.convert("CMYK"))
+save("alpha.tif", alpha)
 save("misnamed.png.jpg", rgb, format="PNG")
 
 # What must be refused.
