@@ -47,6 +47,7 @@ bool influences_results(const std::string& path) {
                                                  "training.loader_threads",
                                                  "training.stage_to",
                                                  "training.checkpoint_every_steps",
+                                                 "training.checkpoint_share",
                                                  "training.keep_last",
                                                  "training.regroup_gain_s",
                                                  "training.keep_best",

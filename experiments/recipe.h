@@ -86,6 +86,7 @@ struct TrainingSection {
   std::string determinism = "strict";
   std::string on_nonfinite = "stop";
   int64_t checkpoint_every_steps = 0;
+  double checkpoint_share = 0.01;
   double regroup_gain_s = 5;
   int64_t keep_last = 2;
   bool keep_best = true;

@@ -130,8 +130,13 @@ void visit_fields(Visitor& v, TrainingSection& o) {
           "ten in a row fail",
           config::one_of({"stop", "skip"}));
   v.field("checkpoint_every_steps", o.checkpoint_every_steps,
-          "also save within epochs, every so many steps; 0: at the end of each epoch only",
+          "save every so many optimizer steps, and at the end of each epoch; 0: as often as "
+          "checkpoint_share allows",
           config::at_least(0));
+  v.field("checkpoint_share", o.checkpoint_share,
+          "part of the training time that checkpoints may take, where checkpoint_every_steps is 0: "
+          "the next one is written, in the background, when it has been earned",
+          config::between(0.0001, 1));
   v.field(
       "regroup_gain_s", o.regroup_gain_s,
       "between two stages, a chain changes to a larger group when idle ranks would save so many "

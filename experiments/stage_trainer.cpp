@@ -75,12 +75,12 @@ StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
       group_(group),
       sink_(sink),
       device_(training_device(setup_.recipe->training.device)),
-      store_(setup_.files.directory, setup_.recipe->training.keep_last) {
+      checkpoints_(setup_.files.directory, setup_.recipe->training) {
   const Recipe& recipe = *setup_.recipe;
   normalisation_ = chain_normalisation(recipe, *setup_.dataset, setup_.training_rows,
                                        setup_.chain->stages.front().size_px);
   loss_ = setup_.extensions->losses.create(recipe.loss, setup_.task->num_outputs());
-  resumed_ = agreed(group_, [&] { return store_.load_latest(setup_.identity); });
+  resumed_ = agreed(group_, [&] { return checkpoints_.load_latest(setup_.identity); });
   state_.identity = setup_.identity;
   if (resumed_) {
     state_ = resumed_->state;
@@ -208,12 +208,9 @@ void StageTrainer::train_stage() {
                  while (state_.epoch < stage.plan->epochs &&
                         !state_.best.exhausted(stage.options->early_stopping)) {
                    const auto epoch_start = Clock::now();
-                   if (!train_epoch(stage)) {
-                     on_first_rank(group_, [&] { save(stage, false); });
-                     throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
-                   }
+                   if (!train_epoch(stage)) save_and_stop(stage);
                    end_epoch(stage, seconds_since(epoch_start));
-                   throw_if_stopping();
+                   throw_if_stopping(stage);
                  }
                });
   finish_stage(stage);
@@ -232,7 +229,6 @@ TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
 }
 
 bool StageTrainer::train_epoch(Stage& stage) {
-  const int64_t every = setup_.recipe->training.checkpoint_every_steps;
   const int64_t first_step = state_.epoch * stage.plan->steps_per_epoch;
   auto mark = Clock::now();
   int64_t samples = 0;
@@ -256,7 +252,8 @@ bool StageTrainer::train_epoch(Stage& stage) {
           setup_.say(
               fmt::format("stage {}, epoch {}, step {}", state_.stage, state_.epoch, report.step));
         }
-        if (every > 0 && state_.chain_steps % every == 0 && first_rank()) save(stage, false);
+        if (first_rank())
+          checkpoints_.after_step(state_.chain_steps, [&] { return checkpoint(stage); });
         return sink_.stop_requested();
       });
 }
@@ -309,7 +306,8 @@ void StageTrainer::end_epoch(Stage& stage, double seconds) {
   on_first_rank(group_, [&] {
     metrics_->append(record);
     tensorboard_->add(record);
-    save(stage, best && stage.keeps_best(setup_.recipe->training));
+    checkpoints_.after_epoch(best && stage.keeps_best(setup_.recipe->training),
+                             [&] { return checkpoint(stage); });
   });
 }
 
@@ -327,8 +325,6 @@ Checkpoint StageTrainer::checkpoint(const Stage& stage) const {
   }
   return result;
 }
-
-void StageTrainer::save(const Stage& stage, bool best) { store_.save(checkpoint(stage), best); }
 
 /// The stage's batches once more, all logical shards on every rank: each gets the same statistics
 /// without a word to the others.
@@ -350,12 +346,13 @@ NamedTensors StageTrainer::with_gathered_statistics(const Stage& stage,
 
 void StageTrainer::finish_stage(Stage& stage) {
   stage.reducer->close();
+  on_first_rank(group_, [&] { checkpoints_.finish_best(); });
   NamedTensors weights = state_of(*network_);
   if (stage.ema) weights = overlaid(weights, stage.ema->state());
   const EarlyStoppingOptions& stopping = stage.options->early_stopping;
   if (stopping.patience > 0 && stopping.restore_best) {
     const auto best =
-        agreed(group_, [&] { return store_.load_best(state_.stage, setup_.identity); });
+        agreed(group_, [&] { return checkpoints_.load_best(state_.stage, setup_.identity); });
     if (best) {
       weights = best->part("model");
       if (stage.ema) weights = overlaid(weights, best->part("ema"));
@@ -370,15 +367,19 @@ void StageTrainer::finish_stage(Stage& stage) {
   // Copies: the network and the averages go with the stage.
   for (const auto& [name, tensor] : weights)
     next.tensors.emplace_back("model." + name, tensor.detach().cpu().clone());
-  on_first_rank(group_, [&] { store_.save(next, false); });
+  on_first_rank(group_, [&] { checkpoints_.finish_stage(next); });
   state_ = next.state;
   resumed_ = std::move(next);
 }
 
-void StageTrainer::throw_if_stopping() {
-  if (group_.any(sink_.stop_requested())) {
-    throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
-  }
+void StageTrainer::throw_if_stopping(const Stage& stage) {
+  if (!group_.any(sink_.stop_requested())) return;
+  save_and_stop(stage);
+}
+
+void StageTrainer::save_and_stop(const Stage& stage) {
+  on_first_rank(group_, [&] { checkpoints_.save_now([&] { return checkpoint(stage); }); });
+  throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
 }
 
 }  // namespace baleen

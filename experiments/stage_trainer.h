@@ -12,6 +12,7 @@
 #include "core/training/checkpoint.h"
 #include "data/loader.h"
 #include "data/packed_dataset.h"
+#include "experiments/chain_checkpoints.h"
 #include "experiments/chain_executor.h"
 #include "experiments/classification_chain.h"
 #include "experiments/plan.h"
@@ -73,12 +74,12 @@ class StageTrainer {
   bool train_epoch(Stage& stage);
   void end_epoch(Stage& stage, double seconds);
   std::map<std::string, double> validate(Stage& stage);
-  void save(const Stage& stage, bool best);
   void finish_stage(Stage& stage);
   TrainingFeedOptions training_feed(const Stage& stage) const;
   NamedTensors with_gathered_statistics(const Stage& stage, const NamedTensors& weights);
   Checkpoint checkpoint(const Stage& stage) const;
-  void throw_if_stopping();
+  void throw_if_stopping(const Stage& stage);
+  [[noreturn]] void save_and_stop(const Stage& stage);
 
   Setup setup_;
   Communicator& group_;
@@ -87,7 +88,7 @@ class StageTrainer {
   Normalisation normalisation_;
   std::shared_ptr<Backbone> network_;
   std::unique_ptr<Loss> loss_;
-  CheckpointStore store_;
+  ChainCheckpoints checkpoints_;
   TrainingState state_;
   std::optional<Checkpoint> resumed_;  ///< until its tensors are loaded
   std::optional<MetricsLog> metrics_;

@@ -85,11 +85,15 @@ void CheckpointStore::write(const std::string& name, const Checkpoint& checkpoin
   write_file_atomically(directory_ / (name + ".json"), record.dump(1) + "\n");
 }
 
-void CheckpointStore::save(const Checkpoint& checkpoint, bool best) {
+void CheckpointStore::save(const Checkpoint& checkpoint) {
   std::filesystem::create_directories(directory_);
-  if (best) write(best_name(checkpoint.state.stage), checkpoint);
   write(name_for(checkpoint.state), checkpoint);
   prune();
+}
+
+void CheckpointStore::save_best(const Checkpoint& checkpoint) {
+  std::filesystem::create_directories(directory_);
+  write(best_name(checkpoint.state.stage), checkpoint);
 }
 
 std::vector<std::string> CheckpointStore::names() const {

@@ -74,9 +74,11 @@ class CheckpointStore {
   /// @param keep_last how many of the newest are kept, at least 1
   CheckpointStore(std::filesystem::path directory, int64_t keep_last);
 
-  /// @param best whether to keep a copy as the stage's best epoch too
   /// @throws Error kStorage naming the file; earlier checkpoints stay as they are.
-  void save(const Checkpoint& checkpoint, bool best);
+  void save(const Checkpoint& checkpoint);
+
+  /// Keeps it as its stage's best epoch, instead of the one before. @throws as save().
+  void save_best(const Checkpoint& checkpoint);
 
   /// The newest that is whole; a damaged one is reported by a warning and the one before it is
   /// taken.

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <chrono>
+#include <future>
+#include <optional>
+
+#include "core/training/checkpoint.h"
+
+namespace baleen {
+
+/// A checkpoint whose tensors are copies in main memory: training may go on while it is written.
+Checkpoint copy_of(const Checkpoint& checkpoint);
+
+/// Writes checkpoints on a thread of its own, one at a time, and decides when one is due.
+///
+/// What the last one cost (copying, writing, and waiting for the one before it) must be no more
+/// than a given share of the time since: 20 ms at a share of 1 % make the next one due 2 s later.
+/// Used from one thread.
+class CheckpointWriter {
+ public:
+  /// @param store outlives the writer
+  /// @param share largest part of the time that checkpoints may take, in (0, 1]
+  CheckpointWriter(CheckpointStore& store, double share);
+  /// Waits for what is being written. An error that nobody has heard of is logged.
+  ~CheckpointWriter();
+  CheckpointWriter(const CheckpointWriter&) = delete;
+  CheckpointWriter& operator=(const CheckpointWriter&) = delete;
+
+  /// Whether the time since the last checkpoint has earned the next one. Before the first one:
+  /// after kFirst_s. @throws what writing the last one threw.
+  bool due();
+
+  /// Whether a checkpoint was written, so that due() knows what one costs.
+  bool knows_cost() const { return written_s_ || writing_.valid(); }
+
+  /// Copies `latest` and begins to write it, after `best` where there is one. Waits for the write
+  /// before this one.
+  /// @param best copied already; kept as its stage's best epoch
+  /// @throws Error kStorage of the write before, or Error kInternal.
+  void save(const Checkpoint& latest, std::optional<Checkpoint> best);
+
+  /// Returns once all is safe on disk. @throws what writing threw.
+  void wait();
+
+  static constexpr double kFirst_s = 10;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  CheckpointStore& store_;
+  double share_;
+  std::future<double> writing_;  ///< seconds
+  double blocked_s_ = 0;         ///< what the last save() took of the training's time
+  std::optional<double> written_s_;
+  Clock::time_point last_ = Clock::now();
+};
+
+}  // namespace baleen

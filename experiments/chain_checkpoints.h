@@ -1,0 +1,51 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "core/training/checkpoint.h"
+#include "core/training/checkpoint_writer.h"
+#include "experiments/recipe.h"
+
+namespace baleen {
+
+/// When a chain's checkpoints are written, and how: in the background while it trains, and at once
+/// where something must be safe before it goes on.
+///
+/// Without `checkpoint_every_steps`, the next one is written as soon as its price is below
+/// `checkpoint_share` of the time. A resume goes on from the newest; what came after is trained
+/// again, to the same bits.
+class ChainCheckpoints {
+ public:
+  using Make = std::function<Checkpoint()>;  ///< of the state as it is now
+
+  ChainCheckpoints(std::filesystem::path directory, const TrainingSection& training);
+
+  // Any rank; files that the first rank has written before a barrier.
+  std::optional<Checkpoint> load_latest(const std::string& identity) const;
+  std::optional<Checkpoint> load_best(int64_t stage, const std::string& identity) const;
+
+  // The group's first rank. All throw Error kStorage, also that of a write before.
+  /// @param chain_steps optimizer steps of the chain
+  void after_step(int64_t chain_steps, const Make& make);
+  /// @param best keep this epoch as the stage's best
+  void after_epoch(bool best, const Make& make);
+  /// Returns once it is safe: before the chain is left.
+  void save_now(const Make& make);
+  /// Returns once the stage's best epoch is safe, if one is kept.
+  void finish_best();
+  /// Returns once the beginning of the next stage is safe.
+  void finish_stage(const Checkpoint& next);
+
+ private:
+  void save(const Make& make);
+
+  CheckpointStore store_;
+  CheckpointWriter writer_;
+  int64_t every_steps_;
+  std::optional<Checkpoint> best_;  ///< copied, not on disk yet
+};
+
+}  // namespace baleen
