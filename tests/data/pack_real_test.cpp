@@ -169,7 +169,7 @@ TEST(PackRealTest, EveryKindOfSourceHasPillowsMeanColourAndTheRightCounts) {
   const std::string unzip =
       fmt::format("'{}' -m zipfile -e '{}' '{}'", python,
                   (data / "omniglot" / "images_background_small1.zip").string(),
-                  (directory / "omniglot").string());
+                  (directory / "unzipped").string());
   ASSERT_EQ(std::system(unzip.c_str()), 0);
   nlohmann::json listing = nlohmann::json::array();
   struct Source {
@@ -184,7 +184,7 @@ TEST(PackRealTest, EveryKindOfSourceHasPillowsMeanColourAndTheRightCounts) {
       {"lion-train", data / "lion" / "train", "folders", 3, 100},
       {"lion-val", data / "lion" / "val", "folders", 3, 20},
       {"plants", data / "dandelion_grass", "folders", 3, 100},
-      {"omniglot", directory / "omniglot" / "images_background_small1", "folders", 1, 2000}};
+      {"omniglot", directory / "unzipped" / "images_background_small1", "folders", 1, 2000}};
   for (const Source& source : sources) {
     PackOptions options;
     options.output = (directory / source.name).string();

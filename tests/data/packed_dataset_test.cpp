@@ -143,12 +143,14 @@ TEST(PackedDatasetTest, AManifestOfANewerVersionOrChangedByHandIsRefused) {
     write_text(manifest, text.replace(position, from.size(), to));
     return error_of([&] { PackedDataset::open(dataset); });
   };
-  const Error newer = change("\"version\": 1", "\"version\": 99");
+  const Error newer = change("\"version\": 2", "\"version\": 99");
   EXPECT_EQ(newer.kind(), ErrorKind::kData);
   EXPECT_THAT(newer.message(), HasSubstr("version 99"));
   for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
            {"\"even\"", "\"evil\""},
            {"\"rows\": 12", "\"rows\": 13"},
+           {"\"copies\": 0", "\"copies\": 13"},
+           {"\"variants\": []", "\"variants\": [\"no such\"]"},
            {"\"channels\": 3", "\"channels\": 1"},
            {"\"channels\": 3", "\"channels\": 1e300"},
            {"\"channels\": 3", "\"channels\": \"3\""},
