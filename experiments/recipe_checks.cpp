@@ -17,16 +17,6 @@ namespace {
 constexpr const char* kFileNameRule =
     "letters, digits, '.', '_' and '-' only, since files are named after it";
 
-/// Runs a check that throws, and reports what it says.
-void report(config::Problems& problems, const std::string& path,
-            const std::function<void()>& check) {
-  try {
-    check();
-  } catch (const Error& error) {
-    problems.add(path, error.message());
-  }
-}
-
 /// Padded crops move by less than the image; with the strength multiplied in.
 void check_padding(const AugmentOptions& augment, int64_t size_px) {
   if (augment.random_crop != "padded") return;
@@ -179,6 +169,15 @@ void validate_task(const Recipe& recipe, config::Problems& problems) {
 }
 
 }  // namespace
+
+void report(config::Problems& problems, const std::string& path,
+            const std::function<void()>& check) {
+  try {
+    check();
+  } catch (const Error& error) {
+    problems.add(path, error.message());
+  }
+}
 
 bool usable_as_file_name(const std::string& text) {
   return !text.empty() && text.front() != '.' && std::all_of(text.begin(), text.end(), [](char c) {

@@ -40,6 +40,7 @@ struct Arguments {
   int64_t steps = 3;
   int64_t threads = 1;
   bool channels_last = true;
+  bool recompute = false;
 };
 
 /// One random batch, delivered again and again as this rank's shards.
@@ -106,7 +107,11 @@ Run make_run(const std::string& config, const Arguments& a, Communicator& world)
   BackboneRegistry registry;
   register_backbones(registry);
   seed_default_generator(at::kCPU, 3);
-  run.network = registry.create({a.network, a.classes, 3, 0.0});
+  BackboneOptions options;
+  options.name = a.network;
+  options.num_outputs = a.classes;
+  options.checkpoint = a.recompute;
+  run.network = registry.create(options);
   if (a.channels_last) to_channels_last(*run.network);
   LossOptions loss;
   loss.kind = "cross_entropy";
@@ -169,6 +174,8 @@ Arguments parse(int argc, char** argv) {
       a.threads = std::stoll(value);
     else if (key == "--channels-last")
       a.channels_last = value == "1";
+    else if (key == "--recompute")
+      a.recompute = value == "1";
     else
       throw Error(ErrorKind::kUsage, "unknown option " + key);
   }
