@@ -107,11 +107,11 @@ Run make_run(const std::string& config, const Arguments& a, Communicator& world)
   BackboneRegistry registry;
   register_backbones(registry);
   seed_default_generator(at::kCPU, 3);
-  BackboneOptions options;
-  options.name = a.network;
-  options.num_outputs = a.classes;
-  options.checkpoint = a.recompute;
-  run.network = registry.create(options);
+  BackboneOptions network;
+  network.name = a.network;
+  network.num_outputs = a.classes;
+  network.checkpoint = a.recompute;
+  run.network = registry.create(network);
   if (a.channels_last) to_channels_last(*run.network);
   LossOptions loss;
   loss.kind = "cross_entropy";
