@@ -18,6 +18,9 @@ std::string to_json_text(const ShardRecord& record) {
   json["bytes"] = record.entry.bytes;
   json["digest"] = record.entry.digest;
   json["datasets"] = record.entry.datasets;
+  json["places"] = Json::object();
+  for (const auto& [name, place] : record.entry.places)
+    json["places"][name] = {place.offset, place.bytes};
   json["copies"] = record.copies;
   json["label_counts"] = record.label_counts;
   json["channel_sums"] = record.channel_sums;
@@ -39,6 +42,8 @@ ShardRecord shard_record_from(const std::string& text) {
   json.at("bytes").get_to(record.entry.bytes);
   json.at("digest").get_to(record.entry.digest);
   json.at("datasets").get_to(record.entry.datasets);
+  for (const auto& [name, place] : json.at("places").items())
+    record.entry.places[name] = {place.at(0).get<int64_t>(), place.at(1).get<int64_t>()};
   json.at("copies").get_to(record.copies);
   json.at("label_counts").get_to(record.label_counts);
   json.at("channel_sums").get_to(record.channel_sums);

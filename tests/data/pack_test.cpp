@@ -47,6 +47,8 @@ TEST(PackTest, TagsBecomeLabelsAndPixelsComeBackExactly) {
   EXPECT_THAT(dataset->label_names(), ElementsAre("primary", "road", "water"));
   EXPECT_EQ(read_manifest(options.output).shards.size(), 3u);
   EXPECT_THAT(read_manifest(options.output).label_counts, ElementsAre(23, 5, 12));
+  for (const ShardEntry& shard : read_manifest(options.output).shards)
+    EXPECT_EQ(shard.places.size(), shard.datasets.size()) << "readers go by the places";
   std::vector<uint8_t> scratch;
   for (int i = 0; i < 23; ++i) {
     const int64_t row = dataset->row_of("chip_" + std::to_string(i));
