@@ -109,7 +109,7 @@ fs::path stage_dataset(const fs::path& dataset, const fs::path& folder) {
         std::error_code error;
         fs::create_directories(folder, error);
         if (error) throw storage_error("create", folder, error.value());
-        const fs::path staged = folder / manifest.content_digest();
+        fs::path staged = folder / manifest.content_digest();
         const StagingLock lock(staged.string() + ".lock");
         if (is_staged(staged, manifest, text)) return staged;
         fs::create_directories(staged, error);

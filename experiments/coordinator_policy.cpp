@@ -111,7 +111,7 @@ class Round {
   /// Ranks that may take the chain now; none when it had better wait for ranks where it has not
   /// failed.
   std::vector<int> eligible_ranks(const WaitingChain& chain) const {
-    const std::vector<int> idle(idle_.begin() + static_cast<std::ptrdiff_t>(taken_), idle_.end());
+    std::vector<int> idle(idle_.begin() + static_cast<std::ptrdiff_t>(taken_), idle_.end());
     std::vector<int> fresh = without(idle, chain.failed_on);
     if (!fresh.empty()) return fresh;
     for (const RunningChain& running : state_.running) {

@@ -90,7 +90,7 @@ int64_t elastic_grid(double sigma) {
 
 std::vector<float> elastic_kernel(double sigma) {
   const double points = sigma * static_cast<double>(elastic_grid(sigma));
-  const int64_t radius = static_cast<int64_t>(4.0 * points + 0.5);
+  const int64_t radius = std::llround(4.0 * points);
   std::vector<double> weights;
   double sum = 0;
   for (int64_t i = -radius; i <= radius; ++i) {
@@ -99,6 +99,7 @@ std::vector<float> elastic_kernel(double sigma) {
     sum += weights.back();
   }
   std::vector<float> kernel;
+  kernel.reserve(weights.size());
   for (double weight : weights) kernel.push_back(static_cast<float>(weight / sum));
   return kernel;
 }

@@ -35,9 +35,9 @@ std::vector<Taps> taps_for(int64_t source, int64_t target, ResampleKernel kernel
   std::vector<double> weights;
   for (int64_t i = 0; i < target; ++i) {
     const double centre = (static_cast<double>(i) + 0.5) * scale;
-    // Truncated, not floored: a start left of the image is cut to 0 anyway.
-    const int64_t first = std::max<int64_t>(0, static_cast<int64_t>(centre - support + 0.5));
-    const int64_t last = std::min(source, static_cast<int64_t>(centre + support + 0.5));
+    const auto first =
+        std::max<int64_t>(0, static_cast<int64_t>(std::floor(centre - support + 0.5)));
+    const auto last = std::min(source, static_cast<int64_t>(std::floor(centre + support + 0.5)));
     weights.clear();
     double sum = 0;
     for (int64_t x = first; x < last; ++x) {

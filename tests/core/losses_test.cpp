@@ -308,8 +308,10 @@ TEST(LossRegistryTest, NamesParametersAndTargetsThatDoNotFitAreRefused) {
   EXPECT_NO_THROW(registry.check_targets("scaled_sum", LossTargets::kClasses));
   EXPECT_NO_THROW(registry.check_targets("scaled_sum", LossTargets::kLabels));
   EXPECT_NO_THROW(registry.check_targets("cross_entropy", LossTargets::kClasses));
-  expect_refusal([&] { registry.check_targets("bce", LossTargets::kClasses); }, "take cross_entropy or scaled_sum");
-  expect_refusal([&] { registry.check_targets("cross_entropy", LossTargets::kLabels); }, "take bce or soft_f2");
+  expect_refusal([&] { registry.check_targets("bce", LossTargets::kClasses); },
+                 "take cross_entropy or scaled_sum");
+  expect_refusal([&] { registry.check_targets("cross_entropy", LossTargets::kLabels); },
+                 "take bce or soft_f2");
   try {
     registry.add({"bce", "", LossTargets::kAny, {}}, nullptr);
     ADD_FAILURE() << "a name was given twice";
