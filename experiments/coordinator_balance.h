@@ -9,7 +9,8 @@ namespace baleen {
 ///
 /// Longest first onto the rank that is free soonest (Graham 1969), then, for up to
 /// kMostBalancedChains chains, moves and exchanges between the last rank and any other for as long
-/// as they bring the end forward: a few per cent where ranks have only a handful of chains each.
+/// as they bring the end forward, from several starts: a few per cent where ranks have only a
+/// handful of chains each. A pure function.
 /// @param costs_s of the chains, longest first
 /// @param free_s when each rank is free; at least one rank
 /// @returns by chain: index into `free_s`
