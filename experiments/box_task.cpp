@@ -14,6 +14,7 @@
 #include "core/metrics/boxes.h"
 #include "data/augment/image_to_tensor.h"
 #include "data/pack/csv.h"
+#include "experiments/drawn_targets.h"
 
 namespace baleen {
 namespace {
@@ -65,58 +66,6 @@ PixelBox plain_crop(const PackedDataset& dataset, const std::string& fit) {
   return fitted_box(fit_from_name(fit), height, width);
 }
 
-/// Puts boxes into the batches of a training source. The changes of an image are a function of
-/// (seed, epoch, id): they are drawn a second time here.
-class BoxSource final : public BatchSource {
- public:
-  BoxSource(std::unique_ptr<BatchSource> source, const TrainingFeedOptions& feed,
-            std::shared_ptr<const PackedDataset> dataset, const BoxTask& task)
-      : source_(std::move(source)),
-        augment_(at_strength(feed.augment)),
-        seed_(feed.seed),
-        size_px_(feed.image.size_px),
-        crop_(plain_crop(*dataset, feed.image.fit)),
-        pin_(feed.image.pin),
-        dataset_(std::move(dataset)),
-        task_(task) {}
-
-  int64_t steps_per_epoch() const override { return source_->steps_per_epoch(); }
-  void set_epoch(int64_t epoch, int64_t first_step) override {
-    epoch_ = epoch;
-    source_->set_epoch(epoch, first_step);
-  }
-  std::optional<Batch> next() override {
-    std::optional<Batch> batch = source_->next();
-    if (!batch) return batch;
-    batch->targets = at::empty({static_cast<int64_t>(batch->rows.size()), 4},
-                               at::TensorOptions(at::kFloat).pinned_memory(pin_));
-    float* out = batch->targets.mutable_data_ptr<float>();
-    for (const int64_t row : batch->rows)
-      for (const double value :
-           target_of(*dataset_, row, task_.annotated(row), draw_of(row), size_px_))
-        *out++ = static_cast<float>(value);
-    return batch;
-  }
-
- private:
-  AugmentDraw draw_of(int64_t row) const {
-    const auto [height, width] = dataset_->stored_size();
-    AugmentDraw draw = draw_augment(augment_, height, width, seed_, epoch_, dataset_->id(row));
-    draw.crop = crop_;
-    return draw;
-  }
-
-  std::unique_ptr<BatchSource> source_;
-  AugmentOptions augment_;
-  uint64_t seed_;
-  int64_t size_px_;
-  PixelBox crop_;
-  bool pin_;
-  std::shared_ptr<const PackedDataset> dataset_;
-  const BoxTask& task_;
-  int64_t epoch_ = 0;
-};
-
 }  // namespace
 
 BoxTask::BoxTask(const Recipe& recipe, std::shared_ptr<const PackedDataset> dataset)
@@ -145,7 +94,12 @@ BoxTask::BoxTask(const Recipe& recipe, std::shared_ptr<const PackedDataset> data
 
 std::unique_ptr<BatchSource> BoxTask::with_targets(std::unique_ptr<BatchSource> source,
                                                    const TrainingFeedOptions& feed) const {
-  return std::make_unique<BoxSource>(std::move(source), feed, dataset_, *this);
+  return with_drawn_targets(
+      std::move(source), feed, dataset_, num_outputs(),
+      [this, size_px = feed.image.size_px](int64_t row, const AugmentDraw& draw, float* out) {
+        for (const double value : target_of(*dataset_, row, annotated(row), draw, size_px))
+          *out++ = static_cast<float>(value);
+      });
 }
 
 std::map<std::string, double> BoxTask::metrics(const at::Tensor& predictions_N4,

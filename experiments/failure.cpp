@@ -4,22 +4,18 @@
 #include <sys/file.h>
 
 #include <algorithm>
-#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "core/base/atomic_file.h"
 #include "core/base/file_descriptor.h"
 #include "core/base/logging.h"
+#include "core/base/stopwatch.h"
 #include "experiments/json_error.h"
 
 namespace baleen {
 namespace {
 
 using nlohmann::ordered_json;
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 ordered_json to_json(const FailureEntry& entry) {
   ordered_json j;
@@ -31,7 +27,7 @@ ordered_json to_json(const FailureEntry& entry) {
   j["context"] = entry.error.context();
   j["hint"] = entry.error.hint();
   j["exit_code"] = exit_code(entry.error.kind());
-  j["time"] = entry.time_s > 0 ? entry.time_s : now_s();
+  j["time"] = entry.time_s > 0 ? entry.time_s : unix_seconds();
   return j;
 }
 
@@ -95,7 +91,7 @@ void record_failure(const std::filesystem::path& file, const FailureEntry& entry
 void record_failed_chains(const std::filesystem::path& file, const RunSummary& summary) noexcept {
   try {
     std::vector<FailureEntry> entries;
-    double time_s = now_s();
+    double time_s = unix_seconds();
     for (const FailedChain& chain : summary.failed) {
       entries.push_back({chain.error, chain.rank, chain.host, chain.chain, time_s});
       time_s += 1e-3;  // keeps their order

@@ -8,6 +8,7 @@
 #include "core/metrics/metrics.h"
 #include "data/augment/image_to_tensor.h"
 #include "data/image/image.h"
+#include "experiments/drawn_targets.h"
 
 namespace baleen {
 namespace {
@@ -37,56 +38,6 @@ void write_mask(const ImageView& mask, const AugmentDraw& draw, int64_t size_px,
   constexpr float kHalf = 0.5f;
   for (int64_t i = 0; i < size_px * size_px; ++i) out[i] = out[i] >= kHalf ? 1.0f : 0.0f;
 }
-
-/// Puts masks into the batches of a training source. The changes of an image are a function of
-/// (seed, epoch, id): they are drawn a second time here.
-class MaskSource final : public BatchSource {
- public:
-  MaskSource(std::unique_ptr<BatchSource> source, const TrainingFeedOptions& feed,
-             std::shared_ptr<const PackedDataset> dataset, const MaskTask& task)
-      : source_(std::move(source)),
-        augment_(at_strength(feed.augment)),
-        seed_(feed.seed),
-        size_px_(feed.image.size_px),
-        fit_(fit_from_name(feed.image.fit)),
-        pin_(feed.image.pin),
-        dataset_(std::move(dataset)),
-        task_(task) {}
-
-  int64_t steps_per_epoch() const override { return source_->steps_per_epoch(); }
-  void set_epoch(int64_t epoch, int64_t first_step) override {
-    epoch_ = epoch;
-    source_->set_epoch(epoch, first_step);
-  }
-  std::optional<Batch> next() override {
-    std::optional<Batch> batch = source_->next();
-    if (!batch) return batch;
-    batch->targets = at::empty({static_cast<int64_t>(batch->rows.size()), size_px_ * size_px_},
-                               at::TensorOptions(at::kFloat).pinned_memory(pin_));
-    float* out = batch->targets.mutable_data_ptr<float>();
-    for (const int64_t row : batch->rows) {
-      const ImageView mask = task_.mask(row);
-      AugmentDraw draw =
-          draw_augment(augment_, mask.height, mask.width, seed_, epoch_, dataset_->id(row));
-      draw.crop = fitted_box(fit_, mask.height, mask.width);
-      write_mask(mask, draw, size_px_, scratch_, out);
-      out += size_px_ * size_px_;
-    }
-    return batch;
-  }
-
- private:
-  std::unique_ptr<BatchSource> source_;
-  AugmentOptions augment_;
-  uint64_t seed_;
-  int64_t size_px_;
-  Fit fit_;
-  bool pin_;
-  std::shared_ptr<const PackedDataset> dataset_;
-  const MaskTask& task_;
-  int64_t epoch_ = 0;
-  ImageScratch scratch_;
-};
 
 }  // namespace
 
@@ -121,7 +72,12 @@ ImageView MaskTask::mask(int64_t row) const {
 
 std::unique_ptr<BatchSource> MaskTask::with_targets(std::unique_ptr<BatchSource> source,
                                                     const TrainingFeedOptions& feed) const {
-  return std::make_unique<MaskSource>(std::move(source), feed, dataset_, *this);
+  const int64_t size_px = feed.image.size_px;
+  return with_drawn_targets(std::move(source), feed, dataset_, size_px * size_px,
+                            [this, size_px, scratch = std::make_shared<ImageScratch>()](
+                                int64_t row, const AugmentDraw& draw, float* out) {
+                              write_mask(mask(row), draw, size_px, *scratch, out);
+                            });
 }
 
 at::Tensor MaskTask::plain_targets(const std::vector<int64_t>& rows, const std::string& fit) const {

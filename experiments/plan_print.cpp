@@ -4,18 +4,11 @@
 #include <numeric>
 #include <set>
 
+#include "core/base/format.h"
 #include "experiments/plan.h"
 
 namespace baleen {
 namespace {
-
-/// "1,234,567".
-std::string grouped(int64_t value) {
-  std::string text = std::to_string(value);
-  for (auto at = static_cast<int64_t>(text.size()) - 3; at > 0; at -= 3)
-    text.insert(static_cast<size_t>(at), ",");
-  return text;
-}
 
 /// "1:02:03", "2:03", "7.5 s".
 std::string duration(double seconds) {
@@ -26,7 +19,7 @@ std::string duration(double seconds) {
 }
 
 std::string plural(int64_t count, const std::string& noun) {
-  return fmt::format("{} {}{}", grouped(count), noun, count == 1 ? "" : "s");
+  return fmt::format("{} {}{}", format_count(count), noun, count == 1 ? "" : "s");
 }
 
 /// "0-3", "0,2".
@@ -42,15 +35,16 @@ std::string rank_list(const std::vector<int>& ranks) {
 std::string data_line(const Plan& plan) {
   const DatasetFacts& data = plan.data;
   const auto [least, most] = std::minmax_element(data.fold_sizes.begin(), data.fold_sizes.end());
-  std::string text = fmt::format("{} samples, {} {}, {}; {} folds of {}", grouped(data.num_samples),
-                                 data.num_outputs, data.target, plural(data.channels, "channel"),
-                                 data.fold_sizes.size(), grouped(*least));
-  if (*most != *least) text += fmt::format(" to {}", grouped(*most));
+  std::string text = fmt::format(
+      "{} samples, {} {}, {}; {} folds of {}", format_count(data.num_samples), data.num_outputs,
+      data.target, plural(data.channels, "channel"), data.fold_sizes.size(), format_count(*least));
+  if (*most != *least) text += fmt::format(" to {}", format_count(*most));
   const int64_t copies =
       std::accumulate(data.fold_copies.begin(), data.fold_copies.end(), int64_t{0});
-  if (copies > 0) text += fmt::format("; {} copies for training", grouped(copies));
-  text += data.num_test > 0 ? fmt::format("; {} to predict as a test set", grouped(data.num_test))
-                            : "; no test set";
+  if (copies > 0) text += fmt::format("; {} copies for training", format_count(copies));
+  text += data.num_test > 0
+              ? fmt::format("; {} to predict as a test set", format_count(data.num_test))
+              : "; no test set";
   return text;
 }
 
@@ -80,18 +74,18 @@ std::string chains_section(const Plan& plan, const std::set<std::string>& done) 
   Column name, rows, steps;
   for (const ChainSpec& chain : plan.chains) {
     name.fit(chain.name);
-    rows.fit(grouped(chain.train_rows));
-    steps.fit(grouped(chain.steps()));
+    rows.fit(format_count(chain.train_rows));
+    steps.fit(format_count(chain.steps()));
   }
   for (const ChainSpec& chain : plan.chains) {
     std::string stages;
     for (const StagePlan& stage : chain.stages)
       stages += (stages.empty() ? "" : "  →  ") + stage_text(stage);
-    text +=
-        fmt::format("│  {} {:<{}}  {:>{}} rows  {:>{}} steps  V={}  {}{}\n",
-                    &chain == &plan.chains.back() ? "└─" : "├─", chain.name, name.width,
-                    grouped(chain.train_rows), rows.width, grouped(chain.steps()), steps.width,
-                    chain.logical_shards, stages, done.count(chain.name) > 0 ? "  (finished)" : "");
+    text += fmt::format("│  {} {:<{}}  {:>{}} rows  {:>{}} steps  V={}  {}{}\n",
+                        &chain == &plan.chains.back() ? "└─" : "├─", chain.name, name.width,
+                        format_count(chain.train_rows), rows.width, format_count(chain.steps()),
+                        steps.width, chain.logical_shards, stages,
+                        done.count(chain.name) > 0 ? "  (finished)" : "");
   }
   return text;
 }

@@ -10,6 +10,7 @@
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "core/base/stopwatch.h"
 #include "experiments/json_error.h"
 
 namespace baleen {
@@ -19,10 +20,6 @@ using nlohmann::json;
 
 constexpr int kFormat = 1;
 constexpr double kInterval_s = 2;
-
-double unix_time() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 json to_json(const ChainStatus& c) {
   return {{"name", c.name},
@@ -80,7 +77,7 @@ StatusWriter::StatusWriter(std::filesystem::path file, const Plan& plan,
   status_.name = plan.name;
   status_.host = hosts.empty() ? "" : hosts.front();
   status_.process = getpid();
-  status_.started_s = unix_time();
+  status_.started_s = unix_seconds();
   status_.hosts = std::move(hosts);
   status_.num_chains = std::ssize(plan.chains);
   status_.num_finished = std::ssize(finished);
@@ -97,7 +94,7 @@ void StatusWriter::chain_started(const ChainSpec& chain, const std::vector<int>&
   status.size_px = chain.stages.front().size_px;
   status.num_epochs = chain.stages.front().epochs;
   status.num_steps = chain.stages.front().steps_per_epoch;
-  status.assigned_s = status.heard_s = unix_time();
+  status.assigned_s = status.heard_s = unix_seconds();
   write(true);
 }
 
@@ -115,7 +112,7 @@ void StatusWriter::chain_progress(const ChainSpec& chain, const ChainProgress& p
   status.samples_per_s = progress.samples_per_s;
   status.loss = progress.loss;
   status.share_done = chain.share_of_steps(progress.steps_done);
-  status.heard_s = unix_time();
+  status.heard_s = unix_seconds();
   share_at_start_.try_emplace(chain.index, status.share_done);
   write(false);
 }
@@ -169,7 +166,7 @@ void StatusWriter::write(bool now) {
     return;
   last_write_ = time;
   update_pace();
-  status_.written_s = unix_time();
+  status_.written_s = unix_seconds();
   status_.in_work.clear();
   for (const auto& [index, chain] : in_work_) status_.in_work.push_back(chain);
   try {

@@ -6,6 +6,7 @@
 #include "core/base/logging.h"
 #include "core/base/memory.h"
 #include "core/base/seeds.h"
+#include "core/base/stopwatch.h"
 #include "core/nn/batch_norm.h"
 #include "core/nn/memory_format.h"
 #include "core/optim/ema.h"
@@ -28,10 +29,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double unix_time() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 void add_part(NamedTensors& to, const std::string& prefix, const NamedTensors& part) {
@@ -297,7 +294,7 @@ void StageTrainer::end_epoch(Stage& stage, double seconds) {
   record.val = metrics;
   record.samples_per_s = stage.samples_per_s;
   record.seconds = seconds + seconds_since(validation_start);
-  record.time_s = unix_time();
+  record.time_s = unix_seconds();
   log_debug("{}: stage {}, epoch {}: train loss {:.4f}, {} {:.4f}", setup_.chain->name,
             state_.stage, state_.epoch, record.train_loss, setup_.task->main_metric(), metric);
 

@@ -5,11 +5,11 @@
 
 #include <atomic>
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <string>
 
 #include "core/base/digest.h"
+#include "core/base/stopwatch.h"
 
 namespace baleen {
 namespace {
@@ -70,10 +70,6 @@ std::string record(std::string_view payload) {
   return out;
 }
 
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 }  // namespace
 
 TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder,
@@ -85,7 +81,7 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder,
   gethostname(host, sizeof host - 1);
   static std::atomic<int> num_files =
       0;  // two files of one process and second must not share a name
-  const double time_s = now_s();
+  const double time_s = unix_seconds();
   const std::string name = fmt::format("events.out.tfevents.{}.{}.{}.{}",
                                        static_cast<int64_t>(time_s), host, getpid(), num_files++);
   file_.emplace(folder / name, AppendFile::Sync::kNone);

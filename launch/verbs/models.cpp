@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "core/base/console.h"
+#include "core/base/format.h"
 #include "core/nn/multiply_adds.h"
 #include "experiments/plugins.h"
 #include "launch/verbs/verbs.h"
@@ -16,14 +17,6 @@ namespace {
 constexpr int64_t kNumOutputs = 1000;  // figures are usually quoted for ImageNet's classes
 constexpr int64_t kNumChannels = 3;
 constexpr size_t kLeastColumns = 100;
-
-/// 11689512 -> "11,689,512"
-std::string grouped(int64_t number) {
-  std::string text = std::to_string(number);
-  for (auto at = static_cast<int64_t>(text.size()) - 3; at > 0; at -= 3)
-    text.insert(static_cast<size_t>(at), ",");
-  return text;
-}
 
 /// Lines of at most `width` columns, broken at spaces.
 std::vector<std::string> wrapped(const std::string& text, size_t width) {
@@ -75,7 +68,7 @@ int print_models(const std::vector<std::string>& plugins, Extensions extensions)
     for (const at::Tensor& parameter : network->parameters()) parameters += parameter.numel();
     const auto gmac =
         static_cast<double>(multiply_adds(*network, kNumChannels, info.usual_size_px)) / 1e9;
-    print_row(info.name, grouped(parameters), fmt::format("{:.3f}", gmac),
+    print_row(info.name, format_count(parameters), fmt::format("{:.3f}", gmac),
               std::to_string(info.usual_size_px), std::to_string(info.min_size_px),
               info.description + "; " + info.source);
   }

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "core/base/console.h"
+#include "core/base/stopwatch.h"
 #include "experiments/run_status.h"
 #include "launch/process.h"
 #include "launch/verbs/verbs.h"
@@ -17,8 +18,7 @@ struct StatusArguments {
 };
 
 std::string description(const RunDirectory& directory) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return describe_run(directory, std::chrono::duration<double>(now).count());
+  return describe_run(directory, unix_seconds());
 }
 
 int status(const StatusArguments& arguments, const std::atomic<bool>& stop) {

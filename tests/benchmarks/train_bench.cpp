@@ -25,6 +25,7 @@
 #include "core/training/trainer.h"
 #include "distributed/communicator.h"
 #include "distributed/data_parallel.h"
+#include "tests/benchmarks/benchmark_main.h"
 
 namespace baleen {
 namespace {
@@ -225,16 +226,5 @@ void measure(const Arguments& a, MpiEnvironment& mpi) {
 }  // namespace baleen
 
 int main(int argc, char** argv) {
-  baleen::keep_freed_memory();
-  auto mpi = baleen::MpiEnvironment::start(argc, argv);
-  try {
-    const baleen::Arguments arguments = baleen::parse(argc, argv);
-    at::set_num_threads(static_cast<int>(arguments.threads));
-    baleen::measure(arguments, *mpi);
-  } catch (...) {
-    std::fprintf(stderr, "%s\n", baleen::current_error().what());
-    mpi->abort(1);
-  }
-  mpi->finish();
-  return 0;
+  return baleen::benchmark_main(argc, argv, baleen::parse, baleen::measure);
 }

@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::behind_haze;
 using testing::error_of;
+using testing::files_of;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::read_text;
@@ -27,13 +28,6 @@ using testing::ThreadTeam;
 using testing::write_jpeg;
 using testing::write_png;
 using testing::write_text;
-
-std::map<std::string, std::string> files_of(const fs::path& directory) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::directory_iterator(directory))
-    files[entry.path().filename()] = read_text(entry.path());
-  return files;
-}
 
 // 21 scenes of a and 8 of b, two of which are the same and one unreadable: with every step of
 // preprocessing that looks at more than one image, or makes more than one.

@@ -21,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using testing::error_of;
+using testing::files_of;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::picture;
@@ -30,13 +31,6 @@ using testing::TemporaryDirectory;
 using testing::ThreadTeam;
 using testing::write_png;
 using testing::write_text;
-
-std::map<std::string, std::string> files_of(const fs::path& directory) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::directory_iterator(directory))
-    files[entry.path().filename()] = read_text(entry.path());
-  return files;
-}
 
 PackOptions small_shards(const TemporaryDirectory& directory, int n = 43) {
   PackOptions options = tagged_chips(directory, n);

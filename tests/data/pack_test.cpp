@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using testing::error_of;
+using testing::files_of;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::picture;
@@ -27,13 +28,6 @@ using testing::TemporaryDirectory;
 using testing::write_jpeg;
 using testing::write_png;
 using testing::write_text;
-
-std::map<std::string, std::string> files_of(const fs::path& directory) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::directory_iterator(directory))
-    files[entry.path().filename()] = read_text(entry.path());
-  return files;
-}
 
 TEST(PackTest, TagsBecomeLabelsAndPixelsComeBackExactly) {
   TemporaryDirectory directory;
