@@ -10,8 +10,9 @@ namespace {
 
 constexpr int64_t kPartsOfPixel = 64;  // edges are rounded to these
 constexpr int kRowBits = 7;            // extra bits of a row between the two passes
-constexpr int64_t kQuad = 4;           // values that the vector kernel makes from one load
-constexpr int64_t kPadding = 16;       // rows between the passes have whole vectors
+constexpr int64_t kQuad = 4;           // values that the AVX2 kernel makes from two loads
+constexpr int64_t kGroup = 16;         // values that the AVX-512 kernel makes from one load
+constexpr int64_t kPadding = 32;       // rows between the passes have whole vectors
 
 int64_t rounded_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
@@ -27,6 +28,14 @@ void to_fractions(const int64_t* parts, int64_t count, int64_t total, int16_t* w
     weights[t] = static_cast<int16_t>(after - before);
     before = after;
   }
+}
+
+/// Where a load begins that serves these values: at the lowest of them, as far as the row allows.
+template <class Value>
+int64_t load_offset(const Value* begin, const Value* end, int64_t shift, int64_t last) {
+  const Value* const lowest = std::min_element(
+      begin, end, [](const Value& a, const Value& b) { return a.position < b.position; });
+  return std::clamp<int64_t>(lowest->position + shift, 0, last);
 }
 
 }  // namespace
@@ -76,62 +85,106 @@ void AxisPlan::assign(int64_t size, double from, double length, int64_t outputs)
 }
 
 Resampler::Resampler(Kernels kernels)
-    : vector_(kernels == Kernels::kBest && kernels::available()) {}
+    : vector_(kernels != Kernels::kPortable && kernels::available()),
+      wide_(kernels == Kernels::kBest && kernels::wide_available()) {}
 
-// Lays out loads, shuffles and weights for the vector kernel. False where a quad's source pixels
-// lie too far apart for its two loads of eight bytes.
-bool Resampler::plan_quads(int64_t channels, bool reverse_columns) {
+void Resampler::list_values(int64_t channels, bool reverse_columns) {
   const int64_t width = static_cast<int64_t>(columns_.first.size());
+  values_.clear();
+  for (int64_t x = 0; x < width; ++x) {
+    const int64_t source_x = reverse_columns ? width - 1 - x : x;
+    const int64_t start =
+        (columns_.first[static_cast<size_t>(source_x)] - columns_.begin) * channels;
+    for (int64_t c = 0; c < channels; ++c)
+      values_.push_back(
+          {start + c, columns_.weights.data() + source_x * columns_.taps, channels - c});
+  }
+}
+
+// Mask and weights of one value's two taps, which are read by a load of `load_bytes` bytes from
+// `offset` on, whose first byte has the index `first_index` in the kernel's register. False where
+// they lie beyond it.
+bool Resampler::add_taps(size_t entry, int64_t value, int64_t in_entry, int64_t pair,
+                         int64_t channels, int64_t load_bytes, int64_t offset,
+                         int64_t first_index) {
+  const int64_t per_entry = row_kernel_ == RowKernel::kQuads ? kQuad : kGroup;
+  const RowValue& v = values_[static_cast<size_t>(value)];
+  for (int64_t t = 0; t < 2; ++t) {
+    const int16_t weight = v.taps[2 * pair + t];
+    if (weight == 0) continue;
+    const int64_t at = v.position + (2 * pair + t) * channels - offset;
+    if (at < 0 || at >= load_bytes) return false;
+    const size_t tap =
+        entry * static_cast<size_t>(2 * per_entry) + static_cast<size_t>(2 * in_entry + t);
+    masks_[2 * tap] = static_cast<uint8_t>(at + first_index);
+    mask_weights_[tap] = weight;
+  }
+  return true;
+}
+
+// Lays out loads, shuffles and weights for the AVX2 kernel. False where a quad's source pixels lie
+// too far apart for its two loads of eight bytes.
+bool Resampler::plan_quads(int64_t channels) {
+  row_kernel_ = RowKernel::kQuads;
   const int64_t row_bytes = (columns_.end - columns_.begin) * channels;
-  const int64_t values = width * channels;
+  const auto num_values = static_cast<int64_t>(values_.size());
   const int64_t tap_pairs = columns_.taps / 2;
-  const int64_t num_quads = rounded_up(values, 2 * kQuad) / kQuad;
+  const int64_t num_quads = rounded_up(num_values, 2 * kQuad) / kQuad;
   constexpr int64_t kLoad = 8;
   if (row_bytes < kLoad) return false;
-  quads_.assign(static_cast<size_t>(num_quads * tap_pairs), Quad{});
-  quad_masks_.assign(static_cast<size_t>(num_quads * tap_pairs * 16), 0x80);
-  quad_weights_.assign(static_cast<size_t>(num_quads * tap_pairs * 8), 0);
-  int64_t x = 0;
-  int64_t channel = 0;
-  for (int64_t q = 0; q < num_quads; ++q) {
-    int64_t positions[kQuad];  // of tap 0, in bytes from the first pixel
-    int64_t channels_left[kQuad];
-    const int16_t* taps[kQuad];
-    const int64_t count = std::min(kQuad, values - q * kQuad);
-    for (int64_t k = 0; k < count; ++k) {
-      const int64_t source_x = reverse_columns ? width - 1 - x : x;
-      positions[k] =
-          (columns_.first[static_cast<size_t>(source_x)] - columns_.begin) * channels + channel;
-      taps[k] = columns_.weights.data() + source_x * columns_.taps;
-      channels_left[k] = channels - channel;
-      if (++channel == channels) channel = 0, ++x;
-    }
+  const auto entries = static_cast<size_t>(num_quads * tap_pairs);
+  load_offsets_.assign(entries * 2, 0);
+  masks_.assign(entries * 4 * kQuad, 0x80);
+  mask_weights_.assign(entries * 2 * kQuad, 0);
+  for (int64_t q = 0; q * kQuad < num_values; ++q) {
+    const int64_t first = q * kQuad;
+    const int64_t count = std::min(kQuad, num_values - first);
+    const RowValue* const values = values_.data() + first;
     // The first load serves the values of the first pixel, or of the first two where there is one
     // channel; the second load the others.
-    const int64_t num_a = std::min(count, channels == 1 ? int64_t{2} : channels_left[0]);
-    if (count <= 0) continue;
+    const int64_t num_a = std::min(count, channels == 1 ? int64_t{2} : values[0].channels_left);
     for (int64_t j = 0; j < tap_pairs; ++j) {
       // Two quads at a time share a register: they lie side by side for each pair of taps.
-      const size_t entry = static_cast<size_t>((q / 2 * tap_pairs + j) * 2 + q % 2);
-      int64_t offsets[2] = {0, 0};
-      for (int part = 0; part < 2; ++part) {
+      const auto entry = static_cast<size_t>((q / 2 * tap_pairs + j) * 2 + q % 2);
+      for (int64_t part = 0; part < 2; ++part) {
         const int64_t begin = part == 0 ? 0 : num_a;
         const int64_t end = part == 0 ? num_a : count;
         if (begin >= end) continue;
-        const int64_t lowest = *std::min_element(positions + begin, positions + end);
-        offsets[part] = std::clamp<int64_t>(lowest + 2 * j * channels, 0, row_bytes - kLoad);
+        const int64_t offset =
+            load_offset(values + begin, values + end, 2 * j * channels, row_bytes - kLoad);
+        load_offsets_[2 * entry + static_cast<size_t>(part)] = static_cast<int32_t>(offset);
         for (int64_t k = begin; k < end; ++k)
-          for (int64_t t = 0; t < 2; ++t) {
-            const int16_t weight = taps[k][2 * j + t];
-            if (weight == 0) continue;
-            const int64_t at = positions[k] + (2 * j + t) * channels - offsets[part];
-            if (at < 0 || at >= kLoad) return false;
-            quad_masks_[entry * 16 + static_cast<size_t>(4 * k + 2 * t)] =
-                static_cast<uint8_t>(at + part * kLoad);
-            quad_weights_[entry * 8 + static_cast<size_t>(2 * k + t)] = weight;
-          }
+          if (!add_taps(entry, first + k, k, j, channels, kLoad, offset, part * kLoad))
+            return false;
       }
-      quads_[entry] = {static_cast<int32_t>(offsets[0]), static_cast<int32_t>(offsets[1])};
+    }
+  }
+  return true;
+}
+
+// The same for the AVX-512 kernel, with one load of 64 bytes for sixteen values.
+bool Resampler::plan_groups(int64_t channels) {
+  row_kernel_ = RowKernel::kGroups;
+  const int64_t row_bytes = (columns_.end - columns_.begin) * channels;
+  const auto num_values = static_cast<int64_t>(values_.size());
+  const int64_t tap_pairs = columns_.taps / 2;
+  const int64_t num_groups = rounded_up(num_values, kGroup) / kGroup;
+  constexpr int64_t kLoad = 64;
+  if (row_bytes < kLoad) return false;
+  const auto entries = static_cast<size_t>(num_groups * tap_pairs);
+  load_offsets_.assign(entries, 0);
+  masks_.assign(entries * 4 * kGroup, 0);
+  mask_weights_.assign(entries * 2 * kGroup, 0);
+  for (int64_t g = 0; g < num_groups; ++g) {
+    const int64_t first = g * kGroup;
+    const int64_t count = std::min(kGroup, num_values - first);
+    for (int64_t j = 0; j < tap_pairs; ++j) {
+      const auto entry = static_cast<size_t>(g * tap_pairs + j);
+      const int64_t offset = load_offset(values_.data() + first, values_.data() + first + count,
+                                         2 * j * channels, row_bytes - kLoad);
+      load_offsets_[entry] = static_cast<int32_t>(offset);
+      for (int64_t k = 0; k < count; ++k)
+        if (!add_taps(entry, first + k, k, j, channels, kLoad, offset, 0)) return false;
     }
   }
   return true;
@@ -140,10 +193,15 @@ bool Resampler::plan_quads(int64_t channels, bool reverse_columns) {
 // One source row, from its first pixel that may be read, resized along its length.
 void Resampler::make_row(const uint8_t* source, int64_t channels, bool reverse_columns,
                          int16_t* out) const {
-  if (quads_fit_) {
-    kernels::resize_row(source, &quads_.data()->offset_a, quad_masks_.data(), quad_weights_.data(),
-                        static_cast<int64_t>(quads_.size()) / columns_.taps, columns_.taps / 2,
-                        out);
+  const auto num_loads = static_cast<int64_t>(load_offsets_.size());
+  if (row_kernel_ == RowKernel::kGroups) {
+    kernels::resize_row_wide(source, load_offsets_.data(), masks_.data(), mask_weights_.data(),
+                             num_loads / (columns_.taps / 2), columns_.taps / 2, out);
+    return;
+  }
+  if (row_kernel_ == RowKernel::kQuads) {
+    kernels::resize_row(source, load_offsets_.data(), masks_.data(), mask_weights_.data(),
+                        num_loads / (2 * columns_.taps), columns_.taps / 2, out);
     return;
   }
   const int64_t width = static_cast<int64_t>(columns_.first.size());
@@ -168,7 +226,9 @@ void Resampler::resize(const ImageView& image, const RealBox& box, int64_t heigh
   const int64_t channels = image.channels;
   rows_.assign(image.height, box.top, box.height, height);
   columns_.assign(image.width, box.left, box.width, width);
-  quads_fit_ = vector_ && plan_quads(channels, reverse_columns);
+  if (vector_) list_values(channels, reverse_columns);
+  if (!(wide_ && plan_groups(channels)) && !(vector_ && plan_quads(channels)))
+    row_kernel_ = RowKernel::kPortable;
 
   const int64_t values = width * channels;
   const int64_t padded = rounded_up(values, kPadding);
@@ -194,7 +254,8 @@ void Resampler::resize(const ImageView& image, const RealBox& box, int64_t heigh
     if (vector_) {
       // Whole vectors are written: where the row is no whole number of them, beside it first.
       uint8_t* const whole = padded == values ? target : last_row_.data();
-      kernels::blend_rows(tap_rows_.data(), weights, rows_.taps, values, whole);
+      (wide_ ? kernels::blend_rows_wide : kernels::blend_rows)(tap_rows_.data(), weights,
+                                                               rows_.taps, values, whole);
       if (whole != target) std::copy_n(whole, values, target);
       continue;
     }

@@ -9,7 +9,8 @@ namespace baleen {
 
 /// Whether the processor's vector instructions may be used. The results are the same bits.
 enum class Kernels {
-  kBest,      ///< AVX2 where the processor has it
+  kBest,      ///< AVX-512 with VBMI, else AVX2, where the processor has it
+  kAvx2,      ///< AVX2 at most
   kPortable,  ///< plain C++, as on other processors
 };
 
@@ -51,21 +52,33 @@ class Resampler {
               bool reverse_rows, bool reverse_columns, uint8_t* out);
 
  private:
-  /// What four neighbouring values of an output row need of a source row, for two taps.
-  struct Quad {
-    int32_t offset_a = 0;  ///< of eight source bytes, from the first pixel that may be read
-    int32_t offset_b = 0;
+  /// One value of an output row: where its first tap lies, in bytes from the first pixel that may
+  /// be read, and the weights of its taps.
+  struct RowValue {
+    int64_t position = 0;
+    const int16_t* taps = nullptr;
+    int64_t channels_left = 0;  ///< values of the same pixel from this one on
   };
-  bool plan_quads(int64_t channels, bool reverse_columns);
+  enum class RowKernel { kPortable, kQuads, kGroups };
+  void list_values(int64_t channels, bool reverse_columns);
+  bool plan_quads(int64_t channels);
+  bool plan_groups(int64_t channels);
+  bool add_taps(size_t entry, int64_t value, int64_t in_entry, int64_t pair, int64_t channels,
+                int64_t load_bytes, int64_t offset, int64_t first_index);
   void make_row(const uint8_t* source, int64_t channels, bool reverse_columns, int16_t* out) const;
 
   bool vector_;
+  bool wide_;
   AxisPlan rows_;
   AxisPlan columns_;
-  std::vector<Quad> quads_;            ///< [pair of quads][pair of taps][quad of the pair]
-  std::vector<uint8_t> quad_masks_;    ///< 16 per entry of quads_
-  std::vector<int16_t> quad_weights_;  ///< 8 per entry of quads_
-  bool quads_fit_ = false;
+  std::vector<RowValue> values_;
+  RowKernel row_kernel_ = RowKernel::kPortable;
+  /// What the row kernel loads: for quads of values, two loads of eight bytes each, in the order
+  /// [pair of quads][pair of taps][quad of the pair]; for groups of sixteen values, one of 64 bytes
+  /// each, [group][pair of taps]. Masks and weights have 4 bytes and 2 numbers per value of each.
+  std::vector<int32_t> load_offsets_;
+  std::vector<uint8_t> masks_;
+  std::vector<int16_t> mask_weights_;
   std::vector<int16_t> ring_;  ///< the last source rows, resized along their length, times 128
   std::vector<const int16_t*> tap_rows_;
   std::vector<uint8_t> last_row_;

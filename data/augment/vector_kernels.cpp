@@ -2,6 +2,10 @@
 
 #if defined(__x86_64__)
 
+// GCC 12 takes the undefined operands inside its own AVX-512 header for mistakes.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 
 #include <algorithm>
@@ -9,6 +13,7 @@
 
 // Compiled for AVX2 whatever the rest is compiled for. Without FMA, so that nothing is fused.
 #define BALEEN_AVX2 __attribute__((target("avx2")))
+#define BALEEN_AVX512 __attribute__((target("avx512f,avx512bw,avx512vbmi")))
 
 namespace baleen::kernels {
 namespace {
@@ -92,6 +97,11 @@ BALEEN_AVX2 inline __m128i split_mask(int c, int part) {
 
 bool available() { return __builtin_cpu_supports("avx2") != 0; }
 
+bool wide_available() {
+  return available() && __builtin_cpu_supports("avx512f") != 0 &&
+         __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vbmi") != 0;
+}
+
 BALEEN_AVX2 void resize_row(const uint8_t* source, const int32_t* offsets, const uint8_t* masks,
                             const int16_t* weights, int64_t num_pairs, int64_t tap_pairs,
                             int16_t* out) {
@@ -132,6 +142,44 @@ BALEEN_AVX2 void blend_rows(const int16_t* const* rows, const int16_t* weights, 
     const __m128i bytes =
         _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), bytes);
+  }
+}
+
+BALEEN_AVX512 void resize_row_wide(const uint8_t* source, const int32_t* offsets,
+                                   const uint8_t* indices, const int16_t* weights,
+                                   int64_t num_groups, int64_t tap_pairs, int16_t* out) {
+  constexpr __mmask64 kEveryOther = 0x5555555555555555;  // widens bytes to 16 bits
+  const __m512i half = _mm512_set1_epi32(1 << 6);
+  for (int64_t g = 0; g < num_groups; ++g) {
+    __m512i sum = half;
+    for (int64_t j = 0; j < tap_pairs; ++j, ++offsets, indices += 64, weights += 32) {
+      const __m512i bytes = _mm512_maskz_permutexvar_epi8(kEveryOther, _mm512_loadu_si512(indices),
+                                                          _mm512_loadu_si512(source + *offsets));
+      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(bytes, _mm512_loadu_si512(weights)));
+    }
+    const __m256i values = _mm512_cvtsepi32_epi16(_mm512_srai_epi32(sum, 7));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16 * g), values);
+  }
+}
+
+BALEEN_AVX512 void blend_rows_wide(const int16_t* const* rows, const int16_t* weights, int64_t taps,
+                                   int64_t count, uint8_t* out) {
+  const __m512i half = _mm512_set1_epi32(1 << 20);
+  for (int64_t i = 0; i < count; i += 32) {
+    __m512i low = half;
+    __m512i high = half;
+    for (int64_t t = 0; t < taps; t += 2) {
+      int32_t two;
+      std::memcpy(&two, weights + t, sizeof two);
+      const __m512i weight = _mm512_set1_epi32(two);
+      const __m512i a = _mm512_loadu_si512(rows[t] + i);
+      const __m512i b = _mm512_loadu_si512(rows[t + 1] + i);
+      low = _mm512_add_epi32(low, _mm512_madd_epi16(_mm512_unpacklo_epi16(a, b), weight));
+      high = _mm512_add_epi32(high, _mm512_madd_epi16(_mm512_unpackhi_epi16(a, b), weight));
+    }
+    const __m512i words =
+        _mm512_packs_epi32(_mm512_srai_epi32(low, 21), _mm512_srai_epi32(high, 21));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm512_cvtusepi16_epi8(words));
   }
 }
 
@@ -200,7 +248,15 @@ void resize_row(const uint8_t*, const int32_t*, const uint8_t*, const int16_t*, 
                 int16_t*) {
   std::abort();
 }
+bool wide_available() { return false; }
+void resize_row_wide(const uint8_t*, const int32_t*, const uint8_t*, const int16_t*, int64_t,
+                     int64_t, int16_t*) {
+  std::abort();
+}
 void blend_rows(const int16_t* const*, const int16_t*, int64_t, int64_t, uint8_t*) { std::abort(); }
+void blend_rows_wide(const int16_t* const*, const int16_t*, int64_t, int64_t, uint8_t*) {
+  std::abort();
+}
 void map_plain(const uint8_t*, int64_t, const Line&, float*) { std::abort(); }
 void map_clamped(const uint8_t*, int64_t, const Line&, float*) { std::abort(); }
 void map_plain_3(const uint8_t*, int64_t, const Line*, float*) { std::abort(); }

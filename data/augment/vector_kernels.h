@@ -7,6 +7,8 @@ namespace baleen::kernels {
 /// Inner loops in AVX2. Each gives the same bits as the plain loop beside its caller; call them
 /// only where available() says so.
 bool available();
+/// Whether the processor has AVX-512 with VBMI for those named _wide, too.
+bool wide_available();
 
 /// Values of one row resized along its length: out[8·p …] for each pair p of quads, see Resampler.
 /// For each pair of quads and each of `tap_pairs`: four offsets (two per quad), 32 bytes of masks,
@@ -14,10 +16,18 @@ bool available();
 void resize_row(const uint8_t* source, const int32_t* offsets, const uint8_t* masks,
                 const int16_t* weights, int64_t num_pairs, int64_t tap_pairs, int16_t* out);
 
+/// The same, sixteen values at a time from one load of 64 bytes: for each group and each of
+/// `tap_pairs` one offset, 64 bytes of indices, of which every other counts, and 32 weights.
+void resize_row_wide(const uint8_t* source, const int32_t* offsets, const uint8_t* indices,
+                     const int16_t* weights, int64_t num_groups, int64_t tap_pairs, int16_t* out);
+
 /// out[i] = (Σ_t weights[t] · rows[t][i] + 2^20) >> 21 for i below `count` rounded up to 16; rows
 /// and out have room for that. `taps` is even.
 void blend_rows(const int16_t* const* rows, const int16_t* weights, int64_t taps, int64_t count,
                 uint8_t* out);
+/// The same for `count` rounded up to 32.
+void blend_rows_wide(const int16_t* const* rows, const int16_t* weights, int64_t taps,
+                     int64_t count, uint8_t* out);
 
 /// A straight line from levels to normalised values, clamped before the second step:
 /// y = clamp(level · gain + offset, 0, 1) · scale + shift, in double precision, then rounded.

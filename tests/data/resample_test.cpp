@@ -115,9 +115,11 @@ TEST(ResamplerTest, VectorKernelsGiveTheSameBits) {
     const Case c = random_case(random);
     std::vector<uint8_t> image(static_cast<size_t>(c.source_height * c.source_width * c.channels));
     for (uint8_t& level : image) level = static_cast<uint8_t>(random());
-    ASSERT_EQ(run(c, image, Kernels::kBest), run(c, image, Kernels::kPortable))
-        << c.channels << " channels, " << c.source_height << " x " << c.source_width << " to "
-        << c.height << " x " << c.width;
+    const std::vector<uint8_t> expected = run(c, image, Kernels::kPortable);
+    for (const Kernels kernels : {Kernels::kBest, Kernels::kAvx2})
+      ASSERT_EQ(run(c, image, kernels), expected)
+          << c.channels << " channels, " << c.source_height << " x " << c.source_width << " to "
+          << c.height << " x " << c.width;
   }
 }
 
