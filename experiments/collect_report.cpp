@@ -19,6 +19,7 @@
 #include "experiments/finish_run.h"
 #include "experiments/journal.h"
 #include "experiments/report_samples.h"
+#include "experiments/report_task.h"
 #include "experiments/report_timeline.h"
 #include "experiments/run.h"
 #include "experiments/stacking/stack_input.h"
@@ -66,12 +67,14 @@ void add_summary(ReportData& report, const Recipe& recipe, const Plan& plan) {
   for (const BackboneSection& backbone : recipe.backbones) {
     backbones += (backbones.empty() ? "" : ", ") + backbone.label_or_name();
   }
+  const bool counted = recipe.task.kind == "labels";  // boxes and masks are one per image
+  const std::string learnt =
+      counted ? fmt::format("{} {}", plan.data.num_outputs, plan.data.target) : plan.data.target;
   report.description =
-      fmt::format("{} folds of {} on {} images with {} {}", plan.data.fold_sizes.size(), backbones,
-                  plan.data.num_samples, plan.data.num_outputs, plan.data.target);
+      fmt::format("{} folds of {} on {} images with {}", plan.data.fold_sizes.size(), backbones,
+                  plan.data.num_samples, learnt);
   report.summary = {
-      {"data", fmt::format("{}: {} images, {} {}", recipe.dataset, plan.data.num_samples,
-                           plan.data.num_outputs, plan.data.target)},
+      {"data", fmt::format("{}: {} images, {}", recipe.dataset, plan.data.num_samples, learnt)},
       {"test set", recipe.test.empty()
                        ? "none"
                        : fmt::format("{}: {} images", recipe.test, plan.data.num_test)},
@@ -110,13 +113,7 @@ void add_scores(ReportData& report, const Evaluation& evaluation, const JournalS
     row.oof = c.oof_score;
     row.test = c.test_score;
     if (row.kind == Kind::kModel) {
-      double seconds = 0;
-      for (const ChainSpec& chain : run.plan.chains) {
-        const auto found = journal.finished_chains.find(chain.name);
-        if (model_name(run.recipe, chain) == c.name && found != journal.finished_chains.end())
-          seconds += found->second.seconds;
-      }
-      row.train_seconds = seconds;
+      row.train_seconds = training_seconds(run, journal, c.name);
     }
     report.scores.push_back(std::move(row));
   }
@@ -172,6 +169,12 @@ void add_weights(ReportData& report, const StackResult& stack) {
   }
 }
 
+std::string metric_title(const std::string& metric) {
+  if (metric == "f2") return "F2";
+  if (metric == "iou") return "IoU";
+  return metric == "accuracy" ? "Accuracy" : metric;
+}
+
 void add_curves(ReportData& report, const RunDirectory& directory, const Plan& plan) {
   for (const ChainSpec& chain : plan.chains) {
     const auto file = ChainFiles(directory.chain(chain.name)).metrics();
@@ -201,9 +204,8 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
   report.baleen_version = baleen_version();
   report.config_yaml = read_file(directory.config());
   report.target_kind = run.dataset->target_kind();
-  const bool labels = report.target_kind == TargetKind::kMultiLabel;
-  report.metric = labels ? "f2" : "accuracy";
-  report.metric_title = labels ? "F2" : "Accuracy";
+  report.metric = run.task->main_metric();
+  report.metric_title = metric_title(report.metric);
   add_status(report, journal, run.plan);
   add_summary(report, run.recipe, run.plan);
   add_environment(report, directory, run.plan);
@@ -211,7 +213,13 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
   report.timeline = timeline_of(journal, run.plan);
   report.marks = marks_of(journal);
   report.warnings = run.folds.warnings;
-  if (journal.finished_steps.contains("stacking")) {
+  if (run.recipe.task.kind != "labels") {
+    if (journal.finished_steps.contains("assembly")) {
+      add_task_results(report, run, directory, journal);
+    } else {
+      add_partial_scores(report, journal, run);
+    }
+  } else if (journal.finished_steps.contains("stacking")) {
     const OofData data = read_oof(directory.oof());
     const StackResult stack = fit_stack(make_stack_input(data), run.recipe.stacking);
     const Evaluation evaluation = evaluate(data, stack, run.recipe.thresholds);

@@ -8,7 +8,6 @@
 #include "data/pack/csv.h"
 #include "experiments/box_task.h"
 #include "experiments/finish_run.h"
-#include "experiments/task_results.h"
 
 namespace baleen {
 namespace {
@@ -37,24 +36,22 @@ void write_boxes(const std::filesystem::path& file, const std::vector<std::strin
   write_file_atomically(file, text);
 }
 
-/// Overlap of every model's boxes, and of their mean, with the annotated ones.
-std::vector<FoldScores> score_all(const PreparedRun& run, const OofData& data) {
+}  // namespace
+
+at::Tensor annotated_boxes(const PreparedRun& run) {
   const auto& task = dynamic_cast<const BoxTask&>(*run.task);
-  at::Tensor truth = at::empty({run.dataset->size(), 4}, at::kDouble);
-  double* out = truth.mutable_data_ptr<double>();
+  at::Tensor boxes_N4 = at::empty({run.dataset->size(), 4}, at::kDouble);
+  double* out = boxes_N4.mutable_data_ptr<double>();
   for (int64_t row = 0; row < run.dataset->size(); ++row)
     for (const double value : task.annotated(row)) *out++ = value;
-  std::vector<FoldScores> all;
-  for (size_t m = 0; m < data.models.size(); ++m)
-    all.push_back(
-        fold_scores(data.models[m], box_iou(data.oof_MNK[static_cast<int64_t>(m)], truth), data));
-  if (data.models.size() > 1)
-    all.push_back(
-        fold_scores("mean of models", box_iou(data.oof_MNK.to(at::kDouble).mean(0), truth), data));
-  return all;
+  return boxes_N4;
 }
 
-}  // namespace
+std::vector<SampleScores> box_overlaps(const PreparedRun& run, const OofData& data) {
+  return score_samples(data, [truth = annotated_boxes(run)](const at::Tensor& boxes_N4) {
+    return box_iou(boxes_N4, truth);
+  });
+}
 
 std::string finish_boxes(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
   OofData data;
@@ -73,7 +70,7 @@ std::string finish_boxes(const PreparedRun& run, const RunDirectory& directory, 
   });
   std::vector<FoldScores> scores;
   journalled_step(journal, directory, "scores", {}, [&] {
-    scores = score_all(run, data);
+    scores = fold_scores(box_overlaps(run, data), data);
     std::filesystem::create_directories(directory.stack());
     write_file_atomically(directory.stack() / "scores.json", iou_json(scores));
   });

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "experiments/journal.h"
 #include "experiments/run.h"
+#include "experiments/task_results.h"
 
 namespace baleen {
 
@@ -14,5 +16,11 @@ namespace baleen {
 /// @returns the table for the user
 /// @throws Error kData when a prediction is missing or leaked; kStorage.
 std::string finish_boxes(const PreparedRun& run, const RunDirectory& directory, Journal& journal);
+
+/// The annotated boxes of all rows, in pixels of the images before they were packed: [N, 4].
+at::Tensor annotated_boxes(const PreparedRun& run);
+
+/// Overlap of every model's boxes, and of their mean's, with the annotated ones.
+std::vector<SampleScores> box_overlaps(const PreparedRun& run, const OofData& data);
 
 }  // namespace baleen

@@ -10,7 +10,6 @@
 #include "data/image/image.h"
 #include "experiments/finish_run.h"
 #include "experiments/mask_task.h"
-#include "experiments/task_results.h"
 
 namespace baleen {
 namespace {
@@ -39,33 +38,35 @@ void write_masks(const std::filesystem::path& folder, const PackedDataset& datas
   }
 }
 
-std::vector<FoldScores> score_all(const PreparedRun& run, const OofData& data) {
-  const auto& task = dynamic_cast<const MaskTask&>(*run.task);
-  std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
-  std::iota(rows.begin(), rows.end(), 0);
-  const at::Tensor truth = task.plain_targets(rows, run.recipe.images.fit);
-  std::vector<FoldScores> all;
-  for (size_t m = 0; m < data.models.size(); ++m)
-    all.push_back(fold_scores(data.models[m],
-                              MaskTask::iou(data.oof_MNK[static_cast<int64_t>(m)], truth), data));
-  if (data.models.size() > 1)
-    all.push_back(fold_scores("mean of models",
-                              MaskTask::iou(data.oof_MNK.to(at::kDouble).mean(0), truth), data));
-  return all;
-}
-
 }  // namespace
 
-std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
+OofData mask_predictions(const PreparedRun& run, const RunDirectory& directory) {
   const int64_t size_px = run.plan.chains.front().stages.back().size_px;
   std::vector<std::string> columns;
   for (int64_t y = 0; y < size_px; ++y)
     for (int64_t x = 0; x < size_px; ++x) columns.push_back(fmt::format("{},{}", y, x));
+  return assemble_predictions(
+      run, directory, columns,
+      [](const PredictionTable& table, const ChainSpec&, const PackedDataset&) { return table; });
+}
+
+at::Tensor annotated_masks(const PreparedRun& run) {
+  std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
+  std::iota(rows.begin(), rows.end(), 0);
+  return dynamic_cast<const MaskTask&>(*run.task).plain_targets(rows, run.recipe.images.fit);
+}
+
+std::vector<SampleScores> mask_overlaps(const PreparedRun& run, const OofData& data) {
+  return score_samples(data, [truth = annotated_masks(run)](const at::Tensor& masks_NK) {
+    return MaskTask::iou(masks_NK, truth);
+  });
+}
+
+std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
+  const int64_t size_px = run.plan.chains.front().stages.back().size_px;
   OofData data;
   journalled_step(journal, directory, "assembly", {}, [&] {
-    data = assemble_predictions(
-        run, directory, columns,
-        [](const PredictionTable& table, const ChainSpec&, const PackedDataset&) { return table; });
+    data = mask_predictions(run, directory);
     write_masks(directory.root() / "masks-oof", *run.dataset, data.ids,
                 data.oof_MNK.to(at::kDouble).mean(0), size_px);
     if (run.test)
@@ -74,7 +75,7 @@ std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, 
   });
   std::vector<FoldScores> scores;
   journalled_step(journal, directory, "scores", {}, [&] {
-    scores = score_all(run, data);
+    scores = fold_scores(mask_overlaps(run, data), data);
     std::filesystem::create_directories(directory.stack());
     write_file_atomically(directory.stack() / "scores.json", iou_json(scores));
   });

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "experiments/journal.h"
 #include "experiments/run.h"
+#include "experiments/task_results.h"
 
 namespace baleen {
 
@@ -14,5 +16,15 @@ namespace baleen {
 /// @returns the table for the user
 /// @throws Error kData when a prediction is missing or leaked; kStorage.
 std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, Journal& journal);
+
+/// Every model's masks as probabilities, K = height × width of the network's input, from the files
+/// of the chains.
+OofData mask_predictions(const PreparedRun& run, const RunDirectory& directory);
+
+/// The masks that the task was given, as the network should answer: [N, K], 0 or 1.
+at::Tensor annotated_masks(const PreparedRun& run);
+
+/// Overlap of every model's masks, and of their mean's, with the given ones.
+std::vector<SampleScores> mask_overlaps(const PreparedRun& run, const OofData& data);
 
 }  // namespace baleen

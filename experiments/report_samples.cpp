@@ -76,43 +76,55 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-std::vector<ReportSample> sample_images(const PreparedRun& run, const Evaluation& evaluation,
-                                        const OofData& data, int64_t count) {
+std::vector<ReportSample> pick_samples(const SampleRanking& ranking,
+                                       const std::vector<std::string>& ids, int64_t count,
+                                       const ShowSample& show) {
   using Group = ReportSample::Group;
-  const int64_t per_group = count / 3;
-  const at::Tensor quality = quality_N(evaluation, data);
-  const at::Tensor disagreement = disagreement_N(data);
   std::set<int64_t> used;
   std::vector<ReportSample> samples;
-  std::vector<uint8_t> scratch;
-  const auto take = [&](Group group, const std::vector<int64_t>& rows, const auto& note) {
-    int64_t left = per_group;
-    for (size_t i = 0; i < rows.size() && left > 0; ++i) {
-      if (!used.insert(rows[i]).second) continue;
-      const int64_t row = run.dataset->row_of(data.ids[static_cast<size_t>(rows[i])]);
-      if (row < 0) continue;
+  const auto take = [&](Group group, const std::vector<int64_t>& positions, const auto& note) {
+    int64_t left = count / 3;
+    for (size_t i = 0; i < positions.size() && left > 0; ++i) {
+      if (!used.insert(positions[i]).second) continue;
       ReportSample sample;
       sample.group = group;
-      sample.id = data.ids[static_cast<size_t>(rows[i])];
-      sample.png_base64 =
-          base64(thumbnail_png(run.dataset->image(row, kThumbnailPx, scratch), kThumbnailPx));
-      sample.truth = label_text(*run.dataset, row);
-      sample.predicted = predicted_text(evaluation, data, rows[i]);
-      sample.note = note(rows[i]);
+      sample.id = ids[static_cast<size_t>(positions[i])];
+      show(positions[i], sample);
+      if (sample.png_base64.empty()) continue;
+      sample.note = note(positions[i]);
       samples.push_back(std::move(sample));
       --left;
     }
   };
-  const bool classes = data.target_kind == TargetKind::kSingleClass;
-  const auto quality_note = [&](int64_t row) {
-    return fmt::format("{} {:.2f}", classes ? "margin" : "F2", quality[row].item<double>());
+  const auto quality_note = [&](int64_t position) {
+    return fmt::format("{} {:.2f}", ranking.quality_name,
+                       ranking.quality_N[position].item<double>());
   };
-  take(Group::kWorst, order(quality, false), quality_note);
-  take(Group::kConfusing, order(disagreement, true), [&](int64_t row) {
-    return fmt::format("models differ by {:.2f}", std::sqrt(disagreement[row].item<double>()));
-  });
-  take(Group::kBest, order(quality, true), quality_note);
+  take(Group::kWorst, order(ranking.quality_N, false), quality_note);
+  if (ranking.disagreement_N.max().item<double>() > 0) {  // one model never differs from itself
+    take(Group::kConfusing, order(ranking.disagreement_N, true), [&](int64_t position) {
+      return fmt::format("models differ by {:.2f}",
+                         std::sqrt(ranking.disagreement_N[position].item<double>()));
+    });
+  }
+  take(Group::kBest, order(ranking.quality_N, true), quality_note);
   return samples;
+}
+
+std::vector<ReportSample> sample_images(const PreparedRun& run, const Evaluation& evaluation,
+                                        const OofData& data, int64_t count) {
+  const bool classes = data.target_kind == TargetKind::kSingleClass;
+  std::vector<uint8_t> scratch;
+  return pick_samples(
+      {quality_N(evaluation, data), disagreement_N(data), classes ? "margin" : "F2"}, data.ids,
+      count, [&](int64_t position, ReportSample& sample) {
+        const int64_t row = run.dataset->row_of(sample.id);
+        if (row < 0) return;
+        sample.png_base64 =
+            base64(thumbnail_png(run.dataset->image(row, kThumbnailPx, scratch), kThumbnailPx));
+        sample.truth = label_text(*run.dataset, row);
+        sample.predicted = predicted_text(evaluation, data, position);
+      });
 }
 
 }  // namespace baleen

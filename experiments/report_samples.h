@@ -1,5 +1,11 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "experiments/evaluation.h"
@@ -12,6 +18,22 @@ namespace baleen {
 /// most wrong, and those on which the models disagree most. Their images come from the packed data.
 std::vector<ReportSample> sample_images(const PreparedRun& run, const Evaluation& evaluation,
                                         const OofData& data, int64_t count);
+
+/// By what samples are picked. All vectors have one value per sample.
+struct SampleRanking {
+  at::Tensor quality_N;       ///< larger is better
+  at::Tensor disagreement_N;  ///< variance over the models
+  std::string quality_name;   ///< for the captions
+};
+
+/// Fills in image, truth and prediction of the sample at a position; without an image it is left
+/// out.
+using ShowSample = std::function<void(int64_t position, ReportSample& sample)>;
+
+/// A third each: the best, the worst, and those on which models disagree most, none of them twice.
+std::vector<ReportSample> pick_samples(const SampleRanking& ranking,
+                                       const std::vector<std::string>& ids, int64_t count,
+                                       const ShowSample& show);
 
 /// RFC 4648 base64 with padding.
 std::string base64(std::string_view bytes);

@@ -222,7 +222,6 @@ void drop_checkpoints(const PreparedRun& run, const RunDirectory& directory) {
 }
 
 void write_run_report(const RunDirectory& directory, const PreparedRun& run) {
-  if (run.recipe.task.kind != "labels") return;  // the page is about labels and their stack
   // A page that can't be drawn must not turn a finished training into a failure.
   try {
     write_report(directory.report(), collect_report(directory, &run));

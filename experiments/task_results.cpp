@@ -39,12 +39,28 @@ OofData assemble_predictions(const PreparedRun& run, const RunDirectory& directo
   return data;
 }
 
-FoldScores fold_scores(const std::string& name, const at::Tensor& values_N, const OofData& data) {
+std::vector<SampleScores> score_samples(
+    const OofData& data, const std::function<at::Tensor(const at::Tensor& predictions_NK)>& score) {
+  std::vector<SampleScores> all;
+  for (size_t m = 0; m < data.models.size(); ++m)
+    all.push_back({data.models[m], score(data.oof_MNK[static_cast<int64_t>(m)])});
+  if (data.models.size() > 1)
+    all.push_back({"mean of models", score(data.oof_MNK.to(at::kDouble).mean(0))});
+  return all;
+}
+
+FoldScores fold_scores(const SampleScores& scores, const OofData& data) {
   const at::Tensor folds_N = at::tensor(data.folds, at::kLong);
-  FoldScores scores{name, {}, values_N.mean().item<double>()};
+  FoldScores result{scores.name, {}, scores.values_N.mean().item<double>()};
   for (int64_t fold = 0; fold < data.num_folds; ++fold)
-    scores.by_fold.push_back(values_N.masked_select(folds_N == fold).mean().item<double>());
-  return scores;
+    result.by_fold.push_back(scores.values_N.masked_select(folds_N == fold).mean().item<double>());
+  return result;
+}
+
+std::vector<FoldScores> fold_scores(const std::vector<SampleScores>& scores, const OofData& data) {
+  std::vector<FoldScores> all;
+  for (const SampleScores& of_model : scores) all.push_back(fold_scores(of_model, data));
+  return all;
 }
 
 std::string print_iou(const std::vector<FoldScores>& scores) {

@@ -72,6 +72,8 @@ def test(directory):
     expect(out_of_fold > 0.6 and new > 0.6, "the boxes do not overlap")
     scores = json.loads((directory / "run/stack/scores.json").read_text())["candidates"][0]
     expect(abs(scores["oof_score"] - out_of_fold) < 0.005, f"the run says {scores}")
+    page = (directory / "run/report.html").read_text()
+    expect("IoU" in page and "(orange)" in page, "the report shows no boxes")
     call(["verify", "run"], directory)
     expect("complete" in call(["run", file], directory), "a complete run was not recognised")
 

@@ -57,6 +57,8 @@ def test(directory):
     new = mean_iou(directory / "run/masks-test", directory / "new-masks")
     print(f"{text}\nIoU out of fold {out_of_fold:.3f}, on new images {new:.3f}")
     expect(out_of_fold > 0.7 and new > 0.7, "the masks do not overlap")
+    page = (directory / "run/report.html").read_text()
+    expect("IoU" in page and "(orange where alone)" in page, "the report shows no masks")
     call(["verify", "run"], directory)
     call(["run", file, "--run-dir", "again"], directory, ranks=2)
     for found in sorted((directory / "run/masks-test").iterdir()):
