@@ -1,7 +1,8 @@
 // How much of a training step is spent waiting for data, and what smaller images gain.
 //
-//   feed_bench --data packed/chips --network resnet18 --sizes 64,128,256 --batch 16 --steps 4
+//   feed_bench --data packed/chips --network resnet18 --sizes 64,128,256 --batch 64,32,16 --steps 4
 //
+// One batch size, or one per image size: a progressive schedule often has larger batches first.
 // Trains on packed images at each size in turn, rounds interleaved, with random-resized crops and
 // flips made by loader threads beside the step. One JSON line per size; `gain` compares a size's
 // images/s with those of the largest size, `promised` is the quotient of their pixel counts.
@@ -39,7 +40,7 @@ struct Arguments {
   std::string data;
   std::string network = "resnet18";
   std::vector<int64_t> sizes = {64};
-  int64_t batch = 16;
+  std::vector<int64_t> batches = {16};  ///< one, or one per size
   int64_t rounds = 5;
   int64_t steps = 8;
   int64_t threads = 1;
@@ -70,6 +71,7 @@ class TimedSource final : public BatchSource {
 
 struct Stage {
   int64_t size = 0;
+  int64_t batch = 0;
   std::shared_ptr<Backbone> network;
   std::unique_ptr<Loss> loss;
   std::unique_ptr<Optimizer> optimizer;
@@ -110,10 +112,11 @@ struct Stage {
   }
 };
 
-Stage make_stage(const Arguments& a, int64_t size, std::shared_ptr<const PackedDataset> dataset,
-                 Communicator& world) {
+Stage make_stage(const Arguments& a, int64_t size, int64_t batch,
+                 std::shared_ptr<const PackedDataset> dataset, Communicator& world) {
   Stage stage;
   stage.size = size;
+  stage.batch = batch;
   const auto classes = static_cast<int64_t>(dataset->label_names().size());
   BackboneRegistry registry;
   register_backbones(registry);
@@ -133,7 +136,7 @@ Stage make_stage(const Arguments& a, int64_t size, std::shared_ptr<const PackedD
   parallel.num_shards = world.size();
   stage.reducer = make_data_parallel(*stage.network, world, parallel);
   TrainingFeedOptions feed;
-  feed.batch = a.batch;
+  feed.batch = batch;
   feed.shards = stage.reducer->shards();
   feed.augment.flip_horizontal = true;
   feed.augment.random_crop = a.crop;
@@ -156,6 +159,13 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+std::vector<int64_t> numbers(const std::string& text) {
+  std::vector<int64_t> list;
+  std::stringstream stream(text);
+  for (std::string number; std::getline(stream, number, ',');) list.push_back(std::stoll(number));
+  return list;
+}
+
 Arguments parse(int argc, char** argv) {
   Arguments a;
   for (int i = 1; i + 1 < argc; i += 2) {
@@ -166,11 +176,9 @@ Arguments parse(int argc, char** argv) {
     } else if (key == "--network") {
       a.network = value;
     } else if (key == "--sizes") {
-      a.sizes.clear();
-      std::stringstream list(value);
-      for (std::string size; std::getline(list, size, ',');) a.sizes.push_back(std::stoll(size));
+      a.sizes = numbers(value);
     } else if (key == "--batch") {
-      a.batch = std::stoll(value);
+      a.batches = numbers(value);
     } else if (key == "--rounds") {
       a.rounds = std::stoll(value);
     } else if (key == "--steps") {
@@ -192,7 +200,8 @@ void measure(const Arguments& a, MpiEnvironment& mpi) {
   const auto world = mpi.world();
   const auto dataset = PackedDataset::open(a.data);
   std::vector<Stage> stages;
-  for (const int64_t size : a.sizes) stages.push_back(make_stage(a, size, dataset, *world));
+  for (size_t s = 0; s < a.sizes.size(); ++s)
+    stages.push_back(make_stage(a, a.sizes[s], a.batches[s % a.batches.size()], dataset, *world));
   for (Stage& stage : stages) stage.run(2, false);
   for (int64_t round = 0; round < a.rounds; ++round)
     for (size_t s = 0; s < stages.size(); ++s) {
@@ -206,14 +215,16 @@ void measure(const Arguments& a, MpiEnvironment& mpi) {
   const Stage& largest = *std::max_element(
       stages.begin(), stages.end(), [](const Stage& x, const Stage& y) { return x.size < y.size; });
   for (const Stage& stage : stages) {
-    const double gain = median(largest.step_s) / median(stage.step_s);
+    const double speed = static_cast<double>(stage.batch) / median(stage.step_s);
+    const double gain = speed * median(largest.step_s) / static_cast<double>(largest.batch);
     const double promised = static_cast<double>(largest.size * largest.size) /
                             static_cast<double>(stage.size * stage.size);
     nlohmann::json line;
     line["network"] = a.network;
     line["size"] = stage.size;
     line["median_ms"] = median(stage.step_s) * 1e3;
-    line["images_per_s"] = static_cast<double>(a.batch) / median(stage.step_s);
+    line["batch"] = stage.batch;
+    line["images_per_s"] = speed;
     line["waiting_share"] = median(stage.waited);
     line["gain"] = gain;
     line["promised"] = promised;

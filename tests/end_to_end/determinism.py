@@ -34,7 +34,8 @@ def test(directory):
     make_dataset(directory, "test", samples=60, seed=1)
     widest = 1
     for number, (name, changes, rank_counts) in enumerate(SCENARIOS):
-        recipe = write_recipe(directory, **changes)
+        # Checkpoints have tests of their own.
+        recipe = write_recipe(directory, **{"training__checkpoint_every_steps": 1000, **changes})
         reference_run = f"run-{number}-on-1"
         call(["run", recipe, "--run-dir", reference_run], directory, ranks=1)
         reference = result_digests(directory / reference_run)
