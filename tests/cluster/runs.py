@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "end_to_end"))
@@ -18,15 +19,19 @@ RUN = pathlib.Path("runs/planet")
 
 def prepare(directory, epochs=2):
     """Data and planet.yaml as the guides have it; the digests of an undisturbed run on one rank."""
-    harness.make_dataset(directory)
-    harness.make_dataset(directory, "test", samples=60, seed=1)
+    harness.make_dataset(directory, samples=120)
+    harness.make_dataset(directory, "test", samples=30, seed=1)
     recipe = json.loads(harness.write_recipe(directory).read_text())
-    recipe.update(name="planet", backbones=[{"name": "simplenet_cifar", "dropout": 0.1}, {"name": "resnet18", "dropout": 0.2}])
+    # Three chains for two ranks: the last one is shared between them, so that gradients cross the network.
+    recipe.update(name="planet", folds={"count": 3}, backbones=[{"name": "simplenet_cifar", "dropout": 0.1}])
     recipe.pop("run_dir")
+    recipe["training"]["logical_shards"] = 2
+    recipe["prediction"].pop("tta")
     recipe["stages"][0]["epochs"] = epochs
-    recipe["stages"][1]["epochs"] = epochs
     (directory / "planet.yaml").write_text(json.dumps(recipe, indent=1))
+    start = time.monotonic()
     harness.call(["run", "planet.yaml", "--run-dir", "reference"], directory)
+    print(f"an undisturbed run takes {time.monotonic() - start:.1f} s", flush=True)
     return harness.result_digests(directory / "reference")
 
 
@@ -38,10 +43,12 @@ def environment(**more):
     return variables
 
 
-def shell(line, directory, code=0, timeout=120, env=None):
+def shell(line, directory, code=0, timeout=240, env=None):
     """A line as a user types it; returns what it printed."""
+    start = time.monotonic()
     done = subprocess.run(["bash", "-c", line], cwd=directory, env=env or environment(), timeout=timeout, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    print(f"{time.monotonic() - start:5.1f} s, exit code {done.returncode}: {line}", flush=True)
     harness.expect(code is None or done.returncode == code, f"`{line}` ended with {done.returncode} instead of {code}\n{done.stdout}")
     return done.stdout
 
