@@ -10,18 +10,19 @@ namespace {
 // Bash, not POSIX sh: a trap is run while `wait` waits.
 constexpr const char* kBody = R"(
 # Slurm announces the end {notice} s ahead with SIGUSR1, and preemption with SIGTERM: the ranks then save and leave with 75.
-job=""
+# A second signal would end them at once, so that only the first is handed on.
+job="" asked=""
 ask_to_save() {{
-  if [[ -n $job ]]; then kill -USR1 "$job" 2>/dev/null; fi
+  if [[ -n $job && -z $asked ]]; then asked=1; kill -USR1 "$job" 2>/dev/null; fi
 }}
 trap ask_to_save USR1 TERM
-
+{prepare}
 {command} &
 job=$!
 while wait "$job"; code=$?; kill -0 "$job" 2>/dev/null; do :; done  # a signal ends `wait`, not the job
 wait "$job" 2>/dev/null; last=$?
 if [[ $last -ne 127 ]]; then code=$last; fi
-echo "$(date '+%F %T') job ${{SLURM_JOB_ID:-?}}, start ${{SLURM_RESTART_COUNT:-0}}: exit code $code"
+{confirm}echo "$(date '+%F %T') job ${{SLURM_JOB_ID:-?}}, start ${{SLURM_RESTART_COUNT:-0}}: exit code $code"
 
 case $code in
   0) ;;
@@ -32,6 +33,19 @@ case $code in
     fi ;;
 esac
 exit "$code"
+)";
+
+// Slurm 22.05 fails to start a step while the last one is still being cleaned up, and srun then ends
+// with 0: nothing trained must not look like everything done.
+constexpr const char* kPrepare = R"(
+started=.baleen-started-${SLURM_JOB_ID:-0}  # the tasks leave it, since srun can end with 0 without having started any
+rm -f "$started")";
+constexpr const char* kSrun =
+    R"(srun --mpi=pmix --kill-on-bad-exit=1 bash -c 'touch "$0"; exec "$@"' "$started" \
+  )";
+constexpr const char* kConfirm =
+    R"(if [[ $code -eq 0 && ! -e $started ]]; then code=87; fi
+rm -f "$started"
 )";
 
 }  // namespace
@@ -51,10 +65,11 @@ std::string sbatch_script(const SbatchOptions& options, const std::vector<std::s
   directive("--open-mode=append");
   directive(fmt::format("--output={}-%j.log", options.job_name));
   for (const std::string& line : options.extra) directive(line);
-  const std::string start =
-      (options.supervised ? "" : "srun --mpi=pmix --kill-on-bad-exit=1 ") + paste_ready(command);
+  const std::string start = (options.supervised ? "" : kSrun) + paste_ready(command);
   return text + fmt::format(fmt::runtime(kBody), fmt::arg("notice", options.notice_s),
+                            fmt::arg("prepare", options.supervised ? "" : kPrepare),
                             fmt::arg("command", start),
+                            fmt::arg("confirm", options.supervised ? "" : kConfirm),
                             fmt::arg("max_requeues", options.max_requeues));
 }
 

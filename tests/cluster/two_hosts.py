@@ -1,5 +1,5 @@
 """Two hosts on one machine: network and host name of their own, a switch between them, an sshd on each, one file system. Call from
-inside of isolation.enter()."""
+inside of isolation.enter(), with `baleen` on the PATH, which is that of both hosts."""
 
 import os
 import pathlib
@@ -21,6 +21,7 @@ PasswordAuthentication no
 UsePAM no
 StrictModes no
 PrintMotd no
+SetEnv PATH={path}
 """
 SSH = """\
 IdentityFile {folder}/id
@@ -64,7 +65,8 @@ class TwoHosts:
                       ["ip", "link", "set", "eth0", "up"]):
             run(*self.on(name, *words))
         configuration = self.folder / f"sshd_{name}"
-        configuration.write_text(SSHD.format(folder=self.folder, name=name, address=self.addresses[name]))
+        configuration.write_text(SSHD.format(folder=self.folder, name=name, address=self.addresses[name],
+                                             path=os.environ["PATH"]))
         run(*self.on(name, find("sshd"), "-f", configuration))
         wait_until(lambda: (self.folder / f"sshd_{name}.pid").exists(), 10, f"no sshd on host {name}")
 

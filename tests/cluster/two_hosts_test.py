@@ -3,6 +3,7 @@
 Usage: two_hosts_test.py CASE
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -69,6 +70,7 @@ CASES = {case.__name__: case for case in (trains, cable)}
 
 def test(directory):
     reference = prepare(directory)
+    os.environ.update(environment())
     CASES[sys.argv[1]](directory, reference, two_hosts.TwoHosts(directory))
 
 

@@ -149,13 +149,24 @@ TEST_F(BatchScript, RequeuesWhatAnotherStartCanHelp) {
        {std::pair{0, false}, std::pair{2, false}, std::pair{3, false}, std::pair{4, false},
         std::pair{88, false}, std::pair{74, true}, std::pair{75, true}, std::pair{86, true},
         std::pair{87, true}, std::pair{137, true}, std::pair{143, true}}) {
-    program("srun", "exit " + std::to_string(code));
+    program("srun", "touch .baleen-started-42; exit " + std::to_string(code));
     EXPECT_EQ(run().exit_code, code);
+    EXPECT_FALSE(std::filesystem::exists(folder_ / ".baleen-started-42"));
     EXPECT_EQ(calls(), requeued ? "scontrol requeue 42" : "") << code;
   }
   program("srun", "exit 75");
   EXPECT_EQ(run("SLURM_RESTART_COUNT=50").exit_code, 75);
   EXPECT_EQ(calls(), "") << "a job that goes round in circles ends at last";
+}
+
+TEST_F(BatchScript, AnSrunThatStartedNothingAndSaysZeroIsNotDone) {
+  program("srun", "exit 0");
+  EXPECT_EQ(run("touch .baleen-started-42").exit_code, 87) << "an old file says nothing";
+  EXPECT_EQ(calls(), "scontrol requeue 42");
+  // With the words of the script, the file comes from the task.
+  program("srun", "while [[ $1 == --* ]]; do shift; done; exec \"$@\"");
+  const CommandResult result = run();
+  EXPECT_EQ(result.exit_code, 4) << "there is no data: " << result.output;
 }
 
 TEST_F(BatchScript, HandsSignalsOnAndWaitsForTheEnd) {
