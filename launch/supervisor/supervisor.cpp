@@ -70,6 +70,8 @@ class Supervisor {
       const int code = run_once(start);
       record_.flush();
       const Outcome outcome = judge(code);
+      // Ranks that were still starting had no handler yet: nothing ran, nothing is lost.
+      if (asked_to_stop_ && code == 128 + SIGUSR1) return exit_code(ErrorKind::kInterrupted);
       if (asked_to_stop_ || outcome.done) return code;
       const bool progressed = read_progress(request_.run_directory).is_beyond(before);
       const RestartPolicy::Decision decision = policy_.after(code, progressed);

@@ -146,6 +146,14 @@ TEST_F(Supervised, TheFirstSignalAsksToSaveAndNothingIsStartedAgain) {
   EXPECT_THAT(events(), ::testing::Contains("signal").Times(4));
 }
 
+TEST_F(Supervised, ASignalBeforeTheRanksKnowItIsNoCrash) {
+  script("touch up; exec sleep 20");
+  std::thread sender = send_when("up", {SIGTERM});
+  EXPECT_EQ(run(), 75);
+  sender.join();
+  EXPECT_EQ(starts().size(), 1u);
+}
+
 TEST_F(Supervised, TheSecondSignalEnds) {
   script("trap '' USR1; trap 'exit 99' TERM; touch up; while :; do sleep 0.05; done");
   std::thread sender = send_when("up", {SIGTERM, SIGTERM});
