@@ -35,8 +35,8 @@ esac
 exit "$code"
 )";
 
-// Slurm 22.05 fails to start a step while the last one is still being cleaned up, and srun then ends
-// with 0: nothing trained must not look like everything done.
+// Slurm 22.05 fails to start a step while the last one is still being cleaned up, and srun then
+// ends with 0: nothing trained must not look like everything done.
 constexpr const char* kPrepare = R"(
 started=.baleen-started-${SLURM_JOB_ID:-0}  # the tasks leave it, since srun can end with 0 without having started any
 rm -f "$started")";

@@ -162,7 +162,9 @@ int print_batch_script(const LaunchArguments& arguments, const Recipe& recipe,
 }
 
 int launch(LaunchArguments& arguments, const VerbContext& context) {
-  if (launch_place().launched)
+  // A shell of `srun --pty` is a step of one task, from which mpirun can be called.
+  const LaunchPlace place = launch_place();
+  if (place.world_size > 1 || place.launcher == "mpirun")
     throw Error(ErrorKind::kUsage, "`baleen launch` was itself started by a launcher",
                 "start it once: it calls mpirun. Under srun or mpirun, use `baleen run`");
   // Mistakes in the recipe are said here, once, before anything is started.
