@@ -37,12 +37,12 @@ class Launch : public ::testing::Test {
 
 TEST_F(Launch, PrintsALineToPasteWithAllThatWasAskedOfTheRun) {
   const CommandResult result = launch(
-      "--print recipe.yaml -n 1 --set folds.count=3 --resume must --set 'name=a b' "
+      "--print recipe.yaml -n 1 --set folds.count=3 --resume must --set 'dataset=my data' "
       "--run-dir runs/x");
   EXPECT_EQ(result.exit_code, 0) << result.output;
   EXPECT_THAT(result.output, AllOf(HasSubstr("mpirun "), HasSubstr(" -n 1 "),
                                    HasSubstr("/baleen run recipe.yaml "),
-                                   HasSubstr(" --set folds.count=3 --set 'name=a b'"),
+                                   HasSubstr(" --set folds.count=3 --set 'dataset=my data'"),
                                    HasSubstr(" --resume must"), HasSubstr(" --run-dir runs/x")));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "runs"));
 }
@@ -130,9 +130,9 @@ class BatchScript : public Launch {
     std::ofstream(folder_ / ("bin/" + name)) << "#!/bin/bash\n" << body << "\n";
     std::filesystem::permissions(folder_ / ("bin/" + name), std::filesystem::perms::owner_all);
   }
-  CommandResult run(const std::string& before = "", const std::string& after = "") {
+  CommandResult run(const std::string& before = "true", const std::string& after = "") {
     return testing::run_command("cd " + folder_.path().string() +
-                                " && export PATH=$PWD/bin:$PATH SLURM_JOB_ID=42 " + before +
+                                " && export PATH=$PWD/bin:$PATH SLURM_JOB_ID=42; " + before +
                                 "; bash job.sh " + after);
   }
   std::string calls() {
@@ -155,7 +155,7 @@ TEST_F(BatchScript, RequeuesWhatAnotherStartCanHelp) {
     EXPECT_EQ(calls(), requeued ? "scontrol requeue 42" : "") << code;
   }
   program("srun", "exit 75");
-  EXPECT_EQ(run("SLURM_RESTART_COUNT=50").exit_code, 75);
+  EXPECT_EQ(run("export SLURM_RESTART_COUNT=50").exit_code, 75);
   EXPECT_EQ(calls(), "") << "a job that goes round in circles ends at last";
 }
 
@@ -175,8 +175,8 @@ TEST_F(BatchScript, HandsSignalsOnAndWaitsForTheEnd) {
     program("srun",
             "trap 'saving=1' USR1; touch up; for i in $(seq 200); do /bin/sleep 0.05; "
             "if [ -n \"$saving\" ]; then /bin/sleep 0.7; exit 75; fi; done; exit 9");
-    const CommandResult result =
-        run("", std::string("& job=$!; until [ -e up ]; do /bin/sleep 0.02; done; rm up; kill -") +
+    const CommandResult result = run(
+        "true", std::string("& job=$!; until [ -e up ]; do /bin/sleep 0.02; done; rm up; kill -") +
                     signal + " $job; /bin/sleep 0.3; kill -" + signal + " $job; wait $job");
     EXPECT_EQ(result.exit_code, 75) << result.output;
     EXPECT_EQ(calls(), "scontrol requeue 42");
