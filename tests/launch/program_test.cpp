@@ -160,5 +160,16 @@ TEST(Program, OnlyTheFirstOfSeveralRanksPrintsHelpAndMistakes) {
   }
 }
 
+TEST(Program, RanksThatWouldNotFindEachOtherAreRefused) {
+  for (const auto& [variables, words] :
+       {std::pair{"RANK=0 WORLD_SIZE=2", "torchrun started 2 processes, but MPI sees 1"},
+        std::pair{"SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2", "srun --mpi=pmix"}}) {
+    const CommandResult result =
+        testing::run_command(std::string("env ") + variables + " $BALEEN_BIN run no-such.yaml");
+    EXPECT_EQ(result.exit_code, 2) << result.output;
+    EXPECT_THAT(result.output, HasSubstr(words));
+  }
+}
+
 }  // namespace
 }  // namespace baleen
