@@ -13,4 +13,15 @@ std::string mpi_library_version() {
       0, all.find_first_of(",\n"));  // Open MPI goes on with package, host and date of its build
 }
 
+std::string mpi_header_version() {
+#ifdef OPEN_MPI
+  return "Open MPI v" + std::to_string(OMPI_MAJOR_VERSION) + "." +
+         std::to_string(OMPI_MINOR_VERSION) + "." + std::to_string(OMPI_RELEASE_VERSION);
+#elif defined(MPICH_VERSION)
+  return "MPICH Version: " MPICH_VERSION;
+#else
+  return "MPI " + std::to_string(MPI_VERSION) + "." + std::to_string(MPI_SUBVERSION);
+#endif
+}
+
 }  // namespace baleen

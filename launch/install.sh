@@ -16,6 +16,8 @@ Environment:
   BALEEN_APT=0         install no Debian packages (a cluster with modules; see "Without root" in README.md)
   BALEEN_GPU=1 or 0    install (or leave out) what the GPU plugin needs; default: 1 where an NVIDIA device is found
   LIBTORCH_ROOT=PATH   `quickstart` uses this LibTorch and downloads none
+  BALEEN_CLUSTER=1 or 0  `tests` installs (or leaves out) Slurm, munge and sshd for the tests labelled `cluster`; default: 1 as
+                       root where no init system would start them (a container), else 0
   PYTHON=PROGRAM       the Python (3.11 or newer) that makes build/venv; default: python3
 TEXT
 }
@@ -37,6 +39,15 @@ done
 cd "$(dirname "$0")/.."
 venv=build/venv
 
+# On a machine that somebody uses, an installed sshd would be started: only where asked for.
+with_cluster() {
+  case "${BALEEN_CLUSTER:-}" in
+    0) return 1 ;;
+    1) return 0 ;;
+    *) [[ $(id -u) -eq 0 && ! -d /run/systemd/system ]] ;;
+  esac
+}
+
 packages=(g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libhdf5-dev libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
   libjpeg-dev zlib1g-dev libyaml-cpp-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libeigen3-dev
@@ -45,7 +56,9 @@ if [[ $profile == tests ]]; then
   packages+=(libgtest-dev libgmock-dev hdf5-tools clang-format clang-tidy)
 fi
 
+# install_packages PACKAGE...: those of them that are missing.
 install_packages() {
+  local packages=("$@")
   if [[ ${BALEEN_APT:-1} == 0 ]]; then return; fi
   if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     die "no apt-get here. Baleen needs these packages, or your system's equals:" "  ${packages[*]}" \
@@ -71,7 +84,7 @@ install_packages() {
   # The lists may be absent (a fresh image) or stale: one refresh, only when something is missing.
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update ||
     die "apt-get update failed; is the network (or the proxy in /etc/apt) all right?"
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o=Dpkg::Use-Pty=0 install -y --no-install-recommends \
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o=Dpkg::Use-Pty=0 install -y --no-install-recommends \
     "${missing[@]}" >/dev/null || die "apt-get could not install: ${missing[*]}"
 }
 
@@ -124,7 +137,11 @@ install_wheels() {
 }
 
 mkdir -p build
-install_packages
+install_packages "${packages[@]}"
+if [[ $profile == tests ]] && with_cluster; then
+  # Their tests skip and say so where this fails; all others don't need them.
+  (install_packages slurm-wlm munge openssh-server openssh-client iproute2) || echo "install: going on without a test cluster" >&2
+fi
 if [[ $profile == tests ]]; then
   install_wheels tests tests/requirements.txt
   install_wheels networks tests/requirements-networks.txt --no-deps

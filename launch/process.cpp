@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <thread>
 
 #include "core/base/logging.h"
@@ -16,11 +15,6 @@ namespace {
 constexpr auto kHoldBack = std::chrono::seconds(5);       // a launcher on a busy machine
 constexpr auto kPeerHoldBack = std::chrono::seconds(10);  // a record on a slow disk, then MPI_Abort
 
-int read_integer(const char* variable, int otherwise) {
-  const char* text = std::getenv(variable);
-  return text && *text ? std::atoi(text) : otherwise;
-}
-
 /// Sleeps, unless the launcher ends this process: its signal must not be taken for a request to
 /// stop in good order.
 void wait_for_launcher(std::chrono::seconds limit) {
@@ -29,22 +23,6 @@ void wait_for_launcher(std::chrono::seconds limit) {
 }
 
 }  // namespace
-
-LaunchPlace launch_place() {
-  struct Launcher {
-    const char* rank;
-    const char* size;
-  };
-  // Open MPI; PMI as spoken by MPICH, Hydra and some srun plugins; srun itself. A batch script's
-  // own environment holds SLURM_PROCID too, but no step id.
-  for (const Launcher& launcher :
-       {Launcher{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, Launcher{"PMI_RANK", "PMI_SIZE"},
-        Launcher{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}}) {
-    if (!std::getenv(launcher.rank) || !std::getenv(launcher.size)) continue;
-    return {read_integer(launcher.rank, 0), read_integer(launcher.size, 1), true};
-  }
-  return {};
-}
 
 std::string host_name() {
   char name[256] = {};

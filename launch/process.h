@@ -3,17 +3,9 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "core/base/launch_place.h"
 
 namespace baleen {
-
-/// This process's place in the job as mpirun or srun say it in the environment, before MPI is
-/// started.
-struct LaunchPlace {
-  int rank = 0;
-  int world_size = 1;
-  bool launched = false;  ///< started by mpirun or srun
-};
-LaunchPlace launch_place();
 
 /// Short name of this machine.
 std::string host_name();

@@ -4,6 +4,7 @@
 
 #include "core/base/memory.h"
 #include "distributed/communicator.h"
+#include "launch/binding.h"
 #include "launch/command_line.h"
 #include "launch/process.h"
 #include "launch/signals.h"
@@ -21,6 +22,27 @@ void set_up_logging(const LaunchPlace& place, LogLevel level,
   options.console_level = level;
   options.file = file;
   configure_logging(options);
+}
+
+/// srun starts MPI's ranks only through a plugin that speaks their language; without it, each would
+/// be a job of its own, or die with a page of Open MPI's words.
+void require_mpi_launcher(const LaunchPlace& place) {
+  if (place.launcher == "srun" && place.world_size > 1)
+    throw Error(ErrorKind::kUsage,
+                fmt::format("srun started {} tasks that MPI can't join", place.world_size),
+                "srun --mpi=pmix (`srun --mpi=list` shows what there is), or mpirun");
+}
+
+/// Ranks that don't find each other would do the same work side by side.
+void require_same_size(const LaunchPlace& place, const MpiEnvironment& mpi) {
+  if (!place.launched || place.world_size == mpi.size()) return;
+  throw Error(ErrorKind::kUsage,
+              fmt::format("{} started {} processes, but MPI sees {}", place.launcher,
+                          place.world_size, mpi.size()),
+              place.launcher == "torchrun"
+                  ? "ranks meet over MPI: start the program with mpirun or srun --mpi=pmix"
+                  : "the launcher and the MPI library don't fit: use the mpirun of the MPI that "
+                    "`baleen doctor` names");
 }
 
 /// This rank did nothing wrong: the one that did gets the time to say so and to end the job with
@@ -51,8 +73,13 @@ int run_program(int argc, char** argv, const std::function<void(Extensions&)>& e
       return 0;
     }
     if (invocation.verb->needs_mpi || (invocation.verb->shares_work && place.world_size > 1)) {
+      require_mpi_launcher(place);
+      const std::string binding = bind_to_numa_node(place);
       mpi = MpiEnvironment::start(argc, argv);
-      place = {mpi->rank(), mpi->size(), place.launched};
+      require_same_size(place, *mpi);
+      place.rank = mpi->rank();
+      place.world_size = mpi->size();
+      if (!binding.empty()) log_debug("{}", binding);
     }
     set_up_logging(place, invocation.log_level);
     context.log_to_file = [&](const std::filesystem::path& file) {

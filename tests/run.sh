@@ -10,7 +10,7 @@ Installs what is missing, configures, builds and tests. Ends with how long each 
 code is ctest's.
 
   --fast             unit tests only
-  --label NAME       tests of one label only: unit mpi parity e2e faults lint gpu slow
+  --label NAME       tests of one label only: unit mpi parity e2e faults cluster lint gpu slow
   --preset NAME      ci (default), dev, release, asan (unit and mpi tests), tsan (threaded parts)
   --no-install       check and install nothing
   --install-only     install and stop

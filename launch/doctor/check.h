@@ -6,6 +6,8 @@
 
 namespace baleen {
 
+class MpiEnvironment;
+
 /// One thing that `baleen doctor` looked at.
 struct Check {
   enum class Verdict {
@@ -31,6 +33,15 @@ std::vector<Check> check_storage(const std::filesystem::path& directory);
 
 /// Starts MPI in a process of its own, so that a failure there ends that process only.
 Check check_mpi_start();
+
+/// The mpirun on the PATH, which must belong to the library.
+Check check_mpirun();
+
+/// [collective over the world] Where the ranks are, whether they have the same software, how fast
+/// rank 0's messages reach the others, how far clocks are apart, and whether `directory` is one
+/// place for all, with locks that hold between them.
+/// @returns the checks on rank 0 of several; empty elsewhere
+std::vector<Check> check_ranks(MpiEnvironment& mpi, const std::filesystem::path& directory);
 
 /// Devices and the plugin that drives them.
 Check check_accelerator();

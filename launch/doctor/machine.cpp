@@ -6,11 +6,12 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
-#include <optional>
 
+#include "core/base/format.h"
 #include "launch/doctor/check.h"
-#include "launch/process.h"
+#include "launch/topology.h"
 
 namespace baleen {
 namespace {
@@ -20,29 +21,13 @@ constexpr double kMemoryPerRankGiB =
     0.6;  // ResNet-18 at 128 px, 16 images per rank (docs/benchmarks.md)
 constexpr double kLeastSharedMemoryGiB = 0.125;
 constexpr rlim_t kLeastOpenFiles = 1024;
+constexpr int kLeastProcesses = 512;
 
 std::string first_line(const char* path) {
   std::ifstream file(path);
   std::string line;
   std::getline(file, line);
   return line;
-}
-
-/// Processors that a container's quota allows: 2.5 for "250000 100000". Nothing when there is no
-/// quota.
-std::optional<double> processor_quota() {
-  const std::string unified = first_line("/sys/fs/cgroup/cpu.max");
-  double quota = 0;
-  double period = 0;
-  if (!unified.empty()) {
-    if (std::sscanf(unified.c_str(), "%lf %lf", &quota, &period) != 2)
-      return std::nullopt;  // "max 100000"
-  } else {
-    quota = std::atof(first_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").c_str());
-    period = std::atof(first_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us").c_str());
-  }
-  if (quota <= 0 || period <= 0) return std::nullopt;
-  return quota / period;
 }
 
 Check check_processors() {
@@ -53,11 +38,11 @@ Check check_processors() {
   const int usable = CPU_COUNT(&allowed);
   const long present = sysconf(_SC_NPROCESSORS_ONLN);
   check.finding = fmt::format("{} of {} usable by this process", usable, present);
-  if (const std::optional<double> quota = processor_quota(); quota && *quota < usable) {
+  if (const double quota = processor_quota(); quota > 0 && quota < usable) {
     check.verdict = Check::Verdict::kNote;
-    check.finding += fmt::format(", but a quota allows {:.1f}", *quota);
+    check.finding += fmt::format(", but a quota allows {:.1f}", quota);
     check.remedy = fmt::format("start at most {} ranks here",
-                               std::max(1, static_cast<int>(std::floor(*quota))));
+                               std::max(1, static_cast<int>(std::floor(quota))));
   }
   return check;
 }
@@ -144,11 +129,49 @@ Check check_open_files() {
   return check;
 }
 
+Check check_processes() {
+  Check check{"processes"};
+  struct rlimit limit = {};
+  getrlimit(RLIMIT_NPROC, &limit);
+  double most = limit.rlim_cur == RLIM_INFINITY ? 1e18 : static_cast<double>(limit.rlim_cur);
+  if (const double group = std::atof(first_line("/sys/fs/cgroup/pids.max").c_str()); group > 0)
+    most = std::min(most, group);
+  check.finding = most > 1e17 ? "no limit" : fmt::format("up to {:.0f}, threads included", most);
+  if (most < kLeastProcesses) {
+    check.verdict = Check::Verdict::kNote;
+    check.remedy =
+        fmt::format("a rank has about 20 threads: ulimit -u {}, or the container's --pids-limit",
+                    4 * kLeastProcesses);
+  }
+  return check;
+}
+
+/// InfiniBand and the like pin the memory that they send from.
+Check check_locked_memory() {
+  Check check{"locked memory"};
+  struct rlimit limit = {};
+  getrlimit(RLIMIT_MEMLOCK, &limit);
+  const bool fast_network = std::filesystem::exists("/sys/class/infiniband") &&
+                            !std::filesystem::is_empty("/sys/class/infiniband");
+  check.finding =
+      limit.rlim_cur == RLIM_INFINITY ? "no limit" : "up to " + format_bytes(limit.rlim_cur);
+  if (limit.rlim_cur == RLIM_INFINITY) return check;
+  if (!fast_network) {
+    check.finding += ", which no network here minds";
+    return check;
+  }
+  check.verdict = Check::Verdict::kNote;
+  check.remedy =
+      "the fast network of this host needs it: `* - memlock unlimited` in limits.conf, or "
+      "LimitMEMLOCK=infinity for slurmd";
+  return check;
+}
+
 }  // namespace
 
 std::vector<Check> check_machine() {
-  return {check_processors(), check_memory(), check_shared_memory(), check_threads(),
-          check_open_files()};
+  return {check_processors(), check_memory(),    check_shared_memory(), check_threads(),
+          check_open_files(), check_processes(), check_locked_memory()};
 }
 
 }  // namespace baleen

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fstream>
+#include <regex>
 
 #include "core/base/file_descriptor.h"
 #include "distributed/accelerator.h"
@@ -67,6 +69,16 @@ std::string first_words(const std::string& text) {
   return "it said nothing";
 }
 
+/// "580.65.06" of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  …".
+std::string driver_version() {
+  std::ifstream file("/proc/driver/nvidia/version");
+  std::string line;
+  std::getline(file, line);
+  std::smatch found;
+  return std::regex_search(line, found, std::regex(R"(\d{2,}\.\d+(\.\d+)?)")) ? found.str()
+                                                                              : "unknown";
+}
+
 }  // namespace
 
 Check check_mpi_start() {
@@ -113,8 +125,8 @@ Check check_accelerator() {
   const AcceleratorStatus& status = accelerator();
   Check check{"GPU"};
   if (status.available) {
-    check.finding = fmt::format("{} device(s), NCCL {}, plugin {}", status.num_devices,
-                                status.nccl_version, status.detail);
+    check.finding = fmt::format("{} device(s), driver {}, NCCL {}, plugin {}", status.num_devices,
+                                driver_version(), status.nccl_version, status.detail);
     return check;
   }
   check.finding = "none is used: " + status.detail;

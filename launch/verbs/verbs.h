@@ -8,6 +8,7 @@ namespace baleen {
 Verb make_pack_verb();
 Verb make_plan_verb();
 Verb make_run_verb();
+Verb make_launch_verb();
 Verb make_status_verb();
 Verb make_report_verb();
 Verb make_export_verb();

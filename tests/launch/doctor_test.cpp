@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
+
 #include "launch/doctor/check.h"
 #include "tests/support/temporary_directory.h"
 
@@ -25,7 +28,10 @@ TEST(Doctor, FindsAnOrdinaryFolderFitForRunsAndLeavesNothingBehind) {
     EXPECT_NE(check.verdict, Verdict::kBad) << check.name << ": " << check.finding;
   EXPECT_THAT(find(checks, "file system").finding, HasSubstr("GiB free"));
   EXPECT_EQ(find(checks, "locks").verdict, Verdict::kGood);
+  EXPECT_EQ(find(checks, "run lock").verdict, Verdict::kGood);
   EXPECT_EQ(find(checks, "mapped files").verdict, Verdict::kGood);
+  EXPECT_EQ(find(checks, "file times").verdict, Verdict::kGood);
+  EXPECT_FALSE(find(checks, "mount").finding.empty());
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
@@ -52,6 +58,23 @@ TEST(Doctor, CountsProcessorsAndMemory) {
   const std::vector<Check> checks = check_machine();
   EXPECT_THAT(find(checks, "processors").finding, HasSubstr("usable"));
   EXPECT_THAT(find(checks, "memory").finding, HasSubstr("GiB available"));
+  for (const char* name : {"open files", "processes", "locked memory"})
+    EXPECT_FALSE(find(checks, name).finding.empty()) << name;
+}
+
+TEST(Doctor, ComparesMpirunWithTheLibrary) {
+  const Check check = check_mpirun();
+  EXPECT_EQ(check.verdict, Verdict::kGood) << check.finding;
+  const std::string path = std::getenv("PATH");
+  const testing::TemporaryDirectory folder;
+  std::ofstream(folder / "mpirun") << "#!/bin/sh\necho 'mpirun (Open MPI) 3.0.9'\n";
+  std::filesystem::permissions(folder / "mpirun", std::filesystem::perms::owner_all);
+  setenv("PATH", (folder.path().string() + ":" + path).c_str(), 1);
+  EXPECT_EQ(check_mpirun().verdict, Verdict::kBad);
+  EXPECT_THAT(check_mpirun().finding, HasSubstr("3.0.9"));
+  std::ofstream(folder / "mpirun") << "#!/bin/sh\nexit 1\n";
+  EXPECT_EQ(check_mpirun().verdict, Verdict::kNote);
+  setenv("PATH", path.c_str(), 1);
 }
 
 TEST(Doctor, StartsMpiInAProcessOfItsOwn) {

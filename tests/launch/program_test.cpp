@@ -66,6 +66,20 @@ TEST(Program, DoctorExaminesTheGivenFolder) {
   EXPECT_EQ(run_baleen("doctor --dir " + (folder / "missing").string()).exit_code, 1);
 }
 
+TEST(Program, DoctorOfSeveralRanksReportsOnceAndLooksBetweenThem) {
+  const TemporaryDirectory folder;
+  const CommandResult result =
+      testing::run_command("mpirun -n 3 --oversubscribe --bind-to none $BALEEN_BIN doctor --dir " +
+                           folder.path().string());
+  EXPECT_EQ(result.exit_code, 0) << result.output;
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("3 on 1 host"), HasSubstr("from rank 0 to 2 others"),
+                    HasSubstr("one at a time can lock it"), HasSubstr("Nothing has to be mended")));
+  const size_t first = result.output.find("Nothing has to be mended");
+  EXPECT_EQ(result.output.find("Nothing has to be mended", first + 1), std::string::npos);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
 TEST(Program, NamesFiveMistakesOfADescriptionAtOnceAndWritesNothing) {
   const TemporaryDirectory folder;
   const auto file = write(folder / "data.yaml",
@@ -143,6 +157,17 @@ TEST(Program, OnlyTheFirstOfSeveralRanksPrintsHelpAndMistakes) {
     const std::regex message(words);
     const std::sregex_iterator first(mistake.output.begin(), mistake.output.end(), message);
     EXPECT_EQ(std::distance(first, {}), 1) << mistake.output;
+  }
+}
+
+TEST(Program, RanksThatWouldNotFindEachOtherAreRefused) {
+  for (const auto& [variables, words] :
+       {std::pair{"RANK=0 WORLD_SIZE=2", "torchrun started 2 processes, but MPI sees 1"},
+        std::pair{"SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2", "srun --mpi=pmix"}}) {
+    const CommandResult result =
+        testing::run_command(std::string("env ") + variables + " $BALEEN_BIN run no-such.yaml");
+    EXPECT_EQ(result.exit_code, 2) << result.output;
+    EXPECT_THAT(result.output, HasSubstr(words));
   }
 }
 

@@ -1,0 +1,68 @@
+#include "launch/supervisor/progress.h"
+
+#include <fcntl.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/base/file_descriptor.h"
+#include "experiments/run_directory.h"
+
+namespace baleen {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Records of starts and assignments say nothing of progress; run_finished is written by failed
+/// starts, too.
+bool says_finished(const std::string& line) {
+  const auto record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!record.is_object() || !record.contains("type") || !record["type"].is_string()) return false;
+  const std::string type = record["type"];
+  return type.ends_with("_finished") && type != "run_finished";
+}
+
+std::string newest_checkpoint(const fs::path& folder) {
+  std::string newest;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("checkpoint-") && name.ends_with(".json") && name > newest) newest = name;
+  }
+  return newest;
+}
+
+}  // namespace
+
+bool ProgressMark::is_beyond(const ProgressMark& earlier) const {
+  if (finished > earlier.finished) return true;
+  for (const auto& [chain, name] : checkpoints) {
+    const auto before = earlier.checkpoints.find(chain);
+    if (before == earlier.checkpoints.end() || name > before->second) return true;
+  }
+  return false;
+}
+
+ProgressMark read_progress(const fs::path& run_directory) {
+  const RunDirectory directory(run_directory);
+  ProgressMark mark;
+  std::ifstream journal(directory.journal());
+  for (std::string line; std::getline(journal, line);) mark.finished += says_finished(line) ? 1 : 0;
+  std::error_code ignored;
+  for (const auto& chain : fs::directory_iterator(directory.chains(), ignored)) {
+    std::string newest = newest_checkpoint(chain.path());
+    if (!newest.empty()) mark.checkpoints[chain.path().filename()] = std::move(newest);
+  }
+  return mark;
+}
+
+bool is_locked(const fs::path& lock_file) {
+  const UniqueFileDescriptor file(::open(lock_file.c_str(), O_RDWR | O_CLOEXEC));
+  if (!file) return false;
+  struct flock query {};
+  query.l_type = F_WRLCK;
+  query.l_whence = SEEK_SET;
+  return fcntl(file.get(), F_OFD_GETLK, &query) == 0 && query.l_type != F_UNLCK;
+}
+
+}  // namespace baleen

@@ -1,0 +1,66 @@
+"""Namespaces of its own for a test that starts daemons and networks: what it makes ends with it, however it ends.
+
+A script calls enter(), which starts it anew inside of `unshare`: with its own processes, network, host name, mounts and IPC. When that
+process ends, even by SIGKILL of anything, the kernel ends all others in there and takes the networks away.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+SKIPPED = 77
+INSIDE = "BALEEN_CLUSTER_INSIDE"
+NAMESPACES = ["--pid", "--net", "--uts", "--mount", "--ipc", "--fork", "--kill-child", "--mount-proc"]
+
+
+def skip(reason):
+    print(f"SKIPPED: {reason}")
+    sys.exit(SKIPPED)
+
+
+def enter(programs, host="a"):
+    """Goes on inside of fresh namespaces, on a host of this name with a loopback device; skips where that can't be."""
+    if os.environ.get(INSIDE):
+        run("mount", "--make-rprivate", "/")
+        run("mount", "-t", "tmpfs", "tmpfs", "/run")
+        run("hostname", host)
+        run("ip", "link", "set", "lo", "up")
+        return
+    missing = [program for program in programs if not find(program)]
+    if missing:
+        skip(f"not installed: {', '.join(missing)} (BALEEN_CLUSTER=1 launch/install.sh tests)")
+    if os.geteuid() != 0:
+        skip("daemons, namespaces and networks need root")
+    trial = subprocess.run(["unshare", *NAMESPACES, "mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, text=True)
+    if trial.returncode != 0:
+        skip(f"no namespaces here: {trial.stderr.strip()}")
+    os.environ[INSIDE] = "1"
+    os.execvp("unshare", ["unshare", *NAMESPACES, sys.executable, "-B", *sys.argv])
+
+
+def find(program):
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def run(*words, code=0, **options):
+    """Runs a command of the set-up; returns what it printed."""
+    done = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                          **options)
+    if code is not None and done.returncode != code:
+        raise AssertionError(f"{' '.join(map(str, words))} ended with {done.returncode}: {done.stdout}")
+    return done.stdout
+
+
+def commands_in(guide, name):
+    """The lines of the fenced block that follows `<!-- tested: NAME -->` in a guide of docs/: what a reader would type."""
+    text = (pathlib.Path(os.environ["BALEEN_SOURCE"]) / "docs" / guide).read_text()
+    marker = f"<!-- tested: {name} -->\n"
+    if text.count(marker) != 1:
+        raise AssertionError(f"docs/{guide} holds the marker {marker.strip()} {text.count(marker)} times")
+    after = text.split(marker, 1)[1].lstrip()
+    if not after.startswith("```"):
+        raise AssertionError(f"docs/{guide}: no block follows the marker {name}")
+    lines = after.split("```", 2)[1].split("\n", 1)[1].splitlines()
+    return [line.split("  # ")[0].rstrip() for line in lines if line.strip()]
