@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "experiments/after_chains.h"
 #include "experiments/journal.h"
 #include "experiments/run.h"
 
@@ -13,6 +14,7 @@ namespace baleen {
 /// 0 only.
 /// @returns the table for the user
 /// @throws Error kData when a prediction is missing or leaked; kStorage.
-std::string finish_boxes(const PreparedRun& run, const RunDirectory& directory, Journal& journal);
+std::string finish_boxes(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                         const CheckStop& check_stop);
 
 }  // namespace baleen

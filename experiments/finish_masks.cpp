@@ -28,8 +28,10 @@ Image mask_image(const at::Tensor& probabilities_K, int64_t size_px, int64_t hei
 }
 
 void write_masks(const std::filesystem::path& folder, const PackedDataset& dataset,
-                 const std::vector<std::string>& ids, const at::Tensor& mean_NK, int64_t size_px) {
+                 const std::vector<std::string>& ids, const at::Tensor& mean_NK, int64_t size_px,
+                 const CheckStop& check_stop) {
   for (size_t i = 0; i < ids.size(); ++i) {
+    check_stop();
     const std::filesystem::path file = folder / (ids[i] + ".png");
     std::filesystem::create_directories(file.parent_path());
     const auto [height, width] = dataset.original_size(dataset.row_of(ids[i]));
@@ -56,7 +58,8 @@ std::vector<FoldScores> score_all(const PreparedRun& run, const OofData& data) {
 
 }  // namespace
 
-std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
+std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                         const CheckStop& check_stop) {
   const int64_t size_px = run.plan.chains.front().stages.back().size_px;
   std::vector<std::string> columns;
   for (int64_t y = 0; y < size_px; ++y)
@@ -65,13 +68,17 @@ std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, 
   journalled_step(journal, directory, "assembly", {}, [&] {
     data = assemble_predictions(
         run, directory, columns,
-        [](const PredictionTable& table, const ChainSpec&, const PackedDataset&) { return table; });
+        [&](const PredictionTable& table, const ChainSpec&, const PackedDataset&) {
+          check_stop();
+          return table;
+        });
     write_masks(directory.root() / "masks-oof", *run.dataset, data.ids,
-                data.oof_MNK.to(at::kDouble).mean(0), size_px);
+                data.oof_MNK.to(at::kDouble).mean(0), size_px, check_stop);
     if (run.test)
       write_masks(directory.root() / "masks-test", *run.test, data.test_ids,
-                  data.test_MTK.to(at::kDouble).mean(0), size_px);
+                  data.test_MTK.to(at::kDouble).mean(0), size_px, check_stop);
   });
+  check_stop();
   std::vector<FoldScores> scores;
   journalled_step(journal, directory, "scores", {}, [&] {
     scores = score_all(run, data);
