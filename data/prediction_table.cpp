@@ -124,6 +124,11 @@ void PredictionTable::merge(const PredictionTable& part) {
   }
 }
 
+bool PredictionTable::has(const std::string& id) const {
+  const auto found = row_of_.find(id);
+  return found != row_of_.end() && counts_N_[static_cast<size_t>(found->second)] > 0;
+}
+
 void PredictionTable::check_complete() const {
   if (num_written_ == num_rows()) return;
   std::vector<std::string> missing;

@@ -26,6 +26,7 @@ class PredictionTable {
   int64_t num_columns() const { return num_columns_; }
   int64_t num_written() const { return num_written_; }
   const std::vector<std::string>& ids() const { return ids_; }
+  bool has(const std::string& id) const;  ///< whether that row was written
 
   /// Writes rows. @param predictions_NK float32 on the CPU, one row per id.
   /// @throws Error kData for an unknown id or one written before; kNumeric for a value that is not

@@ -54,6 +54,25 @@ class ControlChannel {
   virtual bool receive(int tag, double timeout_s, Message& message) = 0;
 };
 
+/// A neighbour that is silent or gone, as its watcher sees it.
+struct PeerAlarm {
+  int rank = -1;  ///< in the world
+  std::string host;
+  int64_t process = 0;
+  std::string activity;  ///< what it last said it did
+  double silent_s = 0;
+  bool gone = false;   ///< its process has ended without a word
+  std::string others;  ///< what the other ranks do and wait for
+};
+
+/// This rank's own work takes longer than it may, though the process lives.
+struct OwnStall {
+  std::string work;
+  std::string collective;  ///< it waits in; empty: it computes, or waits for a device or file
+  double working_s = 0;
+  double limit_s = 0;
+};
+
 /// MPI for the life of the process: init with threads, world rank and size, groups. One instance,
 /// made in main.
 class MpiEnvironment {
@@ -69,13 +88,15 @@ class MpiEnvironment {
   /// [collective over `members`] A group of world ranks, ascending; only members call. `tag` is
   /// unique among groups that are being made at the same time and share a member.
   std::shared_ptr<Communicator> make_group(const std::vector<int>& members, int tag);
-  /// Watches the left neighbour in a ring of heartbeats; `on_silence(rank, host, activity,
-  /// silent_s)` is called once, from a thread of its own, when nothing was heard of it for
-  /// `timeout_s` (0: no watching). Call once, on all ranks.
-  void watch(double timeout_s,
-             std::function<void(int, const std::string&, const std::string&, double)> on_silence);
+  /// Watches the left neighbour in a ring of heartbeats; `on_alarm` is called once, from a thread
+  /// of its own, when it is gone or nothing was heard of it for `timeout_s` (0: no watching). Call
+  /// once, on all ranks.
+  /// @param on_stall called when this rank's own work exceeds its limit; may be empty
+  void watch(double timeout_s, std::function<void(const PeerAlarm&)> on_alarm,
+             std::function<void(const OwnStall&)> on_stall = {});
   /// What this rank is doing, for the message of whoever watches it. Any thread.
-  void set_activity(std::string text);
+  /// @param limit_s longest time it can take while all is well; 0: any
+  void set_activity(std::string text, double limit_s = 0);
   /// [collective over the world] Ends MPI.
   void finish();
   /// Ends every process of the job at once with this exit code.

@@ -140,12 +140,16 @@ class DataParallelImpl final : public DataParallel {
     }
     const bool reduce = last_shard && last_of_shard && size_ > 1;
     if (reduce) {
+      buckets_seen_ = 0;
       reducer_->prepare_for_forward();
       reducer_->rebuild_buckets();
       reducer_->prepare_for_backward({});
     }
     differentiate();
+    if (!reduce) computed_at_ = Clock::now();
     if (reduce) {
+      num_buckets_ = buckets_seen_;
+      if (activity_) activity_->set_waiting(nullptr);
       partials_.clear();
     } else if (last_of_shard && (!last_shard || options_.num_shards > 1)) {
       keep_partial(shard);
@@ -161,6 +165,7 @@ class DataParallelImpl final : public DataParallel {
     at::Tensor mine = at::zeros({rows, columns}, local_VK.options().device(at::kCPU));
     mine.narrow(0, 0, local_VK.size(0)).copy_(local_VK);
     at::Tensor all = at::empty({size_ * rows, columns}, mine.options());
+    const Activity::Waiting waiting(activity_, "the exchange of a step's losses");
     process_.mpi->_allgather_base(all, mine, {})->wait();
     at::Tensor result = at::empty({options_.num_shards, columns}, mine.options());
     for (int r = 0; r < size_; ++r) {
@@ -174,14 +179,18 @@ class DataParallelImpl final : public DataParallel {
   void broadcast_buffers() override {
     if (size_ == 1 || buffers_.empty()) return;
     at::NoGradGuard no_grad;
+    const Activity::Waiting waiting(activity_, "the broadcast of running statistics");
     c10d::broadcast_coalesced(process_.group, buffers_, kBroadcastBytes, 0);
   }
+
+  std::chrono::steady_clock::time_point computed_at() const override { return computed_at_; }
 
   bool any(bool here) override {
     if (size_ == 1) return here;
     std::vector<at::Tensor> flag{at::full({1}, here ? 1 : 0, at::kInt)};
     c10d::AllreduceOptions max;
     max.reduceOp = c10d::ReduceOp::MAX;
+    const Activity::Waiting waiting(activity_, "the agreement that all have read a step's images");
     process_.mpi->allreduce(flag, max)->wait();
     return flag[0].item<int>() != 0;
   }
@@ -194,6 +203,10 @@ class DataParallelImpl final : public DataParallel {
 
   c10::intrusive_ptr<c10::ivalue::Future> reduce_bucket(c10d::GradBucket& bucket) {
     at::NoGradGuard no_grad;
+    // After the last bucket this rank has nothing left to compute.
+    computed_at_ = Clock::now();
+    if (++buckets_seen_ == num_buckets_ && activity_)
+      activity_->set_waiting("the sum of gradients");
     at::Tensor flat = bucket.getBufferRef();
     const std::vector<at::Tensor> params = bucket.getParameters();
     // GradBucket::getGradients() gives contiguous views; the gradients lie in their parameters' own
@@ -247,7 +260,10 @@ class DataParallelImpl final : public DataParallel {
  private:
   static constexpr size_t kBroadcastBytes = size_t{250} << 20;
 
+  using Clock = std::chrono::steady_clock;
+
   void connect(torch::nn::Module& module, Communicator& group) {
+    if (const auto* mpi = dynamic_cast<MpiCommunicator*>(&group)) activity_ = mpi->activity();
     process_ = make_process_group(group, params_.at(0).device());
     c10d::verify_params_across_processes(process_.group, params_, std::nullopt);
     {
@@ -313,6 +329,10 @@ class DataParallelImpl final : public DataParallel {
   int64_t peak_bytes_ = 0;
   ProcessGroup process_;
   std::unique_ptr<c10d::Reducer> reducer_;
+  Activity* activity_ = nullptr;  ///< the communicator's
+  Clock::time_point computed_at_;
+  int64_t buckets_seen_ = 0;  ///< in this step
+  int64_t num_buckets_ = 0;   ///< of the step before
 };
 
 c10::intrusive_ptr<c10::ivalue::Future> TreeHook::runHook(c10d::GradBucket& bucket) {

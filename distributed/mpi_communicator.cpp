@@ -1,15 +1,30 @@
 #include "distributed/mpi_communicator.h"
 
 #include <chrono>
+#include <cstring>
+#include <optional>
 #include <thread>
 
 #include "core/base/logging.h"
 #include "distributed/mpi_call.h"
 
 namespace baleen {
+namespace {
 
-MpiCommunicator::MpiCommunicator(MPI_Comm comm, std::vector<int> world_ranks)
-    : comm_(comm), world_ranks_(std::move(world_ranks)) {
+/// What a wait in an MPI operation means to whoever reads of it.
+const char* name_for_people(const char* operation) {
+  const auto is = [operation](const char* name) { return std::strcmp(operation, name) == 0; };
+  if (is("MPI_Ibarrier")) return "a barrier";
+  if (is("MPI_Iallreduce")) return "an agreement of all ranks of its group";
+  if (is("MPI_Ibcast")) return "a broadcast";
+  return "a gather";
+}
+
+}  // namespace
+
+MpiCommunicator::MpiCommunicator(MPI_Comm comm, std::vector<int> world_ranks,
+                                 std::shared_ptr<Activity> activity)
+    : comm_(comm), world_ranks_(std::move(world_ranks)), activity_(std::move(activity)) {
   check_mpi(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
 }
@@ -22,11 +37,13 @@ void MpiCommunicator::wait(MPI_Request request, const char* operation) {
   // A short spin catches peers that arrive together; after that, sleep ever longer up to 2 ms.
   const auto start = std::chrono::steady_clock::now();
   auto pause = std::chrono::microseconds(20);
+  std::optional<Activity::Waiting> waiting;
   for (;;) {
     int done = 0;
     check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), operation);
     if (done) return;
     if (std::chrono::steady_clock::now() - start < std::chrono::microseconds(50)) continue;
+    if (!waiting && activity_) waiting.emplace(activity_.get(), name_for_people(operation));
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::microseconds(2000));
   }

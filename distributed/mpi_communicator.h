@@ -2,9 +2,11 @@
 
 #include <mpi.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "distributed/activity.h"
 #include "distributed/communicator.h"
 
 namespace baleen {
@@ -14,7 +16,9 @@ namespace baleen {
 class MpiCommunicator final : public Communicator {
  public:
   /// Takes over `comm`; `world_ranks` maps its ranks to the world's.
-  MpiCommunicator(MPI_Comm comm, std::vector<int> world_ranks);
+  /// @param activity told of every wait for the others; may be null
+  MpiCommunicator(MPI_Comm comm, std::vector<int> world_ranks,
+                  std::shared_ptr<Activity> activity = nullptr);
   ~MpiCommunicator() override;
 
   int rank() const override { return rank_; }
@@ -29,12 +33,14 @@ class MpiCommunicator final : public Communicator {
 
   MPI_Comm handle() const { return comm_; }
   const std::vector<int>& world_ranks() const { return world_ranks_; }
+  Activity* activity() const { return activity_.get(); }
 
  private:
   void wait(MPI_Request request, const char* operation);
 
   MPI_Comm comm_;
   std::vector<int> world_ranks_;
+  std::shared_ptr<Activity> activity_;
   int rank_ = 0;
   int size_ = 1;
 };

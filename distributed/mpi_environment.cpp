@@ -19,6 +19,7 @@ struct MpiEnvironment::State {
   std::shared_ptr<MpiCommunicator> world;
   std::shared_ptr<MpiControlChannel> control;
   MPI_Comm watch_comm = MPI_COMM_NULL;
+  std::shared_ptr<Activity> activity = std::make_shared<Activity>();
   std::unique_ptr<Watchdog> watchdog;
 };
 
@@ -58,7 +59,7 @@ std::unique_ptr<MpiEnvironment> MpiEnvironment::start(int& argc, char**& argv) {
   state.host = host_name();
   std::vector<int> ranks(static_cast<size_t>(state.size));
   std::iota(ranks.begin(), ranks.end(), 0);
-  state.world = std::make_shared<MpiCommunicator>(duplicate_world(), ranks);
+  state.world = std::make_shared<MpiCommunicator>(duplicate_world(), ranks, state.activity);
   state.control = std::make_shared<MpiControlChannel>(duplicate_world());
   state.watch_comm = duplicate_world();
   return environment;
@@ -81,20 +82,20 @@ std::shared_ptr<Communicator> MpiEnvironment::make_group(const std::vector<int>&
   MPI_Group_free(&group);
   MPI_Group_free(&world_group);
   check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  return std::make_shared<MpiCommunicator>(comm, members);
+  return std::make_shared<MpiCommunicator>(comm, members, state_->activity);
 }
 
-void MpiEnvironment::watch(
-    double timeout_s,
-    std::function<void(int, const std::string&, const std::string&, double)> on_silence) {
+void MpiEnvironment::watch(double timeout_s, std::function<void(const PeerAlarm&)> on_alarm,
+                           std::function<void(const OwnStall&)> on_stall) {
   Watchdog::Options options;
   options.timeout_s = timeout_s;
   state_->watchdog =
-      std::make_unique<Watchdog>(state_->watch_comm, state_->host, options, std::move(on_silence));
+      std::make_unique<Watchdog>(state_->watch_comm, state_->host, options, state_->activity,
+                                 std::move(on_alarm), std::move(on_stall));
 }
 
-void MpiEnvironment::set_activity(std::string text) {
-  if (state_->watchdog) state_->watchdog->set_activity(std::move(text));
+void MpiEnvironment::set_activity(std::string text, double limit_s) {
+  state_->activity->set_work(std::move(text), limit_s);
 }
 
 void MpiEnvironment::finish() {
@@ -110,6 +111,7 @@ void MpiEnvironment::finish() {
 }
 
 void MpiEnvironment::abort(int code) {
+  if (state_->watchdog) state_->watchdog->announce_leaving();
   MPI_Abort(MPI_COMM_WORLD, code);
   std::_Exit(code);  // MPI_Abort may return on some implementations
 }

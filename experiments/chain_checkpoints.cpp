@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "core/base/error.h"
+#include "core/base/logging.h"
+
 namespace baleen {
 
 ChainCheckpoints::ChainCheckpoints(std::filesystem::path directory, const TrainingSection& training)
@@ -44,8 +47,48 @@ void ChainCheckpoints::finish_stage(const Checkpoint& next) {
   store_.save(next);
 }
 
+int64_t ChainCheckpoints::remove_after(int64_t chain_steps) {
+  try {
+    writer_.wait();
+  } catch (...) {
+    log_warning("a checkpoint could not be written: {}", current_error().what());
+  }
+  return store_.remove_after(chain_steps);
+}
+
+void ChainCheckpoints::keep_epoch_start(const Checkpoint& start) {
+  start_ = copy_of(start);
+  start_on_disk_ = false;
+}
+
+void ChainCheckpoints::find_epoch_start(int64_t stage, int64_t epoch, const std::string& identity) {
+  start_ = store_.load_start(stage, epoch, identity);
+  start_on_disk_ = start_.has_value();
+}
+
+void ChainCheckpoints::roll_back(double lr_factor) {
+  writer_.wait();
+  if (!start_)
+    throw Error(ErrorKind::kData, "what the epoch began with is not kept: there is no way back",
+                "remove this chain's directory to train it anew");
+  Checkpoint start = std::move(*start_);
+  start_.reset();
+  start.state.lr_factor *= lr_factor;
+  ++start.state.roll_backs;
+  store_.remove_after(start.state.chain_steps);
+  if (best_) store_.save_best(*best_);  // an earlier epoch, which this start comes after
+  best_.reset();
+  store_.save(start);
+}
+
 void ChainCheckpoints::save(const Make& make) {
-  writer_.save(make(), std::exchange(best_, std::nullopt));
+  const Checkpoint now = make();
+  const bool within_epoch = start_ && !start_on_disk_ && now.state.progress.next_step > 0 &&
+                            now.state.stage == start_->state.stage &&
+                            now.state.epoch == start_->state.epoch;
+  writer_.save(now, std::exchange(best_, std::nullopt),
+               within_epoch ? start_ : std::optional<Checkpoint>());
+  start_on_disk_ = start_on_disk_ || within_epoch;
 }
 
 }  // namespace baleen

@@ -27,11 +27,22 @@ class ChainCheckpoints {
   std::optional<Checkpoint> load_latest(const std::string& identity) const;
   std::optional<Checkpoint> load_best(int64_t stage, const std::string& identity) const;
 
+  /// Drops what was written after so many optimizer steps of the chain, as it can't be trusted.
+  int64_t remove_after(int64_t chain_steps);
+
   // The group's first rank. All throw Error kStorage, also that of a write before.
   /// @param chain_steps optimizer steps of the chain
   void after_step(int64_t chain_steps, const Make& make);
   /// @param best keep this epoch as the stage's best
   void after_epoch(bool best, const Make& make);
+  /// Remembers what an epoch begins with, to roll back to: in memory, and on disk before the first
+  /// checkpoint within the epoch.
+  void keep_epoch_start(const Checkpoint& start);
+  /// The same for an epoch that is resumed half-way.
+  void find_epoch_start(int64_t stage, int64_t epoch, const std::string& identity);
+  /// Makes the epoch's start the newest checkpoint, with its learning rate lowered once more.
+  /// @throws Error kData when that start is not known.
+  void roll_back(double lr_factor);
   /// Returns once it is safe: before the chain is left.
   void save_now(const Make& make);
   /// Returns once the stage's best epoch is safe, if one is kept.
@@ -45,7 +56,9 @@ class ChainCheckpoints {
   CheckpointStore store_;
   CheckpointWriter writer_;
   int64_t every_steps_;
-  std::optional<Checkpoint> best_;  ///< copied, not on disk yet
+  std::optional<Checkpoint> best_;   ///< copied, not on disk yet
+  std::optional<Checkpoint> start_;  ///< of the epoch; copied
+  bool start_on_disk_ = false;
 };
 
 }  // namespace baleen

@@ -18,7 +18,17 @@ struct ChainProgress {
   int64_t steps_done = 0;    ///< optimizer steps of the whole chain
   double samples_per_s = 0;  ///< of the group
   double loss = 0;           ///< running mean
-  std::string phase;         ///< "train", "predict", …
+  std::string phase;         ///< "train", "validate", "statistics", "predict"
+  /// What each member needs for its own part of a step, per logical shard, without waiting for the
+  /// others: medians of the last steps, in the order of members. Empty: not known (yet).
+  std::vector<double> member_step_s;
+};
+
+/// Something that a person should hear of, though nothing failed. Kept in the journal.
+struct Notice {
+  std::string what;     ///< "slow_rank", "usual_again", "rolled_back", "stalled"
+  std::string message;  ///< names rank, host, chain and step
+  int rank = -1;        ///< in the world, that it is about; -1: none in particular
 };
 
 /// What a finished chain leaves behind. The files are synced to disk before it is returned.
@@ -39,8 +49,12 @@ struct ChainOutcome {
 class ProgressSink {
  public:
   virtual ~ProgressSink() = default;
-  /// Sends at most once a second; call it every step.
+  /// Sends about once a second, and at once when the phase changes; call it every step.
   virtual void progress(const ChainProgress& progress) = 0;
+  virtual void notice(const Notice& /*notice*/) {}
+  /// What the caller is about to throw is no fault of this chain's alone: the other chains save and
+  /// the run ends with that error.
+  virtual void end_run() {}
   /// A stage's weights are safe on disk: a resume starts after it.
   virtual void stage_done(int64_t stage, double seconds,
                           const std::map<std::string, std::string>& digests) = 0;

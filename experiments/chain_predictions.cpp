@@ -2,56 +2,101 @@
 
 #include <ATen/ATen.h>
 
+#include "core/base/logging.h"
 #include "core/metrics/metrics.h"
 #include "experiments/collective.h"
+#include "experiments/prediction_parts.h"
 
 namespace baleen {
 
+namespace {
+
+/// The rows of the chunks that are not in the table. A chunk is there as a whole or not at all, so
+/// that the others keep their composition.
+std::vector<int64_t> rows_left(const PredictionJob& job, const PredictionTable& known) {
+  std::vector<int64_t> left;
+  for (size_t i = 0; i < job.rows.size(); ++i) {
+    const size_t first_of_chunk = i - i % static_cast<size_t>(job.chunk);
+    if (!known.has(job.dataset->id(job.rows[first_of_chunk]))) left.push_back(job.rows[i]);
+  }
+  return left;
+}
+
+/// Predicts this rank's chunks of the rows.
+void predict_share(
+    Backbone& network, const Loss& loss, const PredictionJob& job, const std::vector<int64_t>& rows,
+    const Communicator& group,
+    const std::function<void(const std::vector<std::string>&, const at::Tensor&)>& keep) {
+  PredictionFeedOptions feed;
+  const int64_t chunks = num_chunks(static_cast<int64_t>(rows.size()), job.chunk);
+  feed.chunk = job.chunk;
+  feed.first_chunk = chunks * group.rank() / group.size();
+  feed.last_chunk = chunks * (group.rank() + 1) / group.size();
+  feed.image = job.image;
+  if (feed.first_chunk == feed.last_chunk) return;
+  feed.random_passes = job.looks.random_passes;
+  feed.augment = job.looks.augment;
+  feed.custom = job.looks.custom;
+  feed.augment_on_device = job.looks.augment_on_device;
+  feed.seed = job.looks.seed;
+  std::vector<int64_t> sizes_px = job.looks.sizes_px;
+  if (sizes_px.empty()) sizes_px.push_back(job.image.size_px);
+  std::vector<std::unique_ptr<BatchSource>> sources;
+  std::vector<LookSource> looks;
+  for (int64_t size_px : sizes_px) {
+    feed.image.size_px = size_px;
+    sources.push_back(make_prediction_source(job.dataset, rows, feed));
+    looks.push_back({sources.back().get(), job.looks.views});
+  }
+  predict(
+      network, loss, looks, job.looks.fusion, job.precision,
+      [&](const std::vector<int64_t>& predicted, const at::Tensor& probabilities_NK) {
+        std::vector<std::string> ids;
+        for (int64_t row : predicted) ids.push_back(job.dataset->id(row));
+        keep(ids, probabilities_NK);
+      },
+      job.stop);
+}
+
+}  // namespace
+
 PredictionTable predict_rows(Backbone& network, const Loss& loss, const PredictionJob& job,
                              Communicator& group) {
-  std::vector<std::string> ids;
-  ids.reserve(job.rows.size());
-  for (int64_t row : job.rows) ids.push_back(job.dataset->id(row));
+  const auto ids_of = [&job](const std::vector<int64_t>& rows) {
+    std::vector<std::string> ids;
+    ids.reserve(rows.size());
+    for (int64_t row : rows) ids.push_back(job.dataset->id(row));
+    return ids;
+  };
+  PredictionParts parts(job.parts, job.parts_name, job.identity);
+  PredictionTable whole =
+      parts.load(PredictionTable(job.name, ids_of(job.rows), job.num_outputs), group);
+  const int64_t known = whole.num_written();
+  const std::vector<int64_t> rows = known == 0 ? job.rows : rows_left(job, whole);
+  if (known > 0)
+    log_info("{}: {} of {} rows were predicted by an earlier start", job.name, known,
+             job.rows.size());
 
-  PredictionTable table(job.name, ids, job.num_outputs);
-  agreed(group, [&] {
-    PredictionFeedOptions feed;
-    const int64_t chunks = num_chunks(static_cast<int64_t>(job.rows.size()), job.chunk);
-    feed.chunk = job.chunk;
-    feed.first_chunk = chunks * group.rank() / group.size();
-    feed.last_chunk = chunks * (group.rank() + 1) / group.size();
-    feed.image = job.image;
-    if (feed.first_chunk == feed.last_chunk) return;
-    feed.random_passes = job.looks.random_passes;
-    feed.augment = job.looks.augment;
-    feed.custom = job.looks.custom;
-    feed.augment_on_device = job.looks.augment_on_device;
-    feed.seed = job.looks.seed;
-    std::vector<int64_t> sizes_px = job.looks.sizes_px;
-    if (sizes_px.empty()) sizes_px.push_back(job.image.size_px);
-    std::vector<std::unique_ptr<BatchSource>> sources;
-    std::vector<LookSource> looks;
-    for (int64_t size_px : sizes_px) {
-      feed.image.size_px = size_px;
-      sources.push_back(make_prediction_source(job.dataset, job.rows, feed));
-      looks.push_back({sources.back().get(), job.looks.views});
-    }
-    predict(
-        network, loss, looks, job.looks.fusion, job.precision,
-        [&](const std::vector<int64_t>& rows, const at::Tensor& probabilities_NK) {
-          std::vector<std::string> batch_ids;
-          for (int64_t row : rows) batch_ids.push_back(job.dataset->id(row));
-          table.add(batch_ids, probabilities_NK);
-        },
-        job.stop);
-  });
-  if (group.size() == 1) {
-    table.check_complete();
-    return table;
+  PredictionTable table(job.name, ids_of(rows), job.num_outputs);
+  try {
+    agreed(group, [&] {
+      predict_share(network, loss, job, rows, group,
+                    [&](const std::vector<std::string>& ids, const at::Tensor& probabilities_NK) {
+                      table.add(ids, probabilities_NK);
+                      parts.keep_now_and_then(table, group, known);
+                    });
+      parts.keep_if_long(table, group, known);
+    });
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kInterrupted) parts.keep(table, group, known);
+    throw;
   }
-  PredictionTable whole(job.name, ids, job.num_outputs);
-  for (const std::string& part : group.all_gather(table.serialise()))
-    whole.merge(PredictionTable::deserialise(part));
+  if (group.size() == 1) {
+    whole.merge(table);
+  } else {
+    for (const std::string& part : group.all_gather(table.serialise()))
+      whole.merge(PredictionTable::deserialise(part));
+  }
   whole.check_complete();
   return whole;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -40,10 +41,15 @@ struct PredictionJob {
   Precision precision = Precision::kFloat32;
   TestTimeLooks looks;
   std::function<bool()> stop;  ///< a signal arrived; may be empty
+  /// Where to keep what is predicted so far, under which name and for which network; empty:
+  /// nowhere.
+  std::filesystem::path parts;
+  std::string parts_name;
+  std::string identity;
 };
 
 /// [collective] Predicts the rows, in fixed chunks that are spread over the group's ranks; every
-/// rank returns the whole table.
+/// rank returns the whole table. Chunks that an earlier start has kept are not predicted again.
 /// @throws Error kData, kNumeric naming the sample; kInterrupted on all ranks; PeerFailed.
 PredictionTable predict_rows(Backbone& network, const Loss& loss, const PredictionJob& job,
                              Communicator& group);

@@ -3,6 +3,7 @@
 #include "core/base/atomic_file.h"
 #include "core/base/digest.h"
 #include "core/base/seeds.h"
+#include "core/base/stopwatch.h"
 #include "core/nn/memory_format.h"
 #include "core/training/random_streams.h"
 #include "core/weights/state.h"
@@ -10,8 +11,10 @@
 #include "experiments/chain_predictions.h"
 #include "experiments/collective.h"
 #include "experiments/export_weights.h"
+#include "experiments/prediction_parts.h"
 #include "experiments/stage_feed.h"
 #include "experiments/stage_trainer.h"
+#include "experiments/step_times.h"
 
 namespace baleen {
 namespace {
@@ -59,8 +62,8 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
             recipe.backbones.at(static_cast<size_t>(chain.backbone)).variant;
         const auto dataset = context_.dataset->variant(variant);
         const ChainFiles files(context_.directory.chain(chain.name));
-        const auto say = [&](const std::string& what) {
-          if (context_.set_activity) context_.set_activity(chain.name + ": " + what);
+        const auto say = [&](const std::string& what, double limit_s = 0) {
+          if (context_.set_activity) context_.set_activity(chain.name + ": " + what, limit_s);
         };
         say("starting");
         on_first_rank(group, [&] { std::filesystem::create_directories(files.directory); });
@@ -79,7 +82,8 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
                                 .tensorboard = context_.directory.tensorboard() / chain.name,
                                 .run_name = recipe.name,
                                 .identity = digest_hex(context_.plan_hash + "/" + chain.name),
-                                .say = say},
+                                .say = say,
+                                .self = context_.self},
             group, sink);
         ChainOutcome outcome;
         outcome.handed_back = !trainer.train();
@@ -88,7 +92,6 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
           return outcome;
         }
 
-        say("predicting");
         outcome.optimizer_steps = trainer.chain_steps();
         outcome.stopped_early = trainer.stopped_early();
         PredictionJob job;
@@ -97,12 +100,32 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
         job.image = trainer.image_options(chain.stages.back().size_px);
         job.precision = precision_from_name(recipe.training.precision);
         job.looks = looks_of(recipe, *context_.extensions, chain, trainer.device());
-        job.stop = [&sink] { return sink.stop_requested(); };
+        ChainProgress where;
+        where.stage = std::ssize(chain.stages) - 1;
+        where.epoch = chain.stages.back().epochs;
+        where.steps_done = outcome.optimizer_steps;
+        where.phase = "predict";
+        StepTimes times;  // of chunks
+        Stopwatch since_last;
+        std::string predicted;
+        job.stop = [&] {
+          times.add(since_last.elapsed_s(), {});
+          since_last.restart();
+          say("predicting the " + predicted, times.limit_s());
+          sink.progress(where);
+          return sink.stop_requested();
+        };
 
         const auto predict_and_keep =
             [&](const std::string& what, std::shared_ptr<const PackedDataset> source,
                 std::vector<int64_t> rows, const std::filesystem::path& file) {
               job.name = chain.name + ", " + what;
+              job.parts = files.directory;
+              job.parts_name = file.stem().string();
+              job.identity = digest_hex(context_.plan_hash + "/" + chain.name);
+              predicted = what;
+              say("predicting the " + what);
+              sink.progress(where);
               job.dataset = std::move(source);
               job.rows = std::move(rows);
               const PredictionTable table = with_context(
@@ -130,6 +153,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
               std::filesystem::relative(files.weights(), context_.directory.root()).string();
           outcome.digests[name] = digest_hex(read_file(files.weights()));
         });
+        on_first_rank(group, [&] { PredictionParts::remove_all(files.directory); });
         say("finished");
         return outcome;
       });

@@ -9,6 +9,7 @@
 #include "experiments/extensions.h"
 #include "experiments/plan.h"
 #include "experiments/recipe.h"
+#include "experiments/replica_check.h"
 #include "experiments/run_directory.h"
 #include "experiments/task.h"
 
@@ -24,8 +25,9 @@ struct ChainContext {
   const FoldAssignment* folds = nullptr;
   RunDirectory directory{""};
   std::string plan_hash;
-  std::function<void(const std::string&)>
-      set_activity;  ///< for the watchdog's message; may be empty
+  /// For the watchdog: what this rank does, and how long it may take (0: any); may be empty.
+  std::function<void(const std::string&, double limit_s)> set_activity;
+  RankName self;
 };
 
 /// Names of the files in a chain's directory.

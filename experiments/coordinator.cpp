@@ -43,9 +43,11 @@ RunSummary Coordinator::run() {
     log_error("{}", fatal_->what());
   }
   summary_.fatal = fatal_;
-  summary_.interrupted = stopping_ && !fatal_ && !waiting_.empty();
+  summary_.interrupted = stopping_ && !fatal_ && !ended_by_ && !waiting_.empty();
   if (fatal_) {
     summary_.exit_code = exit_code(fatal_->kind());
+  } else if (ended_by_) {
+    summary_.exit_code = exit_code(ended_by_->kind());
   } else if (summary_.interrupted) {
     summary_.exit_code = exit_code(ErrorKind::kInterrupted);
   } else if (!summary_.failed.empty()) {
@@ -98,6 +100,11 @@ void Coordinator::handle(int rank, WorkerMessage message) {
       else
         fatal_ = Error(ErrorKind::kInternal, fmt::format("rank {} ended the job", rank));
       return;
+    case Kind::kNotice:
+      if (message.notice.rank < 0) message.notice.rank = rank;
+      notice(message.chain < 0 ? "" : plan_.chains[static_cast<size_t>(message.chain)].name,
+             message.notice);
+      return;
     default:
       break;
   }
@@ -123,6 +130,7 @@ void Coordinator::handle(int rank, WorkerMessage message) {
     run.fraction = fraction;
     for (CoordinatorObserver* observer : options_.observers)
       observer->chain_progress(chain, message.progress);
+    watch_pace(chain, run, message.progress);
   } else if (message.kind == Kind::kStageDone) {
     JournalRecord record;
     record.kind = JournalRecord::Kind::kStageFinished;
@@ -164,11 +172,13 @@ void Coordinator::close_chain(int64_t index) {
   bool interrupted = false;
   bool failed = false;
   bool handed_back = false;
+  bool ends_run = false;
   const WorkerMessage* cause = nullptr;
   for (const auto& [rank, report] : run.reports) {
     interrupted = interrupted || report.kind == Kind::kInterrupted;
     failed = failed || report.kind == Kind::kChainFailed;
     handed_back = handed_back || report.kind == Kind::kHandedBack;
+    ends_run = ends_run || report.ends_run;
     if (!cause && report.kind == Kind::kChainFailed && report.error) cause = &report;
   }
   if (failed) {
@@ -177,7 +187,7 @@ void Coordinator::close_chain(int64_t index) {
     const Error error =
         cause ? *cause->error
               : Error(ErrorKind::kInternal, "every member says that another one failed");
-    fail_chain(index, run, error, cause ? seen_by->first : run.members.front());
+    fail_chain(index, run, error, cause ? seen_by->first : run.members.front(), ends_run);
   } else if (interrupted) {
     leave_chain(index);
     request_stop();
@@ -191,7 +201,7 @@ void Coordinator::close_chain(int64_t index) {
                  Error(ErrorKind::kInternal,
                        fmt::format("it ended after {} optimizer steps, {} are planned",
                                    outcome.optimizer_steps, chain.steps())),
-                 run.members.front());
+                 run.members.front(), /*ends_run=*/false);
     } else {
       finish_chain(index, run, outcome);
     }
@@ -227,7 +237,8 @@ void Coordinator::finish_chain(int64_t index, const Running& run, const ChainOut
     observer->chain_finished(chain, outcome, seconds);
 }
 
-void Coordinator::fail_chain(int64_t index, const Running& run, const Error& error, int rank) {
+void Coordinator::fail_chain(int64_t index, const Running& run, const Error& error, int rank,
+                             bool ends_run) {
   const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
   JournalRecord record;
   record.kind = JournalRecord::Kind::kChainFailed;
@@ -242,11 +253,16 @@ void Coordinator::fail_chain(int64_t index, const Running& run, const Error& err
   ++failure.count;
   failure.ranks.insert(failure.ranks.end(), run.members.begin(), run.members.end());
   // What a recipe gets wrong stays wrong on any rank.
-  const bool retry = failure.count <= options_.retries && error.kind() != ErrorKind::kConfiguration;
+  const bool retry =
+      failure.count <= options_.retries && error.kind() != ErrorKind::kConfiguration && !ends_run;
   if (retry) {
     waiting_.push_back(index);
   } else {
     summary_.failed.push_back({chain.name, error, rank, hosts_[static_cast<size_t>(rank)]});
+  }
+  if (ends_run) {
+    if (!ended_by_) ended_by_ = error;
+    request_stop();
   }
   for (CoordinatorObserver* observer : options_.observers)
     observer->chain_failed(chain, error, rank, retry);

@@ -14,6 +14,7 @@
 #include "experiments/coordinator_messages.h"
 #include "experiments/coordinator_policy.h"
 #include "experiments/journal.h"
+#include "experiments/pace_watch.h"
 #include "experiments/plan.h"
 
 namespace baleen {
@@ -33,6 +34,8 @@ class CoordinatorObserver {
   /// @param will_retry whether it is tried once more
   virtual void chain_failed(const ChainSpec& chain, const Error& error, int rank,
                             bool will_retry) = 0;
+  /// A rank is slow or stands still, a chain was rolled back: told, nothing is stopped.
+  virtual void noticed(const Notice& /*notice*/) {}
 };
 
 struct CoordinatorOptions {
@@ -84,7 +87,9 @@ class Coordinator {
   void close_chain(int64_t index);
   void leave_chain(int64_t index);
   void finish_chain(int64_t index, const Running& run, const ChainOutcome& outcome);
-  void fail_chain(int64_t index, const Running& run, const Error& error, int rank);
+  void fail_chain(int64_t index, const Running& run, const Error& error, int rank, bool ends_run);
+  void watch_pace(const ChainSpec& chain, const Running& run, const ChainProgress& progress);
+  void notice(const std::string& chain, const Notice& notice);
   void assign();
   void request_stop();
   double seconds_since(Clock::time_point start) const;
@@ -109,6 +114,8 @@ class Coordinator {
   RunSummary summary_;
   bool stopping_ = false;
   std::optional<Error> fatal_;
+  std::optional<Error> ended_by_;  ///< a chain's failure that ended the run in good order
+  PaceWatch pace_;
   int next_tag_ = 0;
 };
 

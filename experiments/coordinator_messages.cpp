@@ -28,7 +28,7 @@ const char* name_in(const std::array<std::pair<Kind, const char*>, N>& names, Ki
 }
 
 using WorkerKind = WorkerMessage::Kind;
-constexpr std::array<std::pair<WorkerKind, const char*>, 9> kWorkerKinds = {{
+constexpr std::array<std::pair<WorkerKind, const char*>, 10> kWorkerKinds = {{
     {WorkerKind::kIdle, "idle"},
     {WorkerKind::kProgress, "progress"},
     {WorkerKind::kStageDone, "stage_done"},
@@ -38,6 +38,7 @@ constexpr std::array<std::pair<WorkerKind, const char*>, 9> kWorkerKinds = {{
     {WorkerKind::kChainFailed, "chain_failed"},
     {WorkerKind::kInterrupted, "interrupted"},
     {WorkerKind::kFatal, "fatal"},
+    {WorkerKind::kNotice, "notice"},
 }};
 
 using CoordinatorKind = CoordinatorMessage::Kind;
@@ -53,7 +54,8 @@ json to_json(const ChainProgress& p) {
           {"steps_done", p.steps_done},
           {"samples_per_s", finite_or_null(p.samples_per_s)},
           {"loss", finite_or_null(p.loss)},
-          {"phase", p.phase}};
+          {"phase", p.phase},
+          {"member_step_s", p.member_step_s}};
 }
 
 ChainProgress progress_from(const json& j) {
@@ -65,6 +67,7 @@ ChainProgress progress_from(const json& j) {
   p.samples_per_s = number_or_nan(j.at("samples_per_s"));
   p.loss = number_or_nan(j.at("loss"));
   p.phase = j.at("phase");
+  p.member_step_s = j.at("member_step_s").get<std::vector<double>>();
   return p;
 }
 
@@ -154,6 +157,12 @@ std::string encode(const WorkerMessage& m) {
     case WorkerKind::kChainFailed:
     case WorkerKind::kFatal:
       j["error"] = m.error ? error_to_json(*m.error) : json();
+      j["ends_run"] = m.ends_run;
+      break;
+    case WorkerKind::kNotice:
+      j["what"] = m.notice.what;
+      j["message"] = m.notice.message;
+      j["rank"] = m.notice.rank;
       break;
     case WorkerKind::kAsksBetweenStages:
       j["stage"] = m.stage;
@@ -176,6 +185,8 @@ WorkerMessage decode_worker_message(const std::string& text) {
     if (j.contains("progress")) m.progress = progress_from(j["progress"]);
     if (j.contains("outcome")) m.outcome = outcome_from(j["outcome"]);
     if (j.contains("digests")) m.digests = j["digests"].get<std::map<std::string, std::string>>();
+    m.ends_run = j.value("ends_run", false);
+    m.notice = {j.value("what", ""), j.value("message", ""), j.value("rank", -1)};
     if (j.contains("error") && !j["error"].is_null()) m.error = error_from_json(j["error"]);
     return m;
   });

@@ -32,6 +32,7 @@ struct WorkerMessage {
     kChainFailed,        ///< this member has left the chain with an error
     kInterrupted,        ///< left the chain because of a stop request; chain < 0: a signal arrived
     kFatal,              ///< this rank is about to end the job
+    kNotice,             ///< something to be told and remembered; any rank, chain may be < 0
   };
   Kind kind = Kind::kIdle;
   std::string host;
@@ -42,6 +43,8 @@ struct WorkerMessage {
   ChainOutcome outcome;  ///< kChainDone; from group rank 0, others send it empty
   std::map<std::string, std::string> digests;  ///< kStageDone
   std::optional<Error> error;  ///< kChainFailed (none: only because a peer failed), kFatal
+  bool ends_run = false;       ///< kChainFailed: no other attempt, the other chains save and end
+  Notice notice;               ///< kNotice
 };
 
 /// A chain that was given up.

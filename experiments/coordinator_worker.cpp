@@ -13,6 +13,8 @@ using Clock = std::chrono::steady_clock;
 using Kind = WorkerMessage::Kind;
 
 constexpr int kCoordinatorRank = 0;
+constexpr int64_t kStepsPerWord = 16;
+constexpr double kLeastPause_s = 0.1;
 constexpr double kWaitForWork_s = 0.2;  // between looks at the stop flag while there is no work
 
 double seconds_since(Clock::time_point start) {
@@ -115,16 +117,35 @@ class WorkerSink final : public ProgressSink {
       : worker_(worker), chain_(chain), leads_(leads) {}
 
   void progress(const ChainProgress& progress) override {
-    if (!leads_ || (sent_ && seconds_since(last_sent_) < worker_.options().progress_interval_s))
-      return;
+    if (!leads_) return;
+    if (sent_ && progress.phase == last_.phase) {
+      // Quick steps are told more often: slow ranks are to be seen within few of them.
+      const double since_s = seconds_since(last_sent_);
+      const bool many = progress.steps_done - last_.steps_done >= kStepsPerWord;
+      if (since_s < worker_.options().progress_interval_s && !(many && since_s >= kLeastPause_s))
+        return;
+    }
     sent_ = true;
     last_sent_ = Clock::now();
+    last_ = progress;
     WorkerMessage message;
     message.kind = Kind::kProgress;
     message.chain = chain_;
     message.progress = progress;
     worker_.send(message);
   }
+
+  void notice(const Notice& notice) override {
+    if (!leads_) return;
+    WorkerMessage message;
+    message.kind = Kind::kNotice;
+    message.chain = chain_;
+    message.notice = notice;
+    worker_.send(message);
+  }
+
+  void end_run() override { ends_run_ = true; }
+  bool ends_run() const { return ends_run_; }
 
   void stage_done(int64_t stage, double seconds,
                   const std::map<std::string, std::string>& digests) override {
@@ -158,7 +179,9 @@ class WorkerSink final : public ProgressSink {
   int64_t chain_;
   bool leads_;
   bool sent_ = false;
+  bool ends_run_ = false;
   Clock::time_point last_sent_;
+  ChainProgress last_;
 };
 
 void Worker::train(const CoordinatorMessage& order) {
@@ -183,6 +206,7 @@ void Worker::train(const CoordinatorMessage& order) {
       log_error("{}", error.what());
       report.kind = Kind::kChainFailed;
       report.error = std::move(error);
+      report.ends_run = sink.ends_run();
     } else {
       throw error;  // the group is in no state to be closed
     }

@@ -76,7 +76,7 @@ const Candidate& Evaluation::best_model() const {
 }
 
 Evaluation evaluate(const OofData& data, const StackResult& stack,
-                    const ThresholdOptions& thresholds) {
+                    const ThresholdOptions& thresholds, const std::function<void()>& check_stop) {
   const bool classes = data.target_kind == TargetKind::kSingleClass;
   Evaluation result;
   result.metric = classes ? "accuracy" : "F2";
@@ -100,6 +100,7 @@ Evaluation evaluate(const OofData& data, const StackResult& stack,
   result.candidates.push_back(std::move(stacked));
 
   for (Candidate& candidate : result.candidates) {
+    if (check_stop) check_stop();
     const bool probabilities = &candidate != &result.candidates.back();
     if (!probabilities) {
       candidate.oof_loss = std::numeric_limits<double>::quiet_NaN();

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,9 +37,11 @@ struct Evaluation {
   const Candidate& best_model() const;
 };
 
+/// @param check_stop called between candidates; what it throws ends the judging; may be empty
 /// @throws Error kNumeric, kData from the threshold search.
 Evaluation evaluate(const OofData& data, const StackResult& stack,
-                    const ThresholdOptions& thresholds);
+                    const ThresholdOptions& thresholds,
+                    const std::function<void()>& check_stop = {});
 
 /// Folds × models × combinations as an aligned text table, with what the stack gained or lost.
 std::string print_evaluation(const Evaluation& evaluation);

@@ -53,7 +53,8 @@ std::vector<SampleScores> box_overlaps(const PreparedRun& run, const OofData& da
   });
 }
 
-std::string finish_boxes(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
+std::string finish_boxes(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                         const CheckStop& check_stop) {
   OofData data;
   const std::filesystem::path oof_csv = directory.root() / "boxes-oof.csv";
   std::vector<std::filesystem::path> files = {directory.oof(), oof_csv};
@@ -62,12 +63,14 @@ std::string finish_boxes(const PreparedRun& run, const RunDirectory& directory, 
     data = assemble_predictions(
         run, directory, {"x0", "y0", "x1", "y1"},
         [&](const PredictionTable& inputs, const ChainSpec& chain, const PackedDataset& dataset) {
+          check_stop();
           return in_originals(run.recipe, inputs, chain, dataset);
         });
     write_oof(directory.oof(), data);
     write_boxes(oof_csv, data.ids, data.oof_MNK);
     if (run.test) write_boxes(files.back(), data.test_ids, data.test_MTK);
   });
+  check_stop();
   std::vector<FoldScores> scores;
   journalled_step(journal, directory, "scores", {}, [&] {
     scores = fold_scores(box_overlaps(run, data), data);

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/after_chains.h"
 #include "experiments/journal.h"
 #include "experiments/run.h"
 #include "experiments/task_results.h"
@@ -15,7 +16,8 @@ namespace baleen {
 /// 0 only.
 /// @returns the table for the user
 /// @throws Error kData when a prediction is missing or leaked; kStorage.
-std::string finish_boxes(const PreparedRun& run, const RunDirectory& directory, Journal& journal);
+std::string finish_boxes(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                         const CheckStop& check_stop);
 
 /// The annotated boxes of all rows, in pixels of the images before they were packed: [N, 4].
 at::Tensor annotated_boxes(const PreparedRun& run);

@@ -27,8 +27,10 @@ Image mask_image(const at::Tensor& probabilities_K, int64_t size_px, int64_t hei
 }
 
 void write_masks(const std::filesystem::path& folder, const PackedDataset& dataset,
-                 const std::vector<std::string>& ids, const at::Tensor& mean_NK, int64_t size_px) {
+                 const std::vector<std::string>& ids, const at::Tensor& mean_NK, int64_t size_px,
+                 const CheckStop& check_stop) {
   for (size_t i = 0; i < ids.size(); ++i) {
+    check_stop();
     const std::filesystem::path file = folder / (ids[i] + ".png");
     std::filesystem::create_directories(file.parent_path());
     const auto [height, width] = dataset.original_size(dataset.row_of(ids[i]));
@@ -40,14 +42,18 @@ void write_masks(const std::filesystem::path& folder, const PackedDataset& datas
 
 }  // namespace
 
-OofData mask_predictions(const PreparedRun& run, const RunDirectory& directory) {
+OofData mask_predictions(const PreparedRun& run, const RunDirectory& directory,
+                         const CheckStop& check_stop) {
   const int64_t size_px = run.plan.chains.front().stages.back().size_px;
   std::vector<std::string> columns;
   for (int64_t y = 0; y < size_px; ++y)
     for (int64_t x = 0; x < size_px; ++x) columns.push_back(fmt::format("{},{}", y, x));
   return assemble_predictions(
       run, directory, columns,
-      [](const PredictionTable& table, const ChainSpec&, const PackedDataset&) { return table; });
+      [&](const PredictionTable& table, const ChainSpec&, const PackedDataset&) {
+        check_stop();
+        return table;
+      });
 }
 
 at::Tensor annotated_masks(const PreparedRun& run) {
@@ -62,17 +68,19 @@ std::vector<SampleScores> mask_overlaps(const PreparedRun& run, const OofData& d
   });
 }
 
-std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
+std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                         const CheckStop& check_stop) {
   const int64_t size_px = run.plan.chains.front().stages.back().size_px;
   OofData data;
   journalled_step(journal, directory, "assembly", {}, [&] {
-    data = mask_predictions(run, directory);
+    data = mask_predictions(run, directory, check_stop);
     write_masks(directory.root() / "masks-oof", *run.dataset, data.ids,
-                data.oof_MNK.to(at::kDouble).mean(0), size_px);
+                data.oof_MNK.to(at::kDouble).mean(0), size_px, check_stop);
     if (run.test)
       write_masks(directory.root() / "masks-test", *run.test, data.test_ids,
-                  data.test_MTK.to(at::kDouble).mean(0), size_px);
+                  data.test_MTK.to(at::kDouble).mean(0), size_px, check_stop);
   });
+  check_stop();
   std::vector<FoldScores> scores;
   journalled_step(journal, directory, "scores", {}, [&] {
     scores = fold_scores(mask_overlaps(run, data), data);

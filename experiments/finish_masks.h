@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/after_chains.h"
 #include "experiments/journal.h"
 #include "experiments/run.h"
 #include "experiments/task_results.h"
@@ -15,11 +16,13 @@ namespace baleen {
 /// Runs on rank 0 only.
 /// @returns the table for the user
 /// @throws Error kData when a prediction is missing or leaked; kStorage.
-std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, Journal& journal);
+std::string finish_masks(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                         const CheckStop& check_stop);
 
 /// Every model's masks as probabilities, K = height × width of the network's input, from the files
-/// of the chains.
-OofData mask_predictions(const PreparedRun& run, const RunDirectory& directory);
+/// of the chains. check_stop is called before each chain's.
+OofData mask_predictions(const PreparedRun& run, const RunDirectory& directory,
+                         const CheckStop& check_stop);
 
 /// The masks that the task was given, as the network should answer: [N, K], 0 or 1.
 at::Tensor annotated_masks(const PreparedRun& run);

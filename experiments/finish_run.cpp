@@ -23,11 +23,13 @@ std::vector<std::string> ids_of(const PackedDataset& dataset, const std::vector<
   return ids;
 }
 
-OofData assemble(const PreparedRun& run, const RunDirectory& directory) {
+OofData assemble(const PreparedRun& run, const RunDirectory& directory,
+                 const CheckStop& check_stop) {
   std::vector<std::string> test_ids;
   if (run.test) test_ids = ids_of(*run.test, run.test->originals());
   OofAssembly assembly(run.subject, run.folds, model_names(run), test_ids);
   for (const ChainSpec& chain : run.plan.chains) {
+    check_stop();
     const ChainFiles files(directory.chain(chain.name));
     const std::string model = model_name(run.recipe, chain);
     assembly.add(model, chain.fold, PredictionTable::read(files.held_out()),
@@ -92,12 +94,15 @@ std::vector<std::string> model_names(const PreparedRun& run) {
   return models;
 }
 
-Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
+Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                      const CheckStop& check_stop) {
   OofData data;
   journalled_step(journal, directory, "assembly", {directory.oof()}, [&] {
-    data = assemble(run, directory);
+    data = assemble(run, directory, check_stop);
     write_oof(directory.oof(), data);
+    check_stop();
     write_oof_csv(directory.root() / "oof.csv", data);
+    check_stop();
     if (run.test) write_test_csv(directory.root() / "test.csv", data);
   });
   Evaluation evaluation;
@@ -105,9 +110,10 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
   journalled_step(journal, directory, "stacking", {}, [&] {
     std::filesystem::create_directories(directory.stack());
     const StackInput input = make_stack_input(data);
-    const StackResult stack = fit_stack(input, run.recipe.stacking);
+    const StackResult stack = fit_stack(input, run.recipe.stacking, check_stop);
+    check_stop();
     save_stack(stack, input, directory.stack());
-    evaluation = evaluate(data, stack, run.recipe.thresholds);
+    evaluation = evaluate(data, stack, run.recipe.thresholds, check_stop);
     write_file_atomically(scores, evaluation_to_json(evaluation, data));
   });
   journalled_step(journal, directory, "records", {directory.metrics_csv()},

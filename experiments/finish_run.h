@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/after_chains.h"
 #include "experiments/evaluation.h"
 #include "experiments/journal.h"
 #include "experiments/run.h"
@@ -14,8 +15,9 @@ namespace baleen {
 /// scores, merged metrics. Writes oof.h5, oof.csv, test.csv, stack/, metrics.jsonl and metrics.csv,
 /// each atomically, and a journal record per step. Runs on rank 0 only. Takes seconds; is repeated
 /// as a whole where it was cut short.
-/// @throws Error kData when a prediction is missing or leaked; kStorage.
-Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Journal& journal);
+/// @throws Error kData when a prediction is missing or leaked; kStorage; kInterrupted.
+Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                      const CheckStop& check_stop);
 
 /// The model a chain's predictions belong to: the backbone's label, with "-sN" when several seeds
 /// are trained.

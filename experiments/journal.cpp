@@ -15,7 +15,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 using Kind = JournalRecord::Kind;
 
-constexpr std::array<std::pair<Kind, const char*>, 7> kKinds = {{
+constexpr std::array<std::pair<Kind, const char*>, 8> kKinds = {{
     {Kind::kRunStarted, "run_started"},
     {Kind::kChainAssigned, "chain_assigned"},
     {Kind::kStageFinished, "stage_finished"},
@@ -23,6 +23,7 @@ constexpr std::array<std::pair<Kind, const char*>, 7> kKinds = {{
     {Kind::kChainFailed, "chain_failed"},
     {Kind::kStepFinished, "step_finished"},
     {Kind::kRunFinished, "run_finished"},
+    {Kind::kNotice, "notice"},
 }};
 
 // A line ends in ,"crc":"0123abcd"} where the checksum is that of all bytes before the comma.
@@ -78,6 +79,12 @@ std::string to_line(const JournalRecord& r) {
     case Kind::kRunFinished:
       j["exit_code"] = r.exit_code;
       break;
+    case Kind::kNotice:
+      j["chain"] = r.name;
+      j["rank"] = r.rank;
+      j["what"] = r.what;
+      j["message"] = r.error_message;
+      break;
   }
   std::string text = j.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   text.pop_back();  // the closing brace, which the suffix brings again
@@ -109,7 +116,8 @@ JournalRecord from_json(const json& j) {
   }
   r.rank = j.value("rank", -1);
   r.error_kind = j.value("error_kind", "");
-  r.error_message = j.value("error", "");
+  r.what = j.value("what", "");
+  r.error_message = j.value(r.kind == Kind::kNotice ? "message" : "error", "");
   r.exit_code = j.value("exit_code", 0);
   return r;
 }
@@ -146,6 +154,8 @@ void apply(JournalState& state, const JournalRecord& r) {
       break;
     case Kind::kRunFinished:
       state.complete = r.exit_code == 0;
+      break;
+    case Kind::kNotice:
       break;
   }
   state.records.push_back(r);

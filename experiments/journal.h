@@ -23,6 +23,7 @@ struct JournalRecord {
     kChainFailed,    ///< chain, ranks, rank (that saw it), error
     kStepFinished,   ///< name of a step after the chains ("stacking"), seconds, digests
     kRunFinished,    ///< exit_code
+    kNotice,         ///< name of the chain (may be empty), rank, what, error_message (the text)
   };
   Kind kind = Kind::kRunStarted;
   int64_t sequence = 0;  ///< from 0, without gaps; set by Journal
@@ -40,6 +41,7 @@ struct JournalRecord {
   std::string error_kind;     ///< name_of(ErrorKind)
   std::string error_message;  ///< Error::what()
   int exit_code = 0;
+  std::string what;  ///< kind of notice: Notice::what
 };
 
 /// What a journal says has happened.

@@ -224,6 +224,10 @@ std::map<std::string, std::string> recipe_identity(const Recipe& recipe) {
   canonical.seeds = recipe.chain_seeds();
   std::map<std::string, std::string> all;
   flatten(config::encode(canonical), "", all);
+  if (recipe.training.on_nonfinite != "roll_back") {
+    all.erase("training.roll_back_factor");
+    all.erase("training.roll_back_limit");
+  }
   for (auto it = all.begin(); it != all.end();)
     it = influences_results(it->first) ? std::next(it) : all.erase(it);
   return all;

@@ -85,6 +85,8 @@ struct TrainingSection {
   std::string stage_to;  ///< empty: data are read where they are
   std::string determinism = "strict";
   std::string on_nonfinite = "stop";
+  double roll_back_factor = 0.5;
+  int64_t roll_back_limit = 3;
   int64_t checkpoint_every_steps = 0;
   double checkpoint_share = 0.01;
   double regroup_gain_s = 5;
@@ -105,7 +107,8 @@ struct PredictionSection {
 
 struct ReliabilitySection {
   int64_t retries = 1;
-  double hang_timeout_s = 60.0;
+  double hang_timeout_s = 12.0;
+  int64_t digest_every_steps = 50;
 };
 
 /// What is learnt, where it isn't the dataset's own labels.

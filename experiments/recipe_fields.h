@@ -127,8 +127,13 @@ void visit_fields(Visitor& v, TrainingSection& o) {
           config::one_of({"strict", "fast"}));
   v.field("on_nonfinite", o.on_nonfinite,
           "a loss or gradient that is not finite: stop fails the chain; skip leaves the step out, "
-          "ten in a row fail",
-          config::one_of({"stop", "skip"}));
+          "ten in a row fail; roll_back goes back to the start of the epoch with a lower learning "
+          "rate for the rest of the stage",
+          config::one_of({"stop", "skip", "roll_back"}));
+  v.field("roll_back_factor", o.roll_back_factor,
+          "roll_back: on the learning rate, at each roll-back", config::between(1e-12, 1));
+  v.field("roll_back_limit", o.roll_back_limit, "roll_back: times per chain, after which it fails",
+          config::between(1, 1000));
   v.field("checkpoint_every_steps", o.checkpoint_every_steps,
           "save every so many optimizer steps, and at the end of each epoch; 0: as often as "
           "checkpoint_share allows",
@@ -185,8 +190,14 @@ void visit_fields(Visitor& v, ReliabilitySection& o) {
           "further attempts at a chain that failed, on other ranks where there are any",
           config::between(0, 10));
   v.field("hang_timeout_s", o.hang_timeout_s,
-          "seconds of silence after which a rank counts as hung; 0: wait for ever",
+          "seconds without a heartbeat after which a rank counts as hung; beats come from a thread "
+          "of their own, so that steps may take longer; 0: wait for ever",
           config::at_least(0));
+  v.field(
+      "digest_every_steps", o.digest_every_steps,
+      "the ranks of a chain compare a hash of their weights every so many steps, and at the end "
+      "of each epoch; a difference ends the run with exit code 88; 0: never",
+      config::at_least(0));
 }
 
 template <class Visitor>

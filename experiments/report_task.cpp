@@ -152,7 +152,7 @@ double training_seconds(const PreparedRun& run, const JournalState& journal,
 void add_task_results(ReportData& report, const PreparedRun& run, const RunDirectory& directory,
                       const JournalState& journal) {
   const bool boxes = run.task->targets() == LossTargets::kBoxes;
-  const OofData data = boxes ? read_oof(directory.oof()) : mask_predictions(run, directory);
+  const OofData data = boxes ? read_oof(directory.oof()) : mask_predictions(run, directory, [] {});
   const std::vector<SampleScores> overlaps =
       boxes ? box_overlaps(run, data) : mask_overlaps(run, data);
   std::vector<at::Tensor> of_models;

@@ -17,6 +17,7 @@
 #include "data/staging.h"
 #include "distributed/device.h"
 #include "distributed/library_versions.h"
+#include "experiments/after_chains.h"
 #include "experiments/classification_chain.h"
 #include "experiments/collect_report.h"
 #include "experiments/collective.h"
@@ -29,6 +30,7 @@
 #include "experiments/report/report.h"
 #include "experiments/run_progress.h"
 #include "experiments/run_status.h"
+#include "experiments/watch_run.h"
 
 namespace baleen {
 namespace {
@@ -197,24 +199,6 @@ void record_start(const PreparedRun& run, const RunRequest& request, const Exten
   journal->append(record);
 }
 
-void start_watching(const PreparedRun& run, const RunDirectory& directory, MpiEnvironment& mpi) {
-  mpi.watch(
-      run.recipe.reliability.hang_timeout_s,
-      [&mpi, directory, host = mpi.host(), rank = mpi.rank()](
-          int silent, const std::string& silent_host, const std::string& activity, double seconds) {
-        Error error(ErrorKind::kHang,
-                    fmt::format("nothing was heard of rank {}{} for {:.0f} s; it was last seen {}",
-                                silent, silent_host.empty() ? "" : " on host " + silent_host,
-                                seconds, activity.empty() ? "starting" : activity),
-                    "the process is stopped, or its host is gone: look at that host, then start "
-                    "the same command "
-                    "again; finished work is kept");
-        log_error("{}", error.what());
-        record_failure(directory.failure(), {error, rank, host, "", 0});
-        mpi.abort(exit_code(ErrorKind::kHang));
-      });
-}
-
 /// Chains need their checkpoints no more once the journal knows them as finished.
 void drop_checkpoints(const PreparedRun& run, const RunDirectory& directory) {
   for (const ChainSpec& chain : run.plan.chains)
@@ -231,10 +215,11 @@ void write_run_report(const RunDirectory& directory, const PreparedRun& run) {
 }
 
 /// What comes after the last chain; the table for the user.
-std::string finish(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
-  if (run.recipe.task.kind == "boxes") return finish_boxes(run, directory, journal);
-  if (run.recipe.task.kind == "masks") return finish_masks(run, directory, journal);
-  return print_evaluation(finish_run(run, directory, journal));
+std::string finish(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                   const CheckStop& check_stop) {
+  if (run.recipe.task.kind == "boxes") return finish_boxes(run, directory, journal, check_stop);
+  if (run.recipe.task.kind == "masks") return finish_masks(run, directory, journal, check_stop);
+  return print_evaluation(finish_run(run, directory, journal, check_stop));
 }
 
 void print_result(const RunDirectory& directory, const std::string& table) {
@@ -242,6 +227,30 @@ void print_result(const RunDirectory& directory, const std::string& table) {
   if (std::filesystem::exists(directory.report()))
     std::printf("report: %s\n", directory.report().c_str());
   std::fflush(stdout);
+}
+
+/// The journal's last record, and what people see of how it went.
+void conclude(const PreparedRun& run, const RunDirectory& directory, const RunSummary& summary,
+              const std::string& table_file, Journal& journal, StatusWriter& status) {
+  JournalRecord record;
+  record.kind = JournalRecord::Kind::kRunFinished;
+  record.exit_code = summary.exit_code;
+  if (summary.interrupted) {
+    log_warning("interrupted: {} of {} chains are finished; the same command goes on from here",
+                summary.num_known + summary.num_finished, run.plan.chains.size());
+    journal.append(record);
+    status.set_phase("interrupted");
+    return;  // `baleen report` draws its page at any time; now there is none
+  }
+  if (summary.exit_code != 0) {
+    record_failed_chains(directory.failure(), summary);
+    for (const FailedChain& failed : summary.failed)
+      log_error("{} was set aside: {}", failed.chain, failed.error.message());
+  }
+  journal.append(record);
+  status.set_phase("report");
+  write_run_report(directory, run);
+  if (summary.exit_code == 0) print_result(directory, read_file(table_file));
 }
 
 }  // namespace
@@ -289,6 +298,7 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
           "%s is complete: nothing to do. (another run_dir, or --resume never with a fresh one, "
           "starts anew)\n",
           directory.root().c_str());
+      if (!std::filesystem::exists(directory.report())) write_run_report(directory, run);
       if (std::filesystem::exists(table_file)) print_result(directory, read_file(table_file));
     }
     return 0;
@@ -298,7 +308,7 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
   on_first_rank(*world, [&] {
     record_start(run, request, extensions, directory, mpi, hosts, own.journal.get());
   });
-  start_watching(run, directory, mpi);
+  watch_run(run.recipe.reliability, directory, mpi);
 
   ChainContext context;
   context.recipe = &run.recipe;
@@ -309,13 +319,16 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
   context.folds = &run.folds;
   context.directory = directory;
   context.plan_hash = run.plan.hash;
-  context.set_activity = [&mpi](const std::string& text) { mpi.set_activity(text); };
+  context.set_activity = [&mpi](const std::string& text, double limit_s) {
+    mpi.set_activity(text, limit_s);
+  };
+  context.self = {mpi.rank(), mpi.host()};
   ClassificationChains executor(context);
 
   RunSummary summary;
+  std::optional<StatusWriter> status;
   {
     std::optional<RunProgressDisplay> display;
-    std::optional<StatusWriter> status;
     if (mpi.rank() == 0) {
       display.emplace(run.plan, own.finished);
       status.emplace(directory.status(), run.plan, hosts, own.finished);
@@ -334,34 +347,26 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
         [&mpi](const std::vector<int>& members, int tag) { return mpi.make_group(members, tag); },
         executor, worker, coordinator);
   }
-  mpi.set_activity("after the chains");
-
-  on_first_rank(*world, [&] {
-    if (summary.exit_code == 0) {
-      const std::string table = finish(run, directory, *own.journal);
-      write_file_atomically(table_file, table);
-      drop_checkpoints(run, directory);
-      JournalRecord record;
-      record.kind = JournalRecord::Kind::kRunFinished;
-      own.journal->append(record);
-      write_run_report(directory, run);
-      print_result(directory, table);
-      return;
+  if (summary.exit_code == 0) {
+    mpi.set_activity("stacking and reporting");
+    if (status) status->set_phase("stacking");
+    try {
+      work_on_first_rank(
+          *world, *mpi.control(), request.stop_requested, [&](const CheckStop& check_stop) {
+            const std::string table = finish(run, directory, *own.journal, check_stop);
+            check_stop();
+            write_file_atomically(table_file, table);
+            drop_checkpoints(run, directory);
+          });
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kInterrupted) throw;
+      summary.interrupted = true;
+      summary.exit_code = exit_code(ErrorKind::kInterrupted);
     }
-    if (summary.interrupted) {
-      log_warning("interrupted: {} of {} chains are finished; the same command goes on from here",
-                  summary.num_known + summary.num_finished, run.plan.chains.size());
-    } else {
-      record_failed_chains(directory.failure(), summary);
-      for (const FailedChain& failed : summary.failed)
-        log_error("{} was set aside: {}", failed.chain, failed.error.message());
-    }
-    JournalRecord record;
-    record.kind = JournalRecord::Kind::kRunFinished;
-    record.exit_code = summary.exit_code;
-    own.journal->append(record);
-    write_run_report(directory, run);
-  });
+  }
+  mpi.set_activity("at the end");
+  on_first_rank(*world,
+                [&] { conclude(run, directory, summary, table_file, *own.journal, *status); });
   return summary.exit_code;
 }
 

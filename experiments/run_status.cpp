@@ -24,6 +24,7 @@ constexpr double kInterval_s = 2;
 json to_json(const ChainStatus& c) {
   return {{"name", c.name},
           {"ranks", c.ranks},
+          {"phase", c.phase},
           {"stage", c.stage},
           {"num_stages", c.num_stages},
           {"size_px", c.size_px},
@@ -42,6 +43,7 @@ ChainStatus chain_from(const json& j) {
   ChainStatus c;
   c.name = j.at("name");
   c.ranks = j.at("ranks").get<std::vector<int>>();
+  c.phase = j.value("phase", "");
   c.stage = j.at("stage");
   c.num_stages = j.at("num_stages");
   c.size_px = j.at("size_px");
@@ -103,6 +105,8 @@ void StatusWriter::chain_progress(const ChainSpec& chain, const ChainProgress& p
   if (found == in_work_.end()) return;
   ChainStatus& status = found->second;
   const StagePlan& stage = chain.stages.at(static_cast<size_t>(progress.stage));
+  const bool other_phase = status.phase != progress.phase;
+  status.phase = progress.phase;
   status.stage = progress.stage;
   status.size_px = stage.size_px;
   status.epoch = progress.epoch;
@@ -114,7 +118,25 @@ void StatusWriter::chain_progress(const ChainSpec& chain, const ChainProgress& p
   status.share_done = chain.share_of_steps(progress.steps_done);
   status.heard_s = unix_seconds();
   share_at_start_.try_emplace(chain.index, status.share_done);
-  write(false);
+  // Quick phases follow each other quickly: their words may cost a hundredth of the time.
+  const bool affordable =
+      last_write_ &&
+      std::chrono::duration<double>(Clock::now() - *last_write_).count() > 100 * write_s_;
+  write(other_phase && affordable);
+}
+
+void StatusWriter::noticed(const Notice& notice) {
+  constexpr size_t kMost = 8;
+  if (notice.what == "slow_rank") status_.slow_ranks[notice.rank] = notice.message;
+  if (notice.what == "usual_again") status_.slow_ranks.erase(notice.rank);
+  status_.notices.push_back(notice.message);
+  if (status_.notices.size() > kMost) status_.notices.erase(status_.notices.begin());
+  write(true);
+}
+
+void StatusWriter::set_phase(const std::string& phase) {
+  status_.phase = phase;
+  write(true);
 }
 
 void StatusWriter::chain_left(const ChainSpec& chain) {
@@ -171,6 +193,7 @@ void StatusWriter::write(bool now) {
   for (const auto& [index, chain] : in_work_) status_.in_work.push_back(chain);
   try {
     replace_file(file_, to_json_text(status_));
+    write_s_ = std::chrono::duration<double>(Clock::now() - time).count();
   } catch (const std::exception& error) {
     if (!warned_) log_warning("`baleen status` can't be kept up to date: {}", error.what());
     warned_ = true;
@@ -178,6 +201,8 @@ void StatusWriter::write(bool now) {
 }
 
 std::string to_json_text(const RunStatus& s) {
+  json slow_ranks = json::object();
+  for (const auto& [rank, message] : s.slow_ranks) slow_ranks[std::to_string(rank)] = message;
   json in_work = json::array();
   for (const ChainStatus& chain : s.in_work) in_work.push_back(to_json(chain));
   const json j = {{"format", kFormat},
@@ -186,13 +211,16 @@ std::string to_json_text(const RunStatus& s) {
                   {"process", s.process},
                   {"started_s", s.started_s},
                   {"written_s", s.written_s},
+                  {"phase", s.phase},
                   {"hosts", s.hosts},
                   {"num_chains", s.num_chains},
                   {"num_finished", s.num_finished},
                   {"share_done", s.share_done},
                   {"left_s", s.left_s},
                   {"in_work", in_work},
-                  {"set_aside", s.set_aside}};
+                  {"set_aside", s.set_aside},
+                  {"notices", s.notices},
+                  {"slow_ranks", slow_ranks}};
   return j.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
@@ -214,6 +242,11 @@ RunStatus read_status(const std::filesystem::path& file) {
     s.left_s = j.at("left_s");
     for (const json& chain : j.at("in_work")) s.in_work.push_back(chain_from(chain));
     s.set_aside = j.at("set_aside").get<std::map<std::string, std::string>>();
+    s.phase = j.value("phase", s.phase);
+    s.notices = j.value("notices", s.notices);
+    if (j.contains("slow_ranks"))
+      for (const auto& [rank, message] : j["slow_ranks"].items())
+        s.slow_ranks[std::stoi(rank)] = message;
     return s;
   } catch (const json::exception& error) {
     throw Error(ErrorKind::kData, fmt::format("{} is damaged: {}", file.string(), error.what()),

@@ -17,6 +17,7 @@ namespace baleen {
 struct ChainStatus {
   std::string name;
   std::vector<int> ranks;
+  std::string phase;  ///< ChainProgress::phase; empty: starting
   int64_t stage = 0;  ///< from 0
   int64_t num_stages = 1;
   int64_t size_px = 0;
@@ -38,6 +39,7 @@ struct RunStatus {
   int64_t process = 0;             ///< of rank 0
   double started_s = 0;            ///< since 1970; of this start
   double written_s = 0;            ///< since 1970
+  std::string phase = "chains";    ///< then "stacking", "report"; or "interrupted"
   std::vector<std::string> hosts;  ///< by rank
   int64_t num_chains = 0;
   int64_t num_finished = 0;  ///< over all starts
@@ -45,9 +47,12 @@ struct RunStatus {
   double left_s = -1;        ///< at the pace of this start; below 0: not known yet
   std::vector<ChainStatus> in_work;
   std::map<std::string, std::string> set_aside;  ///< chain -> why
+  std::map<int, std::string> slow_ranks;         ///< at the moment: rank -> message
+  std::vector<std::string> notices;              ///< the last ones of this start, oldest first
 };
 
-/// Keeps status.json of a run up to date, at most every other second, without waiting for the disk.
+/// Keeps status.json of a run up to date, at every change of phase and else every other second,
+/// without waiting for the disk.
 /// Where it can't be written the run goes on, with one warning.
 class StatusWriter final : public CoordinatorObserver {
  public:
@@ -61,6 +66,10 @@ class StatusWriter final : public CoordinatorObserver {
   void chain_left(const ChainSpec& chain) override;
   void chain_finished(const ChainSpec& chain, const ChainOutcome& outcome, double seconds) override;
   void chain_failed(const ChainSpec& chain, const Error& error, int rank, bool will_retry) override;
+  void noticed(const Notice& notice) override;
+  /// What the run as a whole is at. Not while chains are in work: then the coordinator's thread
+  /// writes.
+  void set_phase(const std::string& phase);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -77,6 +86,7 @@ class StatusWriter final : public CoordinatorObserver {
   double done_here_ = 0;  ///< cost of what this start has finished
   Clock::time_point start_ = Clock::now();
   std::optional<Clock::time_point> last_write_;
+  double write_s_ = 0;  ///< what the last write took
   bool warned_ = false;
 };
 

@@ -82,13 +82,13 @@ std::string rank_table(const RunStatus& status, double now_s) {
   for (const ChainStatus& chain : status.in_work) {
     for (int rank : chain.ranks) work[rank] = &chain;
   }
-  Table table({"rank", "host", "chain", "stage", "epoch", "step", "done", "images/s", "loss",
-               "last heard"});
+  Table table({"rank", "host", "chain", "stage", "phase", "epoch", "step", "done", "images/s",
+               "loss", "last heard"});
   for (int rank = 0; rank < static_cast<int>(status.hosts.size()); ++rank) {
     const std::string& host = status.hosts[static_cast<size_t>(rank)];
     const auto found = work.find(rank);
     if (found == work.end()) {
-      table.add({std::to_string(rank), host, "idle", "", "", "", "", "", "", ""});
+      table.add({std::to_string(rank), host, "idle", "", "", "", "", "", "", "", ""});
       continue;
     }
     const ChainStatus& chain = *found->second;
@@ -97,6 +97,7 @@ std::string rank_table(const RunStatus& status, double now_s) {
     table.add(
         {std::to_string(rank), host, chain.name,
          led(fmt::format("{}/{}, {} px", chain.stage + 1, chain.num_stages, chain.size_px)),
+         led(chain.phase.empty() ? "start" : chain.phase),
          led(fmt::format("{}/{}", std::min(chain.epoch + 1, chain.num_epochs), chain.num_epochs)),
          led(fmt::format("{}/{}", chain.step, chain.num_steps)),
          led(fmt::format("{:.0f} %", 100 * chain.share_done)),
@@ -109,6 +110,7 @@ std::string rank_table(const RunStatus& status, double now_s) {
 
 std::string failures(const RunStatus& status, const JournalState& journal) {
   std::string text;
+  for (const std::string& notice : status.notices) text += "  " + notice + "\n";
   for (const auto& [chain, reason] : status.set_aside)
     text += fmt::format("  {} was set aside: {}\n", chain, reason);
   for (const auto& [chain, count] : journal.num_failures) {

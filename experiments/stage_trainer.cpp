@@ -9,18 +9,16 @@
 #include "core/base/stopwatch.h"
 #include "core/nn/batch_norm.h"
 #include "core/nn/memory_format.h"
-#include "core/optim/ema.h"
 #include "core/optim/freeze.h"
-#include "core/optim/loss_scaler.h"
 #include "core/training/random_streams.h"
 #include "core/weights/pretrained.h"
 #include "core/weights/state.h"
 #include "data/device_prefetch.h"
-#include "distributed/data_parallel.h"
 #include "distributed/device.h"
 #include "experiments/chain_predictions.h"
 #include "experiments/collective.h"
 #include "experiments/stage_feed.h"
+#include "experiments/stage_trainer_stage.h"
 
 namespace baleen {
 namespace {
@@ -45,27 +43,6 @@ NamedTensors overlaid(NamedTensors weights, const NamedTensors& replacements) {
 }
 
 }  // namespace
-
-/// What lives as long as one stage.
-struct StageTrainer::Stage {
-  const StageOptions* options = nullptr;
-  const StagePlan* plan = nullptr;
-  std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<Schedule> schedule;
-  std::unique_ptr<Ema> ema;
-  std::unique_ptr<LossScaler> scaler;
-  std::unique_ptr<DataParallel> reducer;
-  std::unique_ptr<BatchSource> source;
-  std::unique_ptr<Trainer> trainer;
-  int64_t epochs_before = 0;  ///< of earlier stages, as planned
-  double last_lr = 0;
-  double samples_per_s = 0;
-
-  bool keeps_best(const TrainingSection& training) const {
-    return training.keep_best ||
-           (options->early_stopping.patience > 0 && options->early_stopping.restore_best);
-  }
-};
 
 StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
     : setup_(std::move(setup)),
@@ -139,7 +116,7 @@ bool StageTrainer::train() {
                                                  : std::nullopt);
   }
   while (state_.stage < num_stages) {
-    train_stage();
+    if (!train_stage()) continue;  // rolled back
     if (state_.stage < num_stages && group_.any(sink_.wanted_back(state_.stage - 1))) return false;
   }
   agreed(group_, [&] { make_network(num_stages - 1); });  // with the last stage's final weights
@@ -147,7 +124,7 @@ bool StageTrainer::train() {
   return true;
 }
 
-void StageTrainer::train_stage() {
+bool StageTrainer::train_stage() {
   const Recipe& recipe = *setup_.recipe;
   const TrainingSection& training = recipe.training;
   const auto start = Clock::now();
@@ -190,28 +167,42 @@ void StageTrainer::train_stage() {
   TrainerOptions trainer_options;
   trainer_options.precision = precision_from_name(training.precision);
   trainer_options.clip_norm = training.clip_norm;
-  trainer_options.on_nonfinite =
-      training.on_nonfinite == "skip" ? OnNonFinite::kSkip : OnNonFinite::kStop;
+  trainer_options.on_nonfinite = training.on_nonfinite == "skip"        ? OnNonFinite::kSkip
+                                 : training.on_nonfinite == "roll_back" ? OnNonFinite::kRollBack
+                                                                        : OnNonFinite::kStop;
+  trainer_options.lr_factor = state_.lr_factor;
   trainer_options.seed = seed_for(state_.stage);
   trainer_options.batch_norm = batch_norm_mode_from_name(
       recipe.backbones.at(static_cast<size_t>(setup_.chain->backbone)).batch_norm);
   stage.trainer = std::make_unique<Trainer>(
       Trainer::Parts{network_.get(), loss_.get(), stage.optimizer.get(), stage.schedule.get(),
-                     stage.reducer.get(), stage.ema.get(), stage.scaler.get()},
+                     stage.reducer.get(), stage.ema.get(), stage.scaler.get(),
+                     [this] { return sink_.stop_requested(); }},
       trainer_options);
+  stage.agreed_steps = state_.chain_steps;  // all ranks have just taken the first one's weights
+  bool rolled_back = false;
 
   with_context([&] { return fmt::format("stage {} ({} px)", state_.stage, stage.plan->size_px); },
                [&] {
-                 while (state_.epoch < stage.plan->epochs &&
+                 while (state_.epoch < stage.plan->epochs && !rolled_back &&
                         !state_.best.exhausted(stage.options->early_stopping)) {
                    const auto epoch_start = Clock::now();
-                   if (!train_epoch(stage)) save_and_stop(stage);
+                   remember_epoch_start(stage);
+                   try {
+                     if (!train_epoch(stage)) save_and_stop(stage);
+                   } catch (const NonFiniteStep& error) {
+                     roll_back(stage, error);
+                     rolled_back = true;
+                     continue;
+                   }
                    end_epoch(stage, seconds_since(epoch_start));
                    throw_if_stopping(stage);
                  }
                });
+  if (rolled_back) return false;
   finish_stage(stage);
   sink_.stage_done(state_.stage - 1, seconds_since(start), {});
+  return true;
 }
 
 TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
@@ -227,32 +218,37 @@ TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
 
 bool StageTrainer::train_epoch(Stage& stage) {
   const int64_t first_step = state_.epoch * stage.plan->steps_per_epoch;
-  auto mark = Clock::now();
+  const auto mark = Clock::now();
+  auto step_mark = mark;
   int64_t samples = 0;
-  return stage.trainer->run_epoch(
+  // Where the epoch's last step was done by an earlier start.
+  stage.last_lr =
+      state_.lr_factor *
+      stage.schedule->lr(first_step + std::max<int64_t>(state_.progress.next_step - 1, 0));
+  enter_phase(stage, "train");
+  const bool complete = stage.trainer->run_epoch(
       *stage.source, state_.epoch, first_step, state_.progress,
-      [&](const StepReport& report, const EpochProgress& progress) {
+      [&](const StepReport& report, const EpochProgress&) {
         ++state_.chain_steps;
         samples += report.samples;
         stage.last_lr = report.lr;
         stage.samples_per_s = static_cast<double>(samples) / std::max(seconds_since(mark), 1e-9);
-        ChainProgress sent;
-        sent.stage = state_.stage;
-        sent.epoch = state_.epoch;
-        sent.step = report.step + 1;
-        sent.steps_done = state_.chain_steps;
-        sent.samples_per_s = stage.samples_per_s;
-        sent.loss = progress.mean_loss();
-        sent.phase = "train";
-        sink_.progress(sent);
+        stage.times.add(seconds_since(step_mark), member_times(report));
+        step_mark = Clock::now();
+        tell_progress(stage, "train");
         if (setup_.say) {
-          setup_.say(
-              fmt::format("stage {}, epoch {}, step {}", state_.stage, state_.epoch, report.step));
+          setup_.say(fmt::format("training, stage {}, epoch {}, step {}", state_.stage,
+                                 state_.epoch, report.step + 1),
+                     stage.times.limit_s());
         }
+        const int64_t every = setup_.recipe->reliability.digest_every_steps;
+        if (every > 0 && state_.chain_steps % every == 0) compare_replicas(stage, false);
         if (first_rank())
           checkpoints_.after_step(state_.chain_steps, [&] { return checkpoint(stage); });
         return sink_.stop_requested();
       });
+  if (complete) compare_replicas(stage, true);
+  return complete;
 }
 
 std::map<std::string, double> StageTrainer::validate(Stage& stage) {
@@ -264,6 +260,7 @@ std::map<std::string, double> StageTrainer::validate(Stage& stage) {
   job.chunk = setup_.recipe->prediction.chunk;
   job.image = image_options(stage.plan->size_px);
   job.precision = precision_from_name(setup_.recipe->training.precision);
+  job.stop = [this] { return sink_.stop_requested(); };
   std::optional<Ema::Swapped> averaged;
   if (stage.ema) averaged.emplace(*stage.ema);
   const PredictionTable table = predict_rows(*network_, *loss_, job, group_);
@@ -272,7 +269,15 @@ std::map<std::string, double> StageTrainer::validate(Stage& stage) {
 
 void StageTrainer::end_epoch(Stage& stage, double seconds) {
   const auto validation_start = Clock::now();
-  const std::map<std::string, double> metrics = validate(stage);
+  enter_phase(stage, "validate");
+  std::map<std::string, double> metrics;
+  try {
+    metrics = validate(stage);
+  } catch (const Error& error) {
+    // The epoch's last step is done: a resume goes on with its validation.
+    if (error.kind() == ErrorKind::kInterrupted) save_and_stop(stage);
+    throw;
+  }
   const double metric = metrics.at(setup_.task->main_metric());
   const double monitored = stage.options->schedule.mode == "min" ? metrics.at("loss") : metric;
   if (stage.schedule->end_epoch(monitored))
@@ -335,15 +340,24 @@ NamedTensors StageTrainer::with_gathered_statistics(const Stage& stage,
     source->set_epoch(state_.epoch, 0);
     const at::NoGradGuard no_grad;
     const GatheredStatistics gathered(*network_);
-    while (const std::optional<Batch> batch = source->next())
+    for (std::optional<Batch> batch = source->next(); batch; batch = source->next()) {
+      if (sink_.stop_requested())
+        throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
       network_->forward(batch->input(batch->images_NCHW.to(device_)));
+    }
     return state_of(*network_);
   });
 }
 
 void StageTrainer::finish_stage(Stage& stage) {
   stage.reducer->close();
-  on_first_rank(group_, [&] { checkpoints_.finish_best(); });
+  const bool takes_long = stage.options->reestimate_batch_norm;
+  if (takes_long) enter_phase(stage, "statistics");
+  on_first_rank(group_, [&] {
+    checkpoints_.finish_best();
+    // Whoever is interrupted in what follows goes on from here.
+    if (takes_long) checkpoints_.save_now([&] { return checkpoint(stage); });
+  });
   NamedTensors weights = state_of(*network_);
   if (stage.ema) weights = overlaid(weights, stage.ema->state());
   const EarlyStoppingOptions& stopping = stage.options->early_stopping;
@@ -360,6 +374,7 @@ void StageTrainer::finish_stage(Stage& stage) {
   next.state.identity = state_.identity;
   next.state.stage = state_.stage + 1;
   next.state.chain_steps = state_.chain_steps;
+  next.state.roll_backs = state_.roll_backs;
   next.state.stopped_early = state_.stopped_early || state_.epoch < stage.plan->epochs;
   // Copies: the network and the averages go with the stage.
   for (const auto& [name, tensor] : weights)

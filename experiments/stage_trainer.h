@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@
 #include "experiments/recipe.h"
 #include "experiments/records/metrics_log.h"
 #include "experiments/records/tensorboard_writer.h"
+#include "experiments/replica_check.h"
 #include "experiments/task.h"
 
 namespace baleen {
@@ -43,7 +45,9 @@ class StageTrainer {
     std::filesystem::path tensorboard;
     std::string run_name;
     std::string identity;  ///< checkpoints with another one are refused
-    std::function<void(const std::string&)> say;
+    /// What this rank does now, and how long that may take (0: any); for the watchdog.
+    std::function<void(const std::string&, double limit_s)> say;
+    RankName self;
   };
 
   /// [collective] Loads the newest checkpoint. References outlive the trainer.
@@ -70,7 +74,8 @@ class StageTrainer {
   uint64_t seed_for(int64_t stage) const;
   void make_network(int64_t stage);
   void load(const Checkpoint& checkpoint);
-  void train_stage();
+  /// @returns false when it went back to an epoch's start: call it again
+  bool train_stage();
   bool train_epoch(Stage& stage);
   void end_epoch(Stage& stage, double seconds);
   std::map<std::string, double> validate(Stage& stage);
@@ -78,6 +83,12 @@ class StageTrainer {
   TrainingFeedOptions training_feed(const Stage& stage) const;
   NamedTensors with_gathered_statistics(const Stage& stage, const NamedTensors& weights);
   Checkpoint checkpoint(const Stage& stage) const;
+  void enter_phase(const Stage& stage, const char* phase);
+  void tell_progress(const Stage& stage, const char* phase);
+  std::vector<double> member_times(const StepReport& report) const;
+  void remember_epoch_start(const Stage& stage);
+  void roll_back(Stage& stage, const Error& cause);
+  void compare_replicas(Stage& stage, bool with_buffers);
   void throw_if_stopping(const Stage& stage);
   [[noreturn]] void save_and_stop(const Stage& stage);
 

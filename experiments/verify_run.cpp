@@ -69,9 +69,11 @@ std::vector<std::filesystem::path> checkpoint_folders(const std::filesystem::pat
   if (!std::filesystem::is_directory(chains)) return folders;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(chains)) {
     if (entry.path().extension() != ".json") continue;
-    if (!std::filesystem::exists(
-            std::filesystem::path(entry.path()).replace_extension(".safetensors")))
-      continue;
+    const auto with = [&](const char* extension) {
+      return std::filesystem::exists(
+          std::filesystem::path(entry.path()).replace_extension(extension));
+    };
+    if (!with(".safetensors") && !with(".2.safetensors")) continue;
     const std::filesystem::path folder = entry.path().parent_path();
     if (std::find(folders.begin(), folders.end(), folder) == folders.end())
       folders.push_back(folder);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kPackTag = 7301;  // of control messages; the coordinator's are its own
 
-constexpr double kSilence_s = 60;
+constexpr double kSilence_s = 12;
 
 }  // namespace
 
@@ -48,12 +48,14 @@ int64_t threads_per_rank(MpiEnvironment* mpi) {
 
 void watch_team(MpiEnvironment* mpi) {
   if (!mpi || mpi->size() == 1) return;
-  mpi->watch(kSilence_s, [mpi](int rank, const std::string& host, const std::string&, double s) {
-    log_error(
-        "nothing was heard of rank {}{} for {:.0f} s: it is stopped, or its host is gone; "
-        "finished shards are kept, the same command goes on from there",
-        rank, host.empty() ? "" : " on host " + host, s);
-    mpi->abort(exit_code(ErrorKind::kHang));
+  mpi->watch(kSilence_s, [mpi](const PeerAlarm& alarm) {
+    log_error("rank {}{} {}; finished shards are kept, the same command goes on from there",
+              alarm.rank, alarm.host.empty() ? "" : " on host " + alarm.host,
+              alarm.gone
+                  ? fmt::format("is gone: process {} has ended", alarm.process)
+                  : fmt::format("was silent for {:.0f} s: it is stopped, or its host is gone",
+                                alarm.silent_s));
+    mpi->abort(exit_code(alarm.gone ? ErrorKind::kCommunication : ErrorKind::kHang));
   });
 }
 

@@ -87,7 +87,7 @@ int run_program(int argc, char** argv, const std::function<void(Extensions&)>& e
     };
     context.extensions = &extensions;
     context.mpi = mpi.get();
-    context.stop = &install_stop_handlers();
+    context.stop = invocation.verb->heeds_stop ? &install_stop_handlers() : &never_stopped();
     const int code = invocation.verb->run(context);
     if (mpi) mpi->finish();
     return code;

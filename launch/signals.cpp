@@ -1,5 +1,7 @@
 #include "launch/signals.h"
 
+#include <time.h>
+
 #include <csignal>
 
 #include "core/base/console.h"
@@ -7,17 +9,30 @@
 namespace baleen {
 namespace {
 
-// A signal handler reaches nothing but globals: this is the program's only mutable one.
+// A signal handler reaches nothing but globals: these are the program's only mutable ones.
 std::atomic<bool> stop{false};
-static_assert(std::atomic<bool>::is_always_lock_free,
+std::atomic<long> stopped_ms{0};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<long>::is_always_lock_free,
               "a signal handler may touch lock-free atomics only");
 
+long now_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);  // allowed in a handler
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 void on_signal(int signal) {
-  if (stop.exchange(true) && (signal == SIGINT || signal == SIGTERM)) {
-    restore_cursor();
-    std::signal(signal, SIG_DFL);
-    std::raise(signal);
+  const long now = now_ms();
+  if (!stop.exchange(true)) {
+    stopped_ms = now;
+    return;
   }
+  // A scheduler and mpirun may both pass on one and the same notice; a person who presses Ctrl-C
+  // twice means it.
+  if (signal != SIGINT && now - stopped_ms < kSameNotice_ms) return;
+  restore_cursor();
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
 }
 
 }  // namespace
@@ -30,5 +45,7 @@ const std::atomic<bool>& install_stop_handlers() {
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) sigaction(signal, &action, nullptr);
   return stop;
 }
+
+const std::atomic<bool>& never_stopped() { return stop; }
 
 }  // namespace baleen

@@ -41,6 +41,7 @@ struct Verb {
   std::string examples;  ///< shown below its --help; may be empty
   bool needs_mpi = false;
   bool shares_work = false;  ///< MPI is started where a launcher started several ranks
+  bool heeds_stop = false;   ///< looks at VerbContext::stop; else signals end it at once
   bool hidden = false;       ///< left out of the list: for maintainers
   std::function<void(CLI::App&)> declare_options;
   /// @return the process's exit code; failures are thrown

@@ -56,6 +56,7 @@ int write_fully(int descriptor, const char* data, size_t num_bytes, size_t& writ
       if (errno == EINTR) continue;
       return errno;
     }
+    if (step == 0) return EIO;  // no progress and no reason: never a loop without end
     written += static_cast<size_t>(step);
   }
   return 0;
@@ -253,14 +254,19 @@ AppendFile::AppendFile(std::filesystem::path path, Sync sync)
 }
 
 void AppendFile::append(std::string_view record) {
+  if (broken_) {
+    throw Error(ErrorKind::kStorage,
+                fmt::format("can't append to {}: it ends in half a record", path_.string()),
+                "an earlier write failed and could not be undone: start the same command again, "
+                "which cuts the file back");
+  }
   size_t written = 0;
   int failed = write_fully(descriptor_.get(), record.data(), record.size(), written);
   if (!failed && sync_ == Sync::kEachRecord) failed = sync_descriptor(descriptor_.get(), true);
   if (failed) {
     // Half a record in the middle would spoil every later one. If even this fails, the first error
-    // is the one to report.
-    [[maybe_unused]] const int ignored =
-        ::ftruncate(descriptor_.get(), static_cast<off_t>(num_bytes_));
+    // is the one to report, and nothing may follow that half.
+    broken_ = ::ftruncate(descriptor_.get(), static_cast<off_t>(num_bytes_)) != 0;
     throw storage_error("append to", path_, failed);
   }
   num_bytes_ += written;

@@ -93,6 +93,7 @@ class AppendFile {
   Sync sync_;
   UniqueFileDescriptor descriptor_;
   uint64_t num_bytes_ = 0;
+  bool broken_ = false;  ///< half a record stands at the end and could not be cut off
 };
 
 }  // namespace baleen

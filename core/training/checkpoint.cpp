@@ -24,12 +24,46 @@ std::string name_for(const TrainingState& state) {
 
 std::string best_name(int64_t stage) { return fmt::format("best-s{:02}", stage); }
 
+std::string start_name(int64_t stage, int64_t epoch) {
+  return fmt::format("start-s{:02}-e{:05}", stage, epoch);
+}
+
+bool is_ours(const std::string& file) {
+  return file.starts_with(kPrefix) || file.starts_with("best-") || file.starts_with("start-");
+}
+
+/// The file with a record's tensors.
+std::string tensors_of(const nlohmann::json& record, const std::string& name) {
+  return record.value("tensors", name + ".safetensors");
+}
+
+nlohmann::json parse_record(const std::filesystem::path& file) {
+  return nlohmann::json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
+}
+
+void remove_file(const std::filesystem::path& file) {
+  std::error_code failed;
+  std::filesystem::remove(file, failed);
+  if (failed) throw storage_error("remove", file, failed.value());
+}
+
+/// Record first: tensors without one count as nothing.
+void remove_checkpoint(const std::filesystem::path& directory, const std::string& name) {
+  remove_file(directory / (name + ".json"));
+  remove_file(directory / (name + ".safetensors"));
+  remove_file(directory / (name + ".2.safetensors"));
+}
+
+void make_directory(const std::filesystem::path& directory) {
+  std::error_code failed;
+  std::filesystem::create_directories(directory, failed);
+  if (failed) throw storage_error("create", directory, failed.value());
+}
+
 /// Reads and checks one pair of files. @throws Error kData saying what is wrong with it.
 Checkpoint read_pair(const std::filesystem::path& directory, const std::string& name) {
   const std::filesystem::path json_file = directory / (name + ".json");
-  const std::filesystem::path tensor_file = directory / (name + ".safetensors");
-  const std::string text = read_file(json_file);
-  const nlohmann::json record = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json record = parse_record(json_file);
   if (record.is_discarded() || !record.is_object() || !record.contains("state") ||
       !record.contains("digest")) {
     throw Error(ErrorKind::kData, json_file.string() + " is not a checkpoint record");
@@ -43,6 +77,7 @@ Checkpoint read_pair(const std::filesystem::path& directory, const std::string& 
     throw Error(ErrorKind::kData,
                 json_file.string() + " was altered: its state does not match its checksum");
   }
+  const std::filesystem::path tensor_file = directory / tensors_of(record, name);
   const std::string bytes = read_file(tensor_file);
   if (digest_hex(bytes) != record["digest"].get<std::string>()) {
     throw Error(ErrorKind::kData, tensor_file.string() + " does not match the digest in " +
@@ -71,37 +106,73 @@ CheckpointStore::CheckpointStore(std::filesystem::path directory, int64_t keep_l
     : directory_(std::move(directory)), keep_last_(std::max<int64_t>(keep_last, 1)) {}
 
 void CheckpointStore::write(const std::string& name, const Checkpoint& checkpoint) const {
-  const std::filesystem::path tensor_file = directory_ / (name + ".safetensors");
-  // The record goes first when a pair is replaced: a crash in between leaves tensors without a
-  // record, which count as nothing.
-  std::filesystem::remove(directory_ / (name + ".json"));
+  const std::filesystem::path json_file = directory_ / (name + ".json");
+  std::string tensors = name + ".safetensors";
+  std::string replaced;
+  if (std::filesystem::exists(json_file)) {
+    const nlohmann::json old = parse_record(json_file);
+    replaced = old.is_object() ? tensors_of(old, name) : "";
+    if (replaced == tensors) tensors = name + ".2.safetensors";
+  }
+  const std::filesystem::path tensor_file = directory_ / tensors;
   write_safetensors(tensor_file, checkpoint.tensors);
   const nlohmann::json state = nlohmann::json::parse(config::to_json(checkpoint.state));
   nlohmann::json record;
   record["format"] = kFormatVersion;
   record["state"] = state;
   record["state_crc"] = crc32c(state.dump());
+  record["tensors"] = tensors;
   record["digest"] = digest_hex(read_file(tensor_file));
-  write_file_atomically(directory_ / (name + ".json"), record.dump(1) + "\n");
+  write_file_atomically(json_file, record.dump(1) + "\n");
+  if (!replaced.empty()) remove_file(directory_ / replaced);
 }
 
 void CheckpointStore::save(const Checkpoint& checkpoint) {
-  std::filesystem::create_directories(directory_);
+  make_directory(directory_);
   write(name_for(checkpoint.state), checkpoint);
   prune();
 }
 
 void CheckpointStore::save_best(const Checkpoint& checkpoint) {
-  std::filesystem::create_directories(directory_);
+  make_directory(directory_);
   write(best_name(checkpoint.state.stage), checkpoint);
 }
 
-std::vector<std::string> CheckpointStore::names() const {
+void CheckpointStore::save_start(const Checkpoint& checkpoint) {
+  make_directory(directory_);
+  write(start_name(checkpoint.state.stage, checkpoint.state.epoch), checkpoint);
+}
+
+std::optional<Checkpoint> CheckpointStore::load_start(int64_t stage, int64_t epoch,
+                                                      const std::string& identity) const {
+  const std::string name = start_name(stage, epoch);
+  if (!std::filesystem::exists(directory_ / (name + ".json"))) return std::nullopt;
+  Checkpoint checkpoint = read_pair(directory_, name);
+  if (checkpoint.state.identity != identity) return std::nullopt;
+  return checkpoint;
+}
+
+int64_t CheckpointStore::remove_after(int64_t chain_steps) {
+  int64_t count = 0;
+  for (const std::string& name : stems("")) {
+    const nlohmann::json record = parse_record(directory_ / (name + ".json"));
+    const bool readable = record.is_object() && record.contains("state");
+    if (readable && record["state"].value("chain_steps", int64_t{0}) <= chain_steps) continue;
+    remove_checkpoint(directory_, name);
+    ++count;
+  }
+  return count;
+}
+
+std::vector<std::string> CheckpointStore::names() const { return stems(kPrefix); }
+
+std::vector<std::string> CheckpointStore::stems(const std::string& prefix) const {
   std::vector<std::string> result;
   std::error_code missing;
   for (const auto& entry : std::filesystem::directory_iterator(directory_, missing)) {
     const std::filesystem::path& path = entry.path();
-    if (path.extension() == ".json" && path.filename().string().starts_with(kPrefix)) {
+    const std::string file = path.filename().string();
+    if (path.extension() == ".json" && is_ours(file) && file.starts_with(prefix)) {
       result.push_back(path.stem().string());
     }
   }
@@ -112,10 +183,13 @@ std::vector<std::string> CheckpointStore::names() const {
 void CheckpointStore::prune() const {
   const std::vector<std::string> all = names();
   for (size_t i = static_cast<size_t>(keep_last_); i < all.size(); ++i) {
-    // Record first: tensors without one are never loaded.
-    std::filesystem::remove(directory_ / (all[i] + ".json"));
-    std::filesystem::remove(directory_ / (all[i] + ".safetensors"));
+    remove_checkpoint(directory_, all[i]);
   }
+  // Epochs before that of the oldest checkpoint are never gone back to.
+  const std::string& oldest = all[std::min(all.size(), static_cast<size_t>(keep_last_)) - 1];
+  const std::string place = oldest.substr(std::string(kPrefix).size(), start_name(0, 0).size() - 6);
+  for (const std::string& start : stems("start-"))
+    if (start.substr(6) < place) remove_checkpoint(directory_, start);
 }
 
 std::optional<Checkpoint> CheckpointStore::load_latest(const std::string& identity) const {
@@ -151,9 +225,7 @@ std::vector<std::string> CheckpointStore::verify(const std::filesystem::path& di
   std::error_code missing;
   for (const auto& entry : std::filesystem::directory_iterator(directory, missing)) {
     const std::string stem = entry.path().stem().string();
-    if (entry.path().extension() != ".json" ||
-        !(stem.starts_with(kPrefix) || stem.starts_with("best-")))
-      continue;
+    if (entry.path().extension() != ".json" || !is_ours(stem)) continue;
     try {
       read_pair(directory, stem);
     } catch (const Error& error) {
@@ -169,10 +241,13 @@ void CheckpointStore::remove_all() {
   std::error_code missing;
   for (const auto& entry : std::filesystem::directory_iterator(directory_, missing)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with(kPrefix) || name.starts_with("best-")) files.push_back(entry.path());
+    if (is_ours(name)) files.push_back(entry.path());
   }
-  std::sort(files.begin(), files.end());  // "….json" before "….safetensors" of the same name
-  for (const auto& file : files) std::filesystem::remove(file);
+  // Records before tensors.
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.extension(), a) < std::pair(b.extension(), b);
+  });
+  for (const auto& file : files) remove_file(file);
 }
 
 }  // namespace baleen

@@ -25,6 +25,8 @@ struct TrainingState {
   int64_t chain_steps = 0;      ///< optimizer steps executed over all stages
   bool stage_complete = false;
   bool stopped_early = false;  ///< in any stage so far
+  double lr_factor = 1;        ///< on the schedule's rate, after roll-backs in this stage
+  int64_t roll_backs = 0;      ///< in all stages so far
   ScheduleState schedule;
   LossScalerState scaler;
   int64_t ema_updates = 0;  ///< for Ema::load
@@ -49,6 +51,8 @@ void visit_fields(Visitor& v, TrainingState& s) {
   v.field("chain_steps", s.chain_steps, "optimizer steps over all stages");
   v.field("stage_complete", s.stage_complete, "the stage's last epoch is done");
   v.field("stopped_early", s.stopped_early, "some stage ended by early stopping");
+  v.field("lr_factor", s.lr_factor, "on the learning rate, after roll-backs");
+  v.field("roll_backs", s.roll_backs, "times that training went back to an epoch's start");
   v.field("schedule", s.schedule, "learning rate schedule");
   v.field("scaler", s.scaler, "loss scale");
   v.field("ema_updates", s.ema_updates, "updates of the averaged weights");
@@ -66,9 +70,11 @@ struct Checkpoint {
 /// The checkpoints of one chain, in one directory.
 ///
 /// A checkpoint is two files: `NAME.safetensors`, then `NAME.json` with the state and the first
-/// file's size and digest. Each is written to a temporary name, synced and renamed, the JSON last:
-/// what has a JSON file is whole. A crash at any instant leaves the earlier checkpoints as they
-/// were.
+/// file's name and digest. Each is written to a temporary name, synced and renamed, the JSON last:
+/// what has a JSON file is whole. One that replaces another puts its tensors beside the old ones,
+/// under `NAME.2.safetensors` and `NAME.safetensors` in turn, so that the record's rename is the
+/// instant at which old becomes new. A crash or a failed write at any instant leaves the earlier
+/// checkpoints as they were.
 class CheckpointStore {
  public:
   /// @param keep_last how many of the newest are kept, at least 1
@@ -79,6 +85,18 @@ class CheckpointStore {
 
   /// Keeps it as its stage's best epoch, instead of the one before. @throws as save().
   void save_best(const Checkpoint& checkpoint);
+
+  /// Keeps what its epoch began with, to roll back to; dropped when no checkpoint of that epoch or
+  /// an earlier one is left. @throws as save().
+  void save_start(const Checkpoint& checkpoint);
+
+  /// What an epoch began with, if it was kept and is whole.
+  std::optional<Checkpoint> load_start(int64_t stage, int64_t epoch,
+                                       const std::string& identity) const;
+
+  /// Removes all checkpoints and kept epochs with more optimizer steps than that, as they can't be
+  /// trusted; returns how many.
+  int64_t remove_after(int64_t chain_steps);
 
   /// The newest that is whole; a damaged one is reported by a warning and the one before it is
   /// taken.
@@ -97,6 +115,8 @@ class CheckpointStore {
  private:
   void write(const std::string& name, const Checkpoint& checkpoint) const;
   std::vector<std::string> names() const;  ///< newest first
+  /// Of all records whose name begins so, descending.
+  std::vector<std::string> stems(const std::string& prefix) const;
   void prune() const;
 
   std::filesystem::path directory_;

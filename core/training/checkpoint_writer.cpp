@@ -46,12 +46,15 @@ bool CheckpointWriter::due() {
   return written_s_ ? since_s * share_ >= blocked_s_ + *written_s_ : since_s >= kFirst_s;
 }
 
-void CheckpointWriter::save(const Checkpoint& latest, std::optional<Checkpoint> best) {
+void CheckpointWriter::save(const Checkpoint& latest, std::optional<Checkpoint> best,
+                            std::optional<Checkpoint> start_of_epoch) {
   const auto start = Clock::now();
   wait();
-  auto job = [this, copy = copy_of(latest), kept = std::move(best)] {
+  auto job = [this, copy = copy_of(latest), kept = std::move(best),
+              began = std::move(start_of_epoch)] {
     const auto begin = Clock::now();
     if (kept) store_.save_best(*kept);
+    if (began) store_.save_start(*began);
     store_.save(copy);
     return seconds_between(begin, Clock::now());
   };

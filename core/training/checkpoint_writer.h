@@ -33,11 +33,13 @@ class CheckpointWriter {
   /// Whether a checkpoint was written, so that due() knows what one costs.
   bool knows_cost() const { return written_s_ || writing_.valid(); }
 
-  /// Copies `latest` and begins to write it, after `best` where there is one. Waits for the write
-  /// before this one.
+  /// Copies `latest` and begins to write it, after `best` and `start` where they are given. Waits
+  /// for the write before this one.
   /// @param best copied already; kept as its stage's best epoch
+  /// @param start copied already; kept as what its epoch began with
   /// @throws Error kStorage of the write before, or Error kInternal.
-  void save(const Checkpoint& latest, std::optional<Checkpoint> best);
+  void save(const Checkpoint& latest, std::optional<Checkpoint> best,
+            std::optional<Checkpoint> start = std::nullopt);
 
   /// Returns once all is safe on disk. @throws what writing threw.
   void wait();

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <chrono>
 #include <cstdint>
 #include <vector>
 
@@ -43,6 +44,10 @@ class GradientReducer {
   /// [collective] Replaces the model's buffers (running statistics) by those of the rank that owns
   /// shard 0.
   virtual void broadcast_buffers() = 0;
+
+  /// When this rank had done its own part of the step's last backward(): what came after was
+  /// waiting for the other ranks.
+  virtual std::chrono::steady_clock::time_point computed_at() const = 0;
 
   /// [collective] True where any rank says true. For decisions that every rank must take alike.
   virtual bool any(bool here) = 0;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <exception>
+#include <limits>
 #include <utility>
 
 #include "core/base/error.h"
@@ -57,15 +58,27 @@ at::Tensor Trainer::scaled(const at::Tensor& loss) const {
   return parts_.scaler ? parts_.scaler->scale(loss) : loss;
 }
 
+/// What every row carries beside the loss, so that it is heard whichever shards the rank has.
+void Trainer::fill_own_columns(const at::Tensor& local_rows, bool stop) const {
+  const bool wanted = stop || (parts_.stop_requested && parts_.stop_requested());
+  local_rows.select(1, kStopColumn).fill_(wanted ? 1.0 : 0.0);
+  local_rows.select(1, kTimeColumn).fill_(compute_s_ / static_cast<double>(local_rows.size(0)));
+}
+
+void Trainer::note_computed() {
+  const std::chrono::duration<double> whole = parts_.reducer->computed_at() - step_start_;
+  compute_s_ = std::max(0.0, whole.count() - waited_s_);
+}
+
 Trainer::StepSums Trainer::gather(const at::Tensor& local_rows, bool stop) {
-  // Every row carries the rank's wish, so that it is heard whichever shards the rank has.
-  local_rows.select(1, kStopColumn).fill_(stop ? 1.0 : 0.0);
+  fill_own_columns(local_rows, stop);
   const at::Tensor rows = parts_.reducer->gather_shards(local_rows);
   const auto cells = rows.accessor<double, 2>();
   StepSums sums;
   for (int64_t shard = 0; shard < rows.size(0); ++shard) {
     sums.loss += cells[shard][kLossColumn];
     sums.stop = sums.stop || cells[shard][kStopColumn] != 0;
+    sums.compute_s.push_back(cells[shard][kTimeColumn]);
   }
   return sums;
 }
@@ -88,6 +101,7 @@ Trainer::StepSums Trainer::backward_plain(const std::vector<Batch>& batches, int
   for (size_t i = 0; i < batches.size(); ++i) {
     cells[batches[i].shard - shards.first][kLossColumn] += losses[i].item<double>();
   }
+  note_computed();
   return gather(rows, stop);
 }
 
@@ -121,13 +135,15 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
       statistics_S.add_(term.statistics(logits_NK, targets).to(at::kCPU, at::kDouble));
     });
   }
-  rows.select(1, kStopColumn).fill_(stop ? 1.0 : 0.0);
+  fill_own_columns(rows, stop);
   const at::Tensor all = parts_.reducer->gather_shards(rows);
   // Row by row, in shard order: the same bits on every rank.
   at::Tensor totals = at::zeros({width}, at::kDouble);
   for (int64_t shard = 0; shard < all.size(0); ++shard) totals.add_(all[shard]);
   StepSums sums;
   sums.stop = totals[kStopColumn].item<double>() != 0;
+  for (int64_t shard = 0; shard < all.size(0); ++shard)
+    sums.compute_s.push_back(all[shard][kTimeColumn].item<double>());
   // A step's micro-batches have images of one size, so that all have auxiliary logits or none.
   std::array<at::Tensor, kMaxLogitSets> weights_S;
   for_each_set(logits.front(), [&](size_t set, const at::Tensor&, double share) {
@@ -143,6 +159,7 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
     parts_.reducer->backward(batch.shard, batch.first_of_shard, batch.last_of_shard, scaled(loss));
     logits[i] = {};
   }
+  note_computed();
   return sums;
 }
 
@@ -153,24 +170,73 @@ Trainer::StepSums Trainer::backward(const std::vector<Batch>& batches, int64_t e
   return backward_plain(batches, epoch, stop);
 }
 
-/// Clips and applies the gradient. @returns false when the loss scale overflowed and nothing was
-/// changed.
+void Trainer::keep_buffers() {
+  const at::NoGradGuard no_grad;
+  if (buffers_.empty()) buffers_ = parts_.network->buffers();
+  if (kept_buffers_.empty())
+    for (const at::Tensor& buffer : buffers_) kept_buffers_.push_back(buffer.clone());
+  else
+    for (size_t i = 0; i < buffers_.size(); ++i) kept_buffers_[i].copy_(buffers_[i]);
+}
+
+/// The forward pass of a step that is left out has moved the running statistics already, to
+/// something that is not finite either.
+void Trainer::restore_buffers() {
+  const at::NoGradGuard no_grad;
+  for (size_t i = 0; i < kept_buffers_.size(); ++i) buffers_[i].copy_(kept_buffers_[i]);
+}
+
+/// Clips the gradient where the options ask for it. @returns false when it is not finite: under
+/// kStop it is looked at only where clipping computes its norm anyway, as the next loss tells.
+bool Trainer::finite_gradient(StepReport& report) {
+  if (options_.clip_norm <= 0 && options_.on_nonfinite == OnNonFinite::kStop) return true;
+  const double largest =
+      options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity();
+  report.gradient_norm = clip_gradients(parts_.optimizer->parameters(), largest).item<double>();
+  return std::isfinite(report.gradient_norm);
+}
+
+/// Clips and applies the gradient. @returns false when nothing was changed.
 bool Trainer::update(double lr, StepReport& report) {
   at::NoGradGuard no_grad;
-  const auto& parameters = parts_.optimizer->parameters();
   if (parts_.scaler) {
     // The reduced gradient is the same on every rank, and so is this verdict.
-    const bool finite = parts_.scaler->unscale(parameters);
+    const bool finite = parts_.scaler->unscale(parts_.optimizer->parameters());
     parts_.scaler->update(finite);
     if (!finite) return false;
   }
-  if (options_.clip_norm > 0) {
-    report.gradient_norm = clip_gradients(parameters, options_.clip_norm).item<double>();
-    if (!std::isfinite(report.gradient_norm)) return false;
-  }
+  if (!finite_gradient(report)) return false;
   parts_.optimizer->step(lr);
   if (parts_.ema) parts_.ema->update();
   return true;
+}
+
+/// All ranks hold the same loss and the same summed gradient, and so come to the same verdict.
+void Trainer::handle_non_finite(StepReport& report, EpochProgress& progress) {
+  const bool bad_loss = !std::isfinite(report.loss);
+  const std::string what = bad_loss ? fmt::format("the loss is {} at epoch {}, step {}",
+                                                  report.loss, report.epoch, report.step)
+                                    : fmt::format("the gradient's norm is {} at epoch {}, step {}",
+                                                  report.gradient_norm, report.epoch, report.step);
+  // An overflow of the loss scale is how float16 finds its scale, not a fault.
+  const bool overflow = parts_.scaler && !bad_loss && report.gradient_norm == 0;
+  if (!overflow && options_.on_nonfinite == OnNonFinite::kRollBack)
+    throw NonFiniteStep(ErrorKind::kNumeric, what,
+                        "lower the learning rate, add warm-up or clip_norm");
+  if (!overflow && options_.on_nonfinite == OnNonFinite::kStop)
+    throw Error(ErrorKind::kNumeric, what,
+                "lower the learning rate, add warm-up or clip_norm, or set training.on_nonfinite "
+                "to skip or roll_back");
+  if (!overflow) restore_buffers();
+  report.skipped = true;
+  ++progress.skipped_steps;
+  log_warning("epoch {}, step {} was skipped: loss {}, gradient norm {}", report.epoch, report.step,
+              report.loss, report.gradient_norm);
+  if (++skipped_in_a_row_ < kMaxSkippedInARow) return;
+  throw Error(ErrorKind::kNumeric,
+              fmt::format("{} steps in a row were not finite, the last at epoch {}, step {}",
+                          skipped_in_a_row_, report.epoch, report.step),
+              "lower the learning rate, add warm-up or clip_norm");
 }
 
 bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_of_epoch,
@@ -180,7 +246,10 @@ bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_o
   source.set_epoch(epoch, progress.next_step);
   bool want_stop = false;
   bool complete = true;
+  const bool alone = parts_.reducer->shards().last - parts_.reducer->shards().first ==
+                     parts_.reducer->shards().total;
   for (;;) {
+    step_start_ = Clock::now();
     std::vector<Batch> batches;
     std::exception_ptr failure;
     try {
@@ -189,50 +258,39 @@ bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_o
       failure = std::current_exception();
     }
     // A sample that one rank can't read must not leave the others waiting in the reduction.
+    const auto read_at = Clock::now();
     if (parts_.reducer->any(failure != nullptr)) {
       if (failure) std::rethrow_exception(failure);
       throw PeerFailed();
     }
+    waited_s_ = std::chrono::duration<double>(Clock::now() - read_at).count();
     if (batches.empty()) break;
     StepReport report;
     report.epoch = epoch;
     report.step = batches.front().step;
     report.samples = batches.front().global_count;
-    report.lr = parts_.schedule->lr(first_step_of_epoch + report.step);
+    report.lr = options_.lr_factor * parts_.schedule->lr(first_step_of_epoch + report.step);
 
-    const StepSums sums = backward(batches, epoch, want_stop);
+    if (options_.on_nonfinite == OnNonFinite::kSkip) keep_buffers();
+    StepSums sums = backward(batches, epoch, want_stop);
     report.loss = sums.loss;
-    if (!std::isfinite(sums.loss)) {
-      if (options_.on_nonfinite == OnNonFinite::kStop) {
-        throw Error(
-            ErrorKind::kNumeric,
-            fmt::format("the loss is {} at epoch {}, step {}", sums.loss, epoch, report.step),
-            "lower the learning rate, add warm-up or clip_norm, or set training.on_nonfinite to "
-            "skip");
-      }
-      report.skipped = true;
-    } else {
-      report.skipped = !update(report.lr, report);
-    }
-    if (report.skipped) {
-      ++progress.skipped_steps;
-      log_warning("epoch {}, step {} was skipped: loss {}, gradient norm {}", epoch, report.step,
-                  report.loss, report.gradient_norm);
-      if (++skipped_in_a_row_ >= kMaxSkippedInARow) {
-        throw Error(ErrorKind::kNumeric,
-                    fmt::format("{} steps in a row were not finite, the last at epoch {}, step {}",
-                                skipped_in_a_row_, epoch, report.step),
-                    "lower the learning rate, add warm-up or clip_norm");
-      }
-    } else {
+    if (std::isfinite(sums.loss) && update(report.lr, report)) {
       skipped_in_a_row_ = 0;
+    } else {
+      handle_non_finite(report, progress);
     }
     if (std::isfinite(report.loss)) {
       progress.loss_sum += report.loss * static_cast<double>(report.samples);
       progress.samples += report.samples;
     }
     progress.next_step = report.step + 1;
-    // A wish travels with the next step's exchange, so that all ranks leave after the same step.
+    report.compute_s = std::move(sums.compute_s);
+    if (alone) {
+      const std::chrono::duration<double> whole = Clock::now() - step_start_;
+      report.compute_s.assign(1,
+                              whole.count() / static_cast<double>(parts_.reducer->shards().total));
+    }
+    // A wish travels with a step's exchange, so that all ranks leave after the same step.
     if (sums.stop) {
       if (after_step) after_step(report, progress);
       complete = progress.next_step >= source.steps_per_epoch();

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/losses/loss.h"
 #include "core/nn/backbone.h"
 #include "core/nn/batch_norm.h"
@@ -22,15 +24,24 @@ class LossScaler;
 /// What happens when the loss of a step is not finite on any rank. All ranks see the same loss and
 /// decide alike.
 enum class OnNonFinite {
-  kStop,  ///< Error kNumeric
-  kSkip,  ///< the step changes nothing; ten in a row stop all the same
+  kStop,      ///< Error kNumeric
+  kSkip,      ///< the step changes nothing; ten in a row stop all the same
+  kRollBack,  ///< NonFiniteStep, for a caller that goes back and tries a lower learning rate
+};
+
+/// A step whose loss or gradient is not finite, under OnNonFinite::kRollBack. Thrown by all ranks
+/// alike, after the step's last exchange: the group is in order.
+class NonFiniteStep : public Error {
+ public:
+  using Error::Error;
 };
 
 struct TrainerOptions {
   Precision precision = Precision::kFloat32;
   double clip_norm = 0;  ///< largest 2-norm of the whole gradient; 0: no clipping
   OnNonFinite on_nonfinite = OnNonFinite::kStop;
-  uint64_t seed = 0;  ///< of dropout masks
+  uint64_t seed = 0;     ///< of dropout masks
+  double lr_factor = 1;  ///< on the schedule's learning rate
   BatchNormMode batch_norm = BatchNormMode::kLocal;
 };
 
@@ -43,6 +54,10 @@ struct StepReport {
   double gradient_norm = 0;  ///< before clipping; 0 without clipping
   int64_t samples = 0;       ///< in the global batch
   bool skipped = false;      ///< nothing was updated: not finite, or the loss scale overflowed
+  /// What each rank needed for its own part of a step, without waiting for others, in seconds:
+  /// indexed by logical shard, each with its rank's time per shard. Of this step or the one before;
+  /// 0: not measured.
+  std::vector<double> compute_s;
 };
 
 /// How far an epoch has come; part of a checkpoint, so that an epoch resumed half-way reports the
@@ -75,6 +90,9 @@ class Trainer {
     GradientReducer* reducer = nullptr;
     Ema* ema = nullptr;            ///< may be null
     LossScaler* scaler = nullptr;  ///< for float16; may be null
+    /// Whether this rank wants to stop: asked right before the step's exchange, so that a signal
+    /// that arrives in a step ends training with that step. May be empty.
+    std::function<bool()> stop_requested = {};
   };
   /// Called after each step on every rank. @returns whether this rank wants to stop after this
   /// step.
@@ -97,12 +115,15 @@ class Trainer {
   // ones.
   static constexpr int64_t kLossColumn = 0;
   static constexpr int64_t kStopColumn = 1;
-  static constexpr int64_t kNumFixedColumns = 2;
+  static constexpr int64_t kTimeColumn = 2;
+  static constexpr int64_t kNumFixedColumns = 3;
 
   struct StepSums {
     double loss = 0;    ///< of the global batch
     bool stop = false;  ///< some rank asked for it
+    std::vector<double> compute_s;
   };
+  using Clock = std::chrono::steady_clock;
 
   std::vector<Batch> collect_step(BatchSource& source);
   TrainingLogits forward(const Batch& batch, int64_t epoch, int64_t micro);
@@ -111,6 +132,12 @@ class Trainer {
   StepSums backward_with_statistics(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_synchronised(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums gather(const at::Tensor& local_rows, bool stop);
+  void fill_own_columns(const at::Tensor& local_rows, bool stop) const;
+  void note_computed();
+  void keep_buffers();
+  void restore_buffers();
+  bool finite_gradient(StepReport& report);
+  void handle_non_finite(StepReport& report, EpochProgress& progress);
   at::Tensor to_device(const at::Tensor& tensor) const;
   at::Tensor scaled(const at::Tensor& loss) const;
   bool update(double lr, StepReport& report);
@@ -119,6 +146,10 @@ class Trainer {
   TrainerOptions options_;
   at::Device device_;
   int64_t skipped_in_a_row_ = 0;
+  Clock::time_point step_start_;
+  double waited_s_ = 0;   ///< for the others, in this step, before the backward pass
+  double compute_s_ = 0;  ///< of the last step measured
+  std::vector<at::Tensor> buffers_, kept_buffers_;
 };
 
 }  // namespace baleen

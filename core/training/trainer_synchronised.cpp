@@ -80,6 +80,7 @@ Trainer::StepSums Trainer::backward_synchronised(const std::vector<Batch>& batch
   });
   for (size_t i = 0; i < batches.size(); ++i)
     parts_.reducer->accumulate(batches[i].shard, std::move(gradients[i]));
+  compute_s_ = 0;  // every layer waits for the others: no rank's own time can be told apart
 
   StepSums sums = gather(rows, stop);
   if (term) {

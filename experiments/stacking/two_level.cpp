@@ -9,6 +9,8 @@ namespace {
 
 constexpr double kLeastProbability = 1e-6;
 
+using Check = std::function<void()>;
+
 at::Tensor to_double(const at::Tensor& values) {
   return values.detach().to(at::kCPU, at::kDouble).contiguous();
 }
@@ -132,10 +134,12 @@ void check_targets(const StackInput& input, const at::Tensor& targets_NL) {
 }
 
 std::vector<RidgeModel> fit_level1(const at::Tensor& p_MNL, const at::Tensor& y_NL,
-                                   const at::Tensor& rows, const StackOptions& options) {
+                                   const at::Tensor& rows, const StackOptions& options,
+                                   const Check& check) {
   std::vector<RidgeModel> models;
   const at::Tensor targets_NL = y_NL.index_select(0, rows);
   for (int64_t m = 0; m < p_MNL.size(0); ++m) {
+    check();
     const RidgeProblem problem(p_MNL[m].index_select(0, rows), targets_NL);
     models.push_back(problem.fit(problem.choose_alphas(options.alphas, options.alpha_per_label)));
   }
@@ -152,9 +156,11 @@ at::Tensor apply_level1(const StackFit& fit, const at::Tensor& p_MNL) {
 }
 
 std::vector<RidgeModel> fit_level2(const at::Tensor& q_MNL, const at::Tensor& y_NL,
-                                   const at::Tensor& rows, const StackOptions& options) {
+                                   const at::Tensor& rows, const StackOptions& options,
+                                   const Check& check) {
   std::vector<RidgeModel> models;
   for (int64_t l = 0; l < y_NL.size(1); ++l) {
+    check();
     const RidgeProblem problem(q_MNL.select(2, l).index_select(1, rows).t(),
                                y_NL.select(1, l).index_select(0, rows).unsqueeze(1));
     models.push_back(problem.fit(problem.choose_alphas(options.alphas, true)));
@@ -209,7 +215,9 @@ std::vector<ConstantLabel> find_constant_labels(const at::Tensor& y_NL, const Fo
 
 }  // namespace
 
-StackResult fit_stack(const StackInput& input, const StackOptions& options) {
+StackResult fit_stack(const StackInput& input, const StackOptions& options,
+                      const std::function<void()>& check_stop) {
+  const Check check = check_stop ? check_stop : [] {};
   check_shapes(input);
   const FoldRows rows = split_rows(input);
   const at::Tensor all_rows = at::arange(static_cast<int64_t>(input.ids.size()));
@@ -231,7 +239,7 @@ StackResult fit_stack(const StackInput& input, const StackOptions& options) {
   // Level 1: the folds in turn are left out of the fit and transformed by it.
   result.level1_oof_MNL = at::zeros_like(p_MNL);
   for (size_t k = 0; k < rows.inside_K.size(); ++k) {
-    StackFit fit{.level1_M = fit_level1(p_MNL, y_NL, rows.outside_K[k], options),
+    StackFit fit{.level1_M = fit_level1(p_MNL, y_NL, rows.outside_K[k], options, check),
                  .constant_L = constant_columns(y_NL, rows.outside_K[k])};
     result.level1_oof_MNL.index_copy_(1, rows.inside_K[k],
                                       apply_level1(fit, p_MNL.index_select(1, rows.inside_K[k])));
@@ -243,7 +251,7 @@ StackResult fit_stack(const StackInput& input, const StackOptions& options) {
   std::vector<at::Tensor> weights_KML;
   for (size_t k = 0; k < rows.inside_K.size(); ++k) {
     StackFit& fit = result.by_fold_K[k];
-    fit.level2_L = fit_level2(result.level1_oof_MNL, y_NL, rows.outside_K[k], options);
+    fit.level2_L = fit_level2(result.level1_oof_MNL, y_NL, rows.outside_K[k], options, check);
     result.oof_NL.index_copy_(
         0, rows.inside_K[k],
         apply_level2(fit, result.level1_oof_MNL.index_select(1, rows.inside_K[k]),
@@ -255,9 +263,10 @@ StackResult fit_stack(const StackInput& input, const StackOptions& options) {
   result.weights_ML = at::stack(weights_KML).mean(0);
 
   if (options.test == "refit") {
-    result.refit = StackFit{.level1_M = fit_level1(p_MNL, y_NL, all_rows, options),
-                            .level2_L = fit_level2(result.level1_oof_MNL, y_NL, all_rows, options),
-                            .constant_L = constant_columns(y_NL, all_rows)};
+    result.refit =
+        StackFit{.level1_M = fit_level1(p_MNL, y_NL, all_rows, options, check),
+                 .level2_L = fit_level2(result.level1_oof_MNL, y_NL, all_rows, options, check),
+                 .constant_L = constant_columns(y_NL, all_rows)};
   }
   if (input.test_ids.empty()) return result;
   at::Tensor test_MTL = to_double(input.test_MTL);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -102,7 +103,9 @@ struct StackResult {
 /// @throws Error kData naming model and fold when predictions are missing; kNumeric naming model
 /// and sample when one is
 ///   not finite; kConfiguration for bad penalties.
-StackResult fit_stack(const StackInput& input, const StackOptions& options);
+/// @param check_stop called between the ridges; what it throws ends the fit; may be empty
+StackResult fit_stack(const StackInput& input, const StackOptions& options,
+                      const std::function<void()>& check_stop = {});
 
 /// Writes `stack.json` (options, penalties, weights, flags), `oof.csv` and, with a test set,
 /// `test.csv` to `directory`, each under a temporary name first. @throws Error kStorage naming the

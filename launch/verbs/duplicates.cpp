@@ -47,6 +47,7 @@ int run_duplicates(const DuplicatesArguments& arguments, const VerbContext& cont
 Verb make_duplicates_verb() {
   Verb verb;
   verb.name = "duplicates";
+  verb.heeds_stop = true;
   verb.summary = "find images of the same picture in a packed dataset, or between two";
   verb.examples =
       "  baleen duplicates packed/photos                         pictures that occur twice or "

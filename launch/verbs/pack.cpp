@@ -111,6 +111,7 @@ int run_pack(const PackArguments& arguments, const VerbContext& context) {
 Verb make_pack_verb() {
   Verb verb;
   verb.name = "pack";
+  verb.heeds_stop = true;
   verb.summary = "turn images and labels into checksummed HDF5; the same line resumes";
   verb.shares_work = true;
   verb.examples =

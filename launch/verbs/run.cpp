@@ -48,6 +48,7 @@ int run(const RunArguments& arguments, VerbContext& context) {
 Verb make_run_verb() {
   Verb verb;
   verb.name = "run";
+  verb.heeds_stop = true;
   verb.summary = "train, predict, stack and report what a recipe says; the same line resumes";
   verb.examples =
       "  mpirun -n 4 baleen run planet.yaml\n"

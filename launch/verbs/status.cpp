@@ -46,6 +46,7 @@ int status(const StatusArguments& arguments, const std::atomic<bool>& stop) {
 Verb make_status_verb() {
   Verb verb;
   verb.name = "status";
+  verb.heeds_stop = true;
   verb.summary = "how far a run is, from any terminal or host that sees its directory";
   verb.examples = "  baleen status runs/planet --watch 5";
   auto arguments = std::make_shared<StatusArguments>();

@@ -57,6 +57,44 @@ def stopped_rank(directory):
     print(f"a stopped rank ended the job after {time.monotonic() - start:.1f} s")
 
 
+def killed_rank(directory):
+    recipe = write_recipe(directory, stages=[{"size_px": 12, "epochs": 500, "batch": 24, "optimizer": {"kind": "sgd"}}])
+    job = Job(["run", recipe], directory, ranks=3)
+    wait_for_training(directory / "run", job)
+    victims = job.ranks()
+    os.kill(victims[2], signal.SIGKILL)
+    start = time.monotonic()
+    expect(job.wait(60) != 0, job.output())
+    print(f"a killed rank ended the job after {time.monotonic() - start:.1f} s")
+    no_process_left(victims.values())
+    mentions((directory / "run/failure.json").read_text(), "communication", "rank 2 on host", f"process {victims[2]}",
+             "last seen at: ", "The others: rank")
+
+
+def second_signal(directory):
+    """Whoever does not want to wait for the checkpoint signals again."""
+    faulty = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(BALEEN))), "tests/faults/libbaleen_faulty_network.so")
+    recipe = write_recipe(directory, plugins=[faulty], backbones=[{"name": "faulty"}])
+    os.environ["BALEEN_FAULTY"] = "what=pause rank=0 after=4 seconds=60"
+    job = Job(["run", recipe], directory, ranks=1)
+    deadline = time.monotonic() + 60
+    while not (directory / "run/status.json").exists() or '"train"' not in (directory / "run/status.json").read_text():
+        expect(job.process.poll() is None and time.monotonic() < deadline, job.output())
+        time.sleep(0.02)
+    time.sleep(1)
+    victim = job.ranks()[0]
+    os.kill(victim, signal.SIGTERM)
+    time.sleep(1)
+    expect(job.process.poll() is None, f"the step of a minute was not waited for\n{job.output()}")
+    os.kill(victim, signal.SIGTERM)
+    start = time.monotonic()
+    code = job.wait(30)
+    expect(code not in (0, 75), f"exit code {code}")
+    expect(time.monotonic() - start < 10, "the second signal did not end it at once")
+    del os.environ["BALEEN_FAULTY"]
+    call(["run", recipe, "--resume", "must"], directory, ranks=1)
+
+
 def flipped_byte(directory):
     shard = sorted((directory / "data").glob("*.h5"))[0]
     content = bytearray(shard.read_bytes())
@@ -127,8 +165,8 @@ def second_job(directory):
     job.kill_all()
 
 
-CASES = {f.__name__: f for f in (configuration, stopped_rank, flipped_byte, truncated_image, full_disk, signal_and_resume,
-                                 second_job)}
+CASES = {f.__name__: f for f in (configuration, stopped_rank, killed_rank, second_signal, flipped_byte, truncated_image,
+                                 full_disk, signal_and_resume, second_job)}
 
 
 def test(directory):

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 namespace baleen {
 namespace {
@@ -23,20 +25,27 @@ TEST(StopSignals, SetTheFlagAndLetTheProcessGoOn) {
   }
 }
 
-void raise_twice(int signal) {
+void raise_twice(int first, int second, int pause_ms) {
   install_stop_handlers();
-  std::raise(signal);
-  std::raise(signal);
+  std::raise(first);
+  std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
+  std::raise(second);
   std::_Exit(42);
 }
 
-TEST(StopSignals, ASecondInterruptEndsTheProcessAtOnce) {
-  EXPECT_EXIT(raise_twice(SIGINT), ::testing::KilledBySignal(SIGINT), "");
-  EXPECT_EXIT(raise_twice(SIGTERM), ::testing::KilledBySignal(SIGTERM), "");
+TEST(StopSignals, ASecondSignalEndsTheProcessAtOnce) {
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) {
+    EXPECT_EXIT(raise_twice(signal, signal, kSameNotice_ms + 50), ::testing::KilledBySignal(signal),
+                "");
+    EXPECT_EXIT(raise_twice(SIGUSR1, signal, kSameNotice_ms + 50),
+                ::testing::KilledBySignal(signal), "");
+  }
+  EXPECT_EXIT(raise_twice(SIGINT, SIGINT, 0), ::testing::KilledBySignal(SIGINT), "");
 }
 
-TEST(StopSignals, ARepeatedWarningOfTheSchedulerDoesNotKill) {
-  EXPECT_EXIT(raise_twice(SIGUSR1), ::testing::ExitedWithCode(42), "");
+TEST(StopSignals, OneNoticeOnTwoWaysDoesNotKill) {
+  for (const int signal : {SIGTERM, SIGUSR1, SIGUSR2})
+    EXPECT_EXIT(raise_twice(signal, signal, 0), ::testing::ExitedWithCode(42), "");
 }
 
 }  // namespace

@@ -1,0 +1,82 @@
+// Which checkpoints stay, which go, and what can be gone back to.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "core/base/atomic_file.h"
+#include "core/training/checkpoint.h"
+#include "tests/support/temporary_directory.h"
+
+namespace baleen {
+namespace {
+
+Checkpoint checkpoint_at(int64_t epoch, int64_t step, int64_t chain_steps) {
+  Checkpoint checkpoint;
+  checkpoint.state.identity = "chain";
+  checkpoint.state.epoch = epoch;
+  checkpoint.state.progress.next_step = step;
+  checkpoint.state.chain_steps = chain_steps;
+  checkpoint.tensors = {{"model.w", at::full({2}, static_cast<float>(chain_steps))}};
+  return checkpoint;
+}
+
+int64_t steps_of(const std::optional<Checkpoint>& checkpoint) {
+  return checkpoint ? checkpoint->state.chain_steps : -1;
+}
+
+TEST(CheckpointKeeping, EpochStartsStayAsLongAsACheckpointOfTheirEpochDoes) {
+  testing::TemporaryDirectory directory;
+  CheckpointStore store(directory.path(), 2);
+  store.save_start(checkpoint_at(0, 0, 0));
+  store.save(checkpoint_at(0, 3, 3));
+  store.save_start(checkpoint_at(1, 0, 10));
+  store.save(checkpoint_at(1, 2, 12));
+  EXPECT_EQ(steps_of(store.load_start(0, 0, "chain")), 0);
+  EXPECT_EQ(steps_of(store.load_start(0, 1, "chain")), 10);
+  store.save(checkpoint_at(1, 4, 14));
+  EXPECT_EQ(steps_of(store.load_start(0, 0, "chain")), -1) << "nothing of epoch 0 is left";
+  EXPECT_EQ(steps_of(store.load_start(0, 1, "chain")), 10);
+  EXPECT_EQ(steps_of(store.load_start(0, 1, "another")), -1);
+}
+
+TEST(CheckpointKeeping, WhatCannotBeTrustedGoes) {
+  testing::TemporaryDirectory directory;
+  CheckpointStore store(directory.path(), 5);
+  for (const int64_t step : {2, 4, 6}) store.save(checkpoint_at(0, step, step));
+  store.save_best(checkpoint_at(0, 6, 6));
+  EXPECT_EQ(store.remove_after(4), 2) << "a checkpoint and the best epoch";
+  EXPECT_EQ(steps_of(store.load_latest("chain")), 4);
+  EXPECT_EQ(steps_of(store.load_best(0, "chain")), -1);
+  EXPECT_EQ(store.remove_after(4), 0);
+}
+
+TEST(CheckpointKeeping, ReplacingKeepsOneRecordAndOneFileOfTensors) {
+  testing::TemporaryDirectory directory;
+  CheckpointStore store(directory.path(), 1);
+  for (int64_t i = 1; i <= 3; ++i) {
+    store.save_best(checkpoint_at(0, 1, i));
+    EXPECT_EQ(steps_of(store.load_best(0, "chain")), i);
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 2);
+  }
+  store.remove_all();
+  EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
+}
+
+TEST(CheckpointKeeping, RecordsOfEarlierVersionsAreRead) {
+  testing::TemporaryDirectory directory;
+  CheckpointStore store(directory.path(), 1);
+  store.save(checkpoint_at(0, 1, 1));
+  // Earlier records did not name the file of their tensors.
+  for (const auto& entry : std::filesystem::directory_iterator(directory.path())) {
+    if (entry.path().extension() != ".json") continue;
+    std::string text = read_file(entry.path());
+    const size_t from = text.find(" \"tensors\"");
+    ASSERT_NE(from, std::string::npos);
+    const size_t comma = text.rfind(',', from);
+    text.erase(comma, text.find('\n', from) - comma);
+    write_file_atomically(entry.path(), text);
+  }
+  EXPECT_EQ(steps_of(store.load_latest("chain")), 1);
+}
+
+}  // namespace
+}  // namespace baleen

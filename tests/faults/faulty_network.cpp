@@ -1,0 +1,103 @@
+// A small network that misbehaves on one rank, for tests of how a run is watched:
+//
+//   BALEEN_FAULTY="what=slow rank=1 after=40 seconds=0.2"    sleeps in every training step from
+//   then on BALEEN_FAULTY="what=pause rank=1 after=40 seconds=60"    sleeps once
+//   BALEEN_FAULTY="what=diverge rank=1 after=40"             moves one weight by one ulp, once
+//
+// `after` counts the rank's own forward passes in training.
+#include <ATen/ATen.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <sstream>
+#include <thread>
+
+#include "experiments/plugin.h"
+
+namespace {
+
+using namespace baleen;
+
+struct Fault {
+  std::string what;
+  int64_t after = 0;
+  double seconds = 0;
+
+  static Fault of_this_rank() {
+    Fault fault;
+    const char* text = std::getenv("BALEEN_FAULTY");
+    const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+    if (!text) return fault;
+    std::istringstream words(text);
+    bool here = false;
+    for (std::string word; words >> word;) {
+      const size_t equal = word.find('=');
+      if (equal == std::string::npos) continue;
+      const std::string key = word.substr(0, equal), value = word.substr(equal + 1);
+      if (key == "what") fault.what = value;
+      if (key == "after") fault.after = std::atoll(value.c_str());
+      if (key == "seconds") fault.seconds = std::atof(value.c_str());
+      if (key == "rank") here = rank && value == rank;
+    }
+    return here ? fault : Fault{};
+  }
+};
+
+class FaultyNet final : public Backbone {
+ public:
+  explicit FaultyNet(const BackboneOptions& options) : fault_(Fault::of_this_rank()) {
+    conv1_ = register_module(
+        "conv1",
+        torch::nn::Conv2d(torch::nn::Conv2dOptions(options.in_channels, 16, 3).padding(1)));
+    bn1_ = register_module("bn1", torch::nn::BatchNorm2d(16));
+    conv2_ = register_module(
+        "conv2", torch::nn::Conv2d(torch::nn::Conv2dOptions(16, 32, 3).stride(2).padding(1)));
+    fc_ = register_module("fc", torch::nn::Linear(32, options.num_outputs));
+  }
+  std::vector<at::Tensor> features(const at::Tensor& images_NCHW) override {
+    misbehave();
+    const at::Tensor first = at::relu(bn1_->forward(conv1_->forward(images_NCHW)));
+    return {first, at::relu(conv2_->forward(first))};
+  }
+  at::Tensor forward(const at::Tensor& images_NCHW) override {
+    return fc_->forward(features(images_NCHW).back().mean({2, 3}));
+  }
+  std::vector<int64_t> stage_channels() const override { return {16, 32}; }
+  std::string stem_name() const override { return "conv1"; }
+  std::string head_name() const override { return "fc"; }
+
+ private:
+  void misbehave() {
+    if (fault_.what.empty() || !is_training()) return;
+    ++forwards_;
+    if (forwards_ < fault_.after || (forwards_ > fault_.after && fault_.what != "slow")) return;
+    if (fault_.what == "diverge") {
+      const at::NoGradGuard no_grad;
+      float* value = conv2_->weight.data().mutable_data_ptr<float>();
+      *value = std::nextafter(*value, std::numeric_limits<float>::infinity());
+    } else {
+      std::this_thread::sleep_for(std::chrono::duration<double>(fault_.seconds));
+    }
+  }
+
+  Fault fault_;
+  int64_t forwards_ = 0;
+  torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr};
+  torch::nn::BatchNorm2d bn1_{nullptr};
+  torch::nn::Linear fc_{nullptr};
+};
+
+void add_faulty(Extensions& extensions) {
+  extensions.backbones.add(
+      {.name = "faulty", .description = "misbehaves when told to", .source = "tests"},
+      [](const BackboneOptions& options) { return std::make_shared<FaultyNet>(options); });
+}
+
+}  // namespace
+
+BALEEN_PLUGIN(add_faulty)

@@ -1,0 +1,250 @@
+"""Campaigns that end a run from outside and resume it: kills, signals, failing writes."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+from PIL import Image
+
+import harness
+from trials import (FILE_FAULTS, FaultyJob, Job, call, complete, expect, expect_no_repetition, expect_same, finished_chains,
+                    no_process_left, outcome, records, send, signal, status_of, wait_for_phase, work_lost_s)
+
+SMALL = [{"name": "resnet18", "dropout": 0.2}, {"name": "simplenet_cifar", "dropout": 0.1}]
+ONE = [{"name": "simplenet_cifar", "dropout": 0.1}]
+
+
+def stage(**changes):
+    return {"size_px": 12, "epochs": 2, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}, **changes}
+
+
+def prepare(directory):
+    harness.make_dataset(directory)
+    harness.make_dataset(directory, "test", samples=60, seed=1)
+
+
+def kills(directory, campaign):
+    """Runs that are killed up to four times each, and then end with the bytes of one that was not."""
+    prepare(directory)
+    # Checkpoints as often as their default share allows, not by steps: that is what limits the work lost.
+    recipe = harness.write_recipe(directory, training__checkpoint_every_steps=0)
+    start = time.monotonic()
+    call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
+    duration = time.monotonic() - start
+    reference = outcome(directory / "reference")
+    done = 0
+
+    def kill_once(run, draw, since_text):
+        """One start that is killed. Returns what was done, or nothing where it ended before."""
+        nonlocal done
+        ranks = draw.choice([1, 2, 3, 4])
+        phase = draw.choice(["begin", "train", "train", "validate", "predict", "stacking", "any", "any"])
+        how = draw.choice(["a rank", "rank 0", "mpirun", "all"])
+        pause = draw.uniform(0, 1.2) if phase == "begin" else draw.uniform(0, 0.25)
+        if phase == "any":
+            pause = draw.uniform(0.3, max(1.0, duration))
+        since = time.time()
+        job = Job(["run", recipe, "--run-dir", run.name], directory, ranks)
+        if phase not in ("begin", "any") and not wait_for_phase(run, job, phase, since):
+            job.wait(60)
+            return None
+        end = time.monotonic() + pause
+        while time.monotonic() < end and job.process.poll() is None:
+            time.sleep(0.005)
+        victims = job.ranks()
+        if job.process.poll() is not None or not victims:
+            job.wait(60)
+            return None
+        now = time.time()
+        lost = work_lost_s(run, now) if status_of(run).get("started_s", 0) >= since else 0.0
+        chosen = {"a rank": [draw.choice(sorted(victims.values()))], "rank 0": [victims.get(0, min(victims.values()))],
+                  "mpirun": [job.process.pid], "all": list(victims.values())}[how]
+        send(chosen, signal.SIGKILL)
+        killed = time.monotonic()
+        job.wait(60)
+        no_process_left(victims.values())
+        campaign.within("seconds until all were gone", time.monotonic() - killed, 5)
+        campaign.within("seconds of work lost", lost, 10)
+        done += 1
+        return f"{how} of {ranks} in {phase}"
+
+    def trial(number):
+        draw = campaign.random(number)
+        run = directory / f"killed-{number}"
+        told = []
+        for _ in range(4):
+            text = kill_once(run, draw, number)
+            if text:
+                told.append(text)
+            if complete(run):
+                break
+        if not complete(run):
+            call(["run", recipe, "--run-dir", run.name], directory, ranks=draw.choice([1, 2, 3, 4]))
+        expect_same(run, reference, f"after kills of {told}")
+        expect_no_repetition(run)
+        shutil.rmtree(run)
+        return f"{len(told)} kills: {'; '.join(told)}"
+
+    # A run takes up to four; those that end first are made up for by more runs.
+    if campaign.options.trial is not None:
+        campaign.run([], trial)
+        return
+    numbers = []
+
+    def until_enough():
+        number = 0
+        while done < campaign.options.count:
+            numbers.append(number)
+            yield number
+            number += 1
+
+    class Numbers:
+        def __iter__(self):
+            return until_enough()
+
+        def __len__(self):
+            return max(len(numbers), 1)
+
+    campaign.run(Numbers(), trial)
+    print(f"kills: {done} in all", flush=True)
+
+
+def mask_images(directory):
+    """Pictures with a bright square, and their masks."""
+    rng = np.random.default_rng(3)
+    for folder in ("known", "known-masks"):
+        (directory / folder).mkdir()
+    for i in range(150):
+        y, x = rng.integers(0, 20, 2)
+        inside = np.zeros((32, 32), bool)
+        inside[y:y + 12, x:x + 12] = True
+        pixels = rng.integers(0, 120, (32, 32)) + 110 * inside
+        Image.fromarray(pixels.astype(np.uint8)).save(directory / "known" / f"{i:03}.png")
+        Image.fromarray((255 * inside).astype(np.uint8)).save(directory / "known-masks" / f"{i:03}.png")
+    (directory / "known.yaml").write_text("output: packed-known\nsource: images\nimages: known\nextension: .png\nfit: squash\n"
+                                          "size_px: 32\nchannels: 1\n")
+    call(["pack", directory / "known.yaml"], directory)
+
+
+# Recipes in which one phase takes most of the time: phase to wait for, and what differs from harness.write_recipe().
+PHASES = {
+    "train": ("train", {"backbones": ONE, "stages": [stage(epochs=25)]}),
+    "validate": ("validate", {"backbones": ONE, "stages": [stage(epochs=6, batch=120)], "prediction": {"chunk": 1}}),
+    "statistics": ("statistics", {"backbones": [{"name": "resnet18"}],
+                                  "stages": [stage(epochs=1, batch=4, reestimate_batch_norm=True, dropout=0.2)]}),
+    "predict": ("predict", {"backbones": ONE, "stages": [stage(epochs=1)],
+                            "prediction": {"chunk": 4, "tta_random_passes": 60, "tta_augment": {"noise": 0.05}}}),
+    "stacking": ("stacking", {"backbones": SMALL, "stages": [stage(epochs=1, size_px=8)],
+                              "stacking": {"alphas": [round(0.01 * i, 2) for i in range(1, 4000)]}}),
+    "masks": ("stacking", {"name": "masks", "dataset": "packed-known", "test": "", "backbones": [{"name": "unet"}],
+                           "task": {"kind": "masks", "masks": "known-masks"}, "loss": {"kind": "bce_dice"},
+                           "stages": [stage(size_px=32, epochs=1, batch=50)], "prediction": {"chunk": 16},
+                           "images": {"normalise": {"kind": "half"}}}),
+    "pack": (None, None),
+}
+
+
+def signals(directory, campaign):
+    """Each signal in each phase: saved, exit code 75 within a step and two seconds, the same bytes after a resume."""
+    prepare(directory)
+    wanted = (campaign.options.phases or ",".join(PHASES)).split(",")
+    if "masks" in wanted:
+        mask_images(directory)
+    references = {}
+    recipes = {}
+    order = [(phase, number) for phase in wanted for number in (signal.SIGTERM, signal.SIGUSR1)]
+    trials = list(range(campaign.options.count * len(order)))
+    if campaign.options.sample:
+        trials = sorted(campaign.random("sample").sample(trials, campaign.options.sample))
+
+    def recipe_of(phase):
+        if phase not in recipes:
+            file = harness.write_recipe(directory, **PHASES[phase][1])
+            recipes[phase] = file.rename(directory / f"{phase}.yaml")
+            call(["run", recipes[phase], "--run-dir", f"reference-{phase}"], directory, ranks=2)
+            references[phase] = outcome(directory / f"reference-{phase}")
+        return recipes[phase]
+
+    def interrupt(run, phase, number, draw):
+        """One start that is interrupted; nothing where it was over first."""
+        ranks = draw.choice([1, 2, 3])
+        since = time.time()
+        job = Job(["run", recipe_of(phase), "--run-dir", run.name], directory, ranks)
+        if not wait_for_phase(run, job, PHASES[phase][0], since):
+            job.wait(60)
+            return None
+        time.sleep(draw.uniform(0, 0.1))
+        victims = job.ranks()
+        who = draw.choice(["all ranks", "one rank", "mpirun"] if number == signal.SIGUSR1 else ["all ranks", "one rank"])
+        send({"all ranks": list(victims.values()), "one rank": [draw.choice(sorted(victims.values()))] if victims else [],
+              "mpirun": [job.process.pid]}[who], number)
+        sent = time.monotonic()
+        code = job.wait(60)
+        taken = time.monotonic() - sent
+        no_process_left(victims.values())
+        if code == 0 and complete(run):
+            return None
+        expect(code == 75, f"{number.name} to {who} of {ranks} in {phase}: exit code {code} instead of 75\n{job.output()}")
+        expect(records(run)[-1].get("exit_code") == 75, "the journal does not say that it was interrupted")
+        campaign.within("seconds until it had saved and ended", taken, 2.5)
+        return f"{number.name} to {who} of {ranks} in {phase}: ended after {taken:.2f} s"
+
+    def pack_trial(number, draw, trial):
+        import packing_trial
+        return packing_trial.interrupt(directory, number, draw, trial, campaign)
+
+    def trial(index):
+        phase, number = order[index % len(order)]
+        draw = campaign.random(index)
+        if phase == "pack":
+            return pack_trial(number, draw, index)
+        run = directory / f"interrupted-{index}"
+        for _ in range(6):
+            text = interrupt(run, phase, number, draw)
+            if text:
+                break
+            shutil.rmtree(run, ignore_errors=True)  # it was over before the signal came
+        expect(text, f"the signal always came too late for {phase}")
+        before = finished_chains(run)
+        call(["run", recipe_of(phase), "--run-dir", run.name, "--resume", "must"], directory, ranks=draw.choice([1, 2, 3]))
+        expect_same(run, references[phase], text)
+        expect_no_repetition(run)
+        expect(set(before) <= set(finished_chains(run)), "a finished chain was forgotten")
+        shutil.rmtree(run)
+        return text
+
+    campaign.run(trials, trial)
+
+
+def writes(directory, campaign):
+    """The n-th write, sync or rename on one rank fails: what is there stays whole, and a resume ends with the same bytes."""
+    prepare(directory)
+    recipe = harness.write_recipe(directory, backbones=ONE, training__logical_shards=2)
+    call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
+    reference = outcome(directory / "reference")
+
+    def trial(number):
+        draw = campaign.random(number)
+        run = directory / f"faulty-{number}"
+        what = draw.choice(["write", "sync", "rename"])
+        fault = (f"call={what} number={int(10 ** draw.uniform(0, 2.2))} error={draw.choice([5, 28])} "
+                 f"short={int(what == 'write' and draw.random() < 0.3)} lasting={int(draw.random() < 0.3)} "
+                 f"rank={draw.choice([0, 0, 1])} path=/{run.name}/")
+        job = FaultyJob(["run", recipe, "--run-dir", run.name], directory, 2, LD_PRELOAD=str(FILE_FAULTS),
+                        BALEEN_FILE_FAULT=fault)
+        code = job.wait(120)
+        text = job.output()
+        expect(code in (0, 74), f"{fault}: exit code {code}\n{text}")
+        if code == 74:
+            expect(f"{run.name}/" in text, f"{fault}: the message names no file\n{text}")
+        if (run / "plan.json").exists():
+            found = call(["verify", run.name], directory, code=None)
+            expect("damaged" not in found and "does not match" not in found, f"{fault}: {found}")
+        call(["run", recipe, "--run-dir", run.name], directory, ranks=draw.choice([1, 2, 3]))
+        expect_same(run, reference, fault)
+        expect_no_repetition(run)
+        shutil.rmtree(run)
+        return f"{fault}: exit code {code}"
+
+    campaign.run(list(range(campaign.options.count)), trial)
