@@ -130,7 +130,7 @@ void StageTrainer::make_network(int64_t stage) {
   if (section.batch_norm == "frozen") freeze_batch_norm_parameters(*network_);
 }
 
-bool StageTrainer::train() {
+StageTrainer::Ending StageTrainer::train() {
   const int64_t num_stages = static_cast<int64_t>(setup_.chain->stages.size());
   if (first_rank() && state_.stage < num_stages) {
     metrics_.emplace(setup_.files.metrics());
@@ -139,18 +139,21 @@ bool StageTrainer::train() {
                                                  : std::nullopt);
   }
   while (state_.stage < num_stages) {
-    train_stage();
-    if (state_.stage < num_stages && group_.any(sink_.wanted_back(state_.stage - 1))) return false;
+    if (!train_stage()) return Ending::kPaused;
+    if (state_.stage < num_stages && group_.any(sink_.wanted_back(state_.stage - 1)))
+      return Ending::kHandedBack;
   }
   agreed(group_, [&] { make_network(num_stages - 1); });  // with the last stage's final weights
   resumed_.reset();
-  return true;
+  return Ending::kDone;
 }
 
-void StageTrainer::train_stage() {
+/// @returns false when the chain is paused before the stage's end
+bool StageTrainer::train_stage() {
   const Recipe& recipe = *setup_.recipe;
   const TrainingSection& training = recipe.training;
   const auto start = Clock::now();
+  metrics_of_epoch_.clear();
   Stage stage;
   stage.options = &recipe.stages_of(setup_.chain->backbone).at(static_cast<size_t>(state_.stage));
   stage.plan = &setup_.chain->stages.at(static_cast<size_t>(state_.stage));
@@ -200,18 +203,33 @@ void StageTrainer::train_stage() {
                      stage.reducer.get(), stage.ema.get(), stage.scaler.get()},
       trainer_options);
 
+  const int64_t until = sink_.until_epoch();
+  const auto pause_is_due = [&] {
+    return until > 0 && stage.epochs_before + state_.epoch >= until;
+  };
   with_context([&] { return fmt::format("stage {} ({} px)", state_.stage, stage.plan->size_px); },
                [&] {
-                 while (state_.epoch < stage.plan->epochs &&
+                 while (!pause_is_due() && state_.epoch < stage.plan->epochs &&
                         !state_.best.exhausted(stage.options->early_stopping)) {
                    const auto epoch_start = Clock::now();
                    if (!train_epoch(stage)) save_and_stop(stage);
                    end_epoch(stage, seconds_since(epoch_start));
                    throw_if_stopping(stage);
                  }
+                 if (pause_is_due()) pause(stage);
                });
+  if (pause_is_due()) return false;
   finish_stage(stage);
   sink_.stage_done(state_.stage - 1, seconds_since(start), {});
+  return true;
+}
+
+/// Leaves the stage between two epochs, or at its end: what follows is the same as without a pause.
+void StageTrainer::pause(Stage& stage) {
+  // A start that finds an earlier one's checkpoint here measures what that one has measured.
+  if (metrics_of_epoch_.empty()) metrics_of_epoch_ = validate(stage);
+  on_first_rank(group_, [&] { checkpoints_.save_now([&] { return checkpoint(stage); }); });
+  stage.reducer->close();
 }
 
 TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
@@ -272,7 +290,8 @@ std::map<std::string, double> StageTrainer::validate(Stage& stage) {
 
 void StageTrainer::end_epoch(Stage& stage, double seconds) {
   const auto validation_start = Clock::now();
-  const std::map<std::string, double> metrics = validate(stage);
+  metrics_of_epoch_ = validate(stage);
+  const std::map<std::string, double>& metrics = metrics_of_epoch_;
   const double metric = metrics.at(setup_.task->main_metric());
   const double monitored = stage.options->schedule.mode == "min" ? metrics.at("loss") : metric;
   if (stage.schedule->end_epoch(monitored))
