@@ -39,8 +39,10 @@ struct ChainOutcome {
       metrics;                  ///< for the journal and the printed summary, e.g. "accuracy"
   int64_t optimizer_steps = 0;  ///< executed over all starts of this chain
   bool stopped_early = false;   ///< some stage ended before its planned steps, by early stopping
-  bool handed_back = false;     ///< left between two stages, as ProgressSink::wanted_back() asked;
-                                ///< the rest is empty
+  bool paused = false;  ///< trained up to ProgressSink::until_epoch(), safe on disk, not predicted:
+                        ///< there are metrics and optimizer_steps only
+  bool handed_back = false;  ///< left between two stages, as ProgressSink::wanted_back() asked;
+                             ///< the rest is empty
 };
 
 /// How an executor talks to the coordinator. Every member of the group has one; only that of group
@@ -63,7 +65,11 @@ class ProgressSink {
   /// member that is group rank 0 is told so: agree (Communicator::any), then return an outcome with
   /// `handed_back`.
   virtual bool wanted_back(int64_t /*stage*/) { return false; }
-  /// True once this process or the coordinator was asked to stop. Members see it at different
+  /// Leave the chain once so many epochs, over all stages, are trained, with its state on disk; 0:
+  /// train to the end. The same on all members.
+  virtual int64_t until_epoch() const { return 0; }
+  /// True once this process or the coordinator was asked to stop, or nobody needs this chain any
+  /// more. Members see it at different
   /// steps: agree (Communicator::any) before acting on it, write a checkpoint, and throw Error
   /// kInterrupted on all members.
   virtual bool stop_requested() = 0;

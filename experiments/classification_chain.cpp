@@ -86,9 +86,17 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
                                 .self = context_.self},
             group, sink);
         ChainOutcome outcome;
-        outcome.handed_back = !trainer.train();
-        if (outcome.handed_back) {
+        const StageTrainer::Ending ending = trainer.train();
+        if (ending == StageTrainer::Ending::kHandedBack) {
           say("handed back between two stages");
+          outcome.handed_back = true;
+          return outcome;
+        }
+        if (ending == StageTrainer::Ending::kPaused) {
+          say("paused");
+          outcome.paused = true;
+          outcome.metrics = trainer.pause_metrics();
+          outcome.optimizer_steps = trainer.chain_steps();
           return outcome;
         }
 

@@ -18,11 +18,15 @@
 #include "experiments/evaluation.h"
 #include "experiments/finish_run.h"
 #include "experiments/journal.h"
+#include "experiments/plan_print.h"
 #include "experiments/report_samples.h"
 #include "experiments/report_task.h"
 #include "experiments/report_timeline.h"
 #include "experiments/run.h"
 #include "experiments/stacking/stack_input.h"
+#include "experiments/sweep/prepared_sweep.h"
+#include "experiments/sweep/sweep_outline.h"
+#include "experiments/sweep/sweep_report.h"
 
 namespace baleen {
 namespace {
@@ -184,6 +188,27 @@ void add_curves(ReportData& report, const RunDirectory& directory, const Plan& p
   }
 }
 
+/// Of a sweep: its best trial's report, as far as there is one, with the trials in front.
+ReportData with_trials(const RunDirectory& directory, const PreparedRun& run,
+                       const JournalState& journal) {
+  const SweepOutline outline = outline_of(*run.sweep);
+  const SweepResults results = results_of(outline, journal);
+  ReportData report;
+  if (journal.finished_trials.count(results.best) > 0 && run.recipe.task.kind == "labels") {
+    const PreparedRun best = run.sweep->run_of(results.best);
+    report = collect_report(directory.trial(trial_name(results.best)), &best);
+    report.failures.clear();
+  } else {
+    report.metric = report.metric_title = outline.rules.metric;
+  }
+  report.sweep = report_sweep(outline, results);
+  if (report.summary.empty()) add_summary(report, run.recipe, run.plan);
+  report.description =
+      fmt::format("a sweep of {} trials over {} of a recipe on {} images", results.trials.size(),
+                  plural(std::ssize(outline.axes), "key"), run.plan.data.num_samples);
+  return report;
+}
+
 }  // namespace
 
 ReportData collect_report(const RunDirectory& directory, const PreparedRun* given) {
@@ -200,19 +225,24 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
   const PreparedRun& run = given ? *given : *opened;
   const JournalState journal = read_journal(directory.journal());
   ReportData report;
+  if (run.sweep) report = with_trials(directory, run, journal);
   report.run_name = run.recipe.name;
   report.baleen_version = baleen_version();
   report.config_yaml = read_file(directory.config());
   report.target_kind = run.dataset->target_kind();
-  report.metric = run.task->main_metric();
-  report.metric_title = metric_title(report.metric);
   add_status(report, journal, run.plan);
-  add_summary(report, run.recipe, run.plan);
   add_environment(report, directory, run.plan);
-  add_curves(report, directory, run.plan);
   report.timeline = timeline_of(journal, run.plan);
   report.marks = marks_of(journal);
   report.warnings = run.folds.warnings;
+  if (run.sweep) {
+    report.run_name = run.sweep->name;
+    return report;
+  }
+  report.metric = run.task->main_metric();
+  report.metric_title = metric_title(report.metric);
+  add_summary(report, run.recipe, run.plan);
+  add_curves(report, directory, run.plan);
   if (run.recipe.task.kind != "labels") {
     if (journal.finished_steps.contains("assembly")) {
       add_task_results(report, run, directory, journal);

@@ -10,6 +10,19 @@ namespace {
 // Group tags come round long after their group is gone, and stay far below MPI's upper bound.
 constexpr int kNumGroupTags = 16384;
 
+/// Epochs of a chain's first stages.
+int64_t epochs_of_stages(const ChainSpec& chain, int64_t num_stages) {
+  int64_t epochs = 0;
+  for (const StagePlan& stage : chain.stages) epochs += stage.index < num_stages ? stage.epochs : 0;
+  return epochs;
+}
+
+template <class Map>
+int64_t value_or_zero(const Map& map, const std::string& key) {
+  const auto found = map.find(key);
+  return found == map.end() ? 0 : found->second;
+}
+
 }  // namespace
 
 Coordinator::Coordinator(const Plan& plan, Journal& journal, ControlChannel& control,
@@ -20,16 +33,16 @@ Coordinator::Coordinator(const Plan& plan, Journal& journal, ControlChannel& con
       options_(std::move(options)),
       hosts_(static_cast<size_t>(options_.num_ranks)) {
   rates_ = measured_rates(plan_, journal_.state());
-  stages_done_.resize(plan_.chains.size());
+  extents_.resize(plan_.chains.size());
   for (const ChainSpec& chain : plan_.chains) {
     if (journal_.state().finished_chains.count(chain.name) > 0) {
       ++summary_.num_known;
-    } else {
-      waiting_.push_back(chain.index);
-      const auto stages = journal_.state().finished_stages.find(chain.name);
-      if (stages != journal_.state().finished_stages.end())
-        stages_done_[static_cast<size_t>(chain.index)] = stages->second;
+      continue;
     }
+    if (!options_.supply) waiting_.push_back(chain.index);
+    extents_[static_cast<size_t>(chain.index)].epochs_done = std::max(
+        epochs_of_stages(chain, value_or_zero(journal_.state().finished_stages, chain.name)),
+        value_or_zero(journal_.state().paused_epochs, chain.name));
   }
 }
 
@@ -43,7 +56,8 @@ RunSummary Coordinator::run() {
     log_error("{}", fatal_->what());
   }
   summary_.fatal = fatal_;
-  summary_.interrupted = stopping_ && !fatal_ && !ended_by_ && !waiting_.empty();
+  const bool work_is_left = !waiting_.empty() || (options_.supply && options_.supply->has_more());
+  summary_.interrupted = stopping_ && !fatal_ && !ended_by_ && work_is_left;
   if (fatal_) {
     summary_.exit_code = exit_code(fatal_->kind());
   } else if (ended_by_) {
@@ -80,7 +94,11 @@ void Coordinator::coordinate() {
     const bool everyone_is_here = std::none_of(
         hosts_.begin(), hosts_.end(), [](const std::string& host) { return host.empty(); });
     if (!everyone_is_here) continue;
-    if (!stopping_) assign();
+    drop_unneeded();
+    if (!stopping_) {
+      refill();
+      assign();
+    }
     if (running_.empty() && (waiting_.empty() || stopping_)) return;
   }
 }
@@ -140,7 +158,8 @@ void Coordinator::handle(int rank, WorkerMessage message) {
     record.seconds = message.seconds;
     record.digests = std::move(message.digests);
     journal_.append(std::move(record));
-    stages_done_[static_cast<size_t>(chain.index)] = message.stage + 1;
+    extents_[static_cast<size_t>(chain.index)].epochs_done =
+        epochs_of_stages(chain, message.stage + 1);
   } else if (message.kind == Kind::kAsksBetweenStages) {
     answer_between_stages(rank, message);
   } else {
@@ -158,7 +177,8 @@ void Coordinator::answer_between_stages(int rank, const WorkerMessage& question)
     const auto chain =
         std::find_if(now.running.begin(), now.running.end(),
                      [&](const RunningChain& running) { return running.chain == question.chain; });
-    hand_back = worth_regrouping(*chain, now, plan_.regroup_gain_s);
+    hand_back = running_.at(question.chain).called_off ||
+                worth_regrouping(*chain, now, plan_.regroup_gain_s);
   }
   control_.send(rank, kTagBetweenStages, hand_back ? kHandBack : kGoOn);
 }
@@ -173,12 +193,14 @@ void Coordinator::close_chain(int64_t index) {
   bool failed = false;
   bool handed_back = false;
   bool ends_run = false;
+  bool paused = false;
   const WorkerMessage* cause = nullptr;
   for (const auto& [rank, report] : run.reports) {
     interrupted = interrupted || report.kind == Kind::kInterrupted;
     failed = failed || report.kind == Kind::kChainFailed;
     handed_back = handed_back || report.kind == Kind::kHandedBack;
     ends_run = ends_run || report.ends_run;
+    paused = paused || report.kind == Kind::kPaused;
     if (!cause && report.kind == Kind::kChainFailed && report.error) cause = &report;
   }
   if (failed) {
@@ -189,10 +211,13 @@ void Coordinator::close_chain(int64_t index) {
               : Error(ErrorKind::kInternal, "every member says that another one failed");
     fail_chain(index, run, error, cause ? seen_by->first : run.members.front(), ends_run);
   } else if (interrupted) {
-    leave_chain(index);
-    request_stop();
+    // A group that was called off leaves in the same way as one that a signal stops.
+    leave_chain(index, run);
+    if (!run.called_off) request_stop();
   } else if (handed_back) {
-    leave_chain(index);
+    leave_chain(index, run);
+  } else if (paused) {
+    pause_chain(index, run, run.reports.at(run.members.front()).outcome);
   } else {
     const ChainOutcome& outcome = run.reports.at(run.members.front()).outcome;
     const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
@@ -208,10 +233,29 @@ void Coordinator::close_chain(int64_t index) {
   }
 }
 
-void Coordinator::leave_chain(int64_t index) {
-  waiting_.push_back(index);
+void Coordinator::leave_chain(int64_t index, const Running& run) {
+  if (!run.called_off) waiting_.push_back(index);
   for (CoordinatorObserver* observer : options_.observers)
     observer->chain_left(plan_.chains[static_cast<size_t>(index)]);
+}
+
+/// It has reached the epoch it was wanted to: the supply says whether it goes on from there.
+void Coordinator::pause_chain(int64_t index, const Running& run, const ChainOutcome& outcome) {
+  const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
+  Extent& extent = extents_[static_cast<size_t>(index)];
+  JournalRecord record;
+  record.kind = JournalRecord::Kind::kChainPaused;
+  record.name = chain.name;
+  record.ranks = run.members;
+  record.seconds = run.reports.at(run.members.front()).seconds;
+  record.epochs = extent.until_epoch;
+  record.optimizer_steps = outcome.optimizer_steps;
+  record.metrics = outcome.metrics;
+  journal_.append(record);
+  learn_rate(chain, run, record.seconds, end_fraction(chain));
+  extent.epochs_done = extent.until_epoch;
+  for (CoordinatorObserver* observer : options_.observers) observer->chain_left(chain);
+  if (options_.supply) options_.supply->heard(record);
 }
 
 void Coordinator::finish_chain(int64_t index, const Running& run, const ChainOutcome& outcome) {
@@ -225,16 +269,12 @@ void Coordinator::finish_chain(int64_t index, const Running& run, const ChainOut
   record.optimizer_steps = outcome.optimizer_steps;
   record.digests = outcome.digests;
   record.metrics = outcome.metrics;
-  journal_.append(std::move(record));
+  journal_.append(record);
   ++summary_.num_finished;
-  if (!outcome.stopped_early) {
-    const double done_here =
-        1 - std::max(0.0, run.first_fraction);  // an earlier start may have done the rest
-    rates_.observe(chain.backbone_label, chain.cost * done_here, seconds, chain.logical_shards,
-                   static_cast<int>(run.members.size()));
-  }
+  if (!outcome.stopped_early) learn_rate(chain, run, seconds, 1);
   for (CoordinatorObserver* observer : options_.observers)
     observer->chain_finished(chain, outcome, seconds);
+  if (options_.supply) options_.supply->heard(record);
 }
 
 void Coordinator::fail_chain(int64_t index, const Running& run, const Error& error, int rank,
@@ -252,12 +292,15 @@ void Coordinator::fail_chain(int64_t index, const Running& run, const Error& err
   Failure& failure = failures_[index];
   ++failure.count;
   failure.ranks.insert(failure.ranks.end(), run.members.begin(), run.members.end());
-  // What a recipe gets wrong stays wrong on any rank.
-  const bool retry =
-      failure.count <= options_.retries && error.kind() != ErrorKind::kConfiguration && !ends_run;
-  if (retry) {
+  // What a recipe gets wrong stays wrong on any rank; that a trial diverges is what sweeps find
+  // out.
+  const bool retry = failure.count <= options_.retries &&
+                     error.kind() != ErrorKind::kConfiguration && !ends_run &&
+                     !(options_.supply && error.kind() == ErrorKind::kNumeric);
+  const bool dropped = run.called_off;
+  if (retry && !dropped) {
     waiting_.push_back(index);
-  } else {
+  } else if (!dropped && !(options_.supply && options_.supply->given_up(chain, error))) {
     summary_.failed.push_back({chain.name, error, rank, hosts_[static_cast<size_t>(rank)]});
   }
   if (ends_run) {
@@ -265,7 +308,35 @@ void Coordinator::fail_chain(int64_t index, const Running& run, const Error& err
     request_stop();
   }
   for (CoordinatorObserver* observer : options_.observers)
-    observer->chain_failed(chain, error, rank, retry);
+    observer->chain_failed(chain, error, rank, retry && !dropped);
+}
+
+/// Chains for ranks that would have nothing to do.
+void Coordinator::refill() {
+  while (options_.supply && idle_.size() > waiting_.size()) {
+    const std::vector<ReleasedChain> released = options_.supply->more();
+    if (released.empty()) return;
+    for (const ReleasedChain& chain : released) {
+      Extent& extent = extents_.at(static_cast<size_t>(chain.chain));
+      extent.until_epoch = chain.until_epoch;
+      extent.urgency = std::clamp<int64_t>(chain.urgency, 0, kMostUrgent);
+      waiting_.push_back(chain.chain);
+    }
+  }
+}
+
+void Coordinator::drop_unneeded() {
+  if (!options_.supply) return;
+  for (const int64_t index : options_.supply->take_dropped()) {
+    std::erase(waiting_, index);
+    if (const auto running = running_.find(index); running != running_.end()) {
+      running->second.called_off = true;
+      for (const int rank : running->second.members)
+        control_.send(rank, kTagLeave, std::to_string(index));
+    }
+    for (CoordinatorObserver* observer : options_.observers)
+      observer->chain_dropped(plan_.chains[static_cast<size_t>(index)]);
+  }
 }
 
 void Coordinator::assign() {
@@ -283,12 +354,13 @@ void Coordinator::assign() {
     Running& run = running_[assignment.chain];
     run.members = assignment.members;
     run.start = Clock::now();
-    run.first_stage = stages_done_[static_cast<size_t>(assignment.chain)];
+    run.cost_ahead = cost_left(chain);
 
     CoordinatorMessage message;
     message.kind = CoordinatorMessage::Kind::kAssign;
     message.chain = assignment.chain;
     message.members = assignment.members;
+    message.until_epoch = extents_[static_cast<size_t>(assignment.chain)].until_epoch;
     message.group_tag = next_tag_;
     next_tag_ = (next_tag_ + 1) % kNumGroupTags;
     for (int rank : assignment.members) send(rank, message);
@@ -297,53 +369,11 @@ void Coordinator::assign() {
   }
 }
 
-SchedulingState Coordinator::state() const {
-  SchedulingState state;
-  state.idle = idle_;
-  std::sort(state.idle.begin(), state.idle.end());
-  for (int64_t index : waiting_) {
-    const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
-    const auto failure = failures_.find(index);
-    state.waiting.push_back(
-        {index, rates_.expected_s(chain.backbone_label, cost_left(chain), 1, 1),
-         chain.logical_shards,
-         failure == failures_.end() ? std::vector<int>{} : failure->second.ranks, chain.priority,
-         chain.min_ranks});
-  }
-  for (const auto& [index, run] : running_) {
-    const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
-    state.running.push_back({index, run.members, remaining_s(chain, run), chain.logical_shards});
-  }
-  return state;
-}
-
-double Coordinator::cost_left(const ChainSpec& chain) const {
-  return chain.cost_from(stages_done_[static_cast<size_t>(chain.index)], chain.logical_shards);
-}
-
-double Coordinator::remaining_s(const ChainSpec& chain, const Running& run) const {
-  const double shown = run.fraction - run.first_fraction;
-  if (run.first_fraction >= 0 && shown > 0.05) {
-    // What the chain itself has shown says more than what others of its backbone took.
-    const double running_s = seconds_since(run.first_progress);
-    return std::max(0.0, running_s / shown * (1 - run.first_fraction) - running_s);
-  }
-  const double cost = std::min(chain.cost_from(run.first_stage, chain.logical_shards),
-                               chain.cost * (1 - std::max(0.0, run.first_fraction)));
-  return std::max(0.0, rates_.expected_s(chain.backbone_label, cost, chain.logical_shards,
-                                         static_cast<int>(run.members.size())) -
-                           seconds_since(run.start));
-}
-
 void Coordinator::request_stop() {
   if (stopping_) return;
   stopping_ = true;
   log_info("stopping: chains in training write a checkpoint and end");
   for (int rank = 0; rank < options_.num_ranks; ++rank) control_.send(rank, kTagStop, "stop");
-}
-
-double Coordinator::seconds_since(Clock::time_point start) const {
-  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 void Coordinator::send(int rank, const CoordinatorMessage& message) {

@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "distributed/communicator.h"
 #include "experiments/chain_executor.h"
+#include "experiments/chain_supply.h"
 #include "experiments/coordinator_messages.h"
 #include "experiments/coordinator_policy.h"
 #include "experiments/journal.h"
@@ -31,6 +32,8 @@ class CoordinatorObserver {
   virtual void chain_left(const ChainSpec& /*chain*/) {}
   virtual void chain_finished(const ChainSpec& chain, const ChainOutcome& outcome,
                               double seconds) = 0;
+  /// Nobody needs the chain any more; it may be in work, and is then left, too.
+  virtual void chain_dropped(const ChainSpec& /*chain*/) {}
   /// @param will_retry whether it is tried once more
   virtual void chain_failed(const ChainSpec& chain, const Error& error, int rank,
                             bool will_retry) = 0;
@@ -44,6 +47,7 @@ struct CoordinatorOptions {
   double poll_s = 0.1;                          ///< longest sleep between looks at the stop flag
   std::function<bool()> stop_requested;         ///< a signal arrived on this process; may be empty
   std::vector<CoordinatorObserver*> observers;  ///< outlive the coordinator
+  ChainSupply* supply = nullptr;  ///< outlives the coordinator; null: every chain, to its end
 };
 
 /// Hands the plan's chains to groups of ranks until all are finished or set aside.
@@ -70,7 +74,8 @@ class Coordinator {
   struct Running {
     std::vector<int> members;
     Clock::time_point start;
-    int64_t first_stage = 0;     ///< that this group began with
+    double cost_ahead = 0;       ///< at the start, until its end or pause
+    bool called_off = false;     ///< nobody needs it any more: its group has been told to leave
     double fraction = 0;         ///< of the chain's cost
     double first_fraction = -1;  ///< at the first progress message; < 0: none yet
     Clock::time_point first_progress;
@@ -85,16 +90,21 @@ class Coordinator {
   void handle(int rank, WorkerMessage message);
   void answer_between_stages(int rank, const WorkerMessage& question);
   void close_chain(int64_t index);
-  void leave_chain(int64_t index);
+  void leave_chain(int64_t index, const Running& run);
+  void pause_chain(int64_t index, const Running& run, const ChainOutcome& outcome);
   void finish_chain(int64_t index, const Running& run, const ChainOutcome& outcome);
   void fail_chain(int64_t index, const Running& run, const Error& error, int rank, bool ends_run);
   void watch_pace(const ChainSpec& chain, const Running& run, const ChainProgress& progress);
   void notice(const std::string& chain, const Notice& notice);
+  void refill();
+  void drop_unneeded();
   void assign();
+  void learn_rate(const ChainSpec& chain, const Running& run, double seconds, double end_fraction);
   void request_stop();
   double seconds_since(Clock::time_point start) const;
   SchedulingState state() const;
   double cost_left(const ChainSpec& chain) const;
+  double end_fraction(const ChainSpec& chain) const;
   double remaining_s(const ChainSpec& chain, const Running& run) const;
   void send(int rank, const CoordinatorMessage& message);
 
@@ -110,7 +120,13 @@ class Coordinator {
   std::vector<int64_t> waiting_;
   std::map<int64_t, Running> running_;
   std::map<int64_t, Failure> failures_;
-  std::vector<int64_t> stages_done_;  ///< by chain
+  /// By chain.
+  struct Extent {
+    int64_t epochs_done = 0;  ///< in finished stages, or at its last pause
+    int64_t until_epoch = 0;  ///< 0: to the end
+    int64_t urgency = 0;
+  };
+  std::vector<Extent> extents_;
   RunSummary summary_;
   bool stopping_ = false;
   std::optional<Error> fatal_;

@@ -34,6 +34,7 @@ constexpr std::array<std::pair<WorkerKind, const char*>, 10> kWorkerKinds = {{
     {WorkerKind::kStageDone, "stage_done"},
     {WorkerKind::kAsksBetweenStages, "asks_between_stages"},
     {WorkerKind::kHandedBack, "handed_back"},
+    {WorkerKind::kPaused, "paused"},
     {WorkerKind::kChainDone, "chain_done"},
     {WorkerKind::kChainFailed, "chain_failed"},
     {WorkerKind::kInterrupted, "interrupted"},
@@ -150,6 +151,7 @@ std::string encode(const WorkerMessage& m) {
       j["seconds"] = m.seconds;
       j["digests"] = m.digests;
       break;
+    case WorkerKind::kPaused:
     case WorkerKind::kChainDone:
       j["seconds"] = m.seconds;
       j["outcome"] = to_json(m.outcome);
@@ -197,6 +199,7 @@ std::string encode(const CoordinatorMessage& m) {
   if (m.kind == CoordinatorKind::kAssign) {
     j["chain"] = m.chain;
     j["members"] = m.members;
+    j["until_epoch"] = m.until_epoch;
     j["group_tag"] = m.group_tag;
   } else {
     j["summary"] = to_json(m.summary);
@@ -211,6 +214,7 @@ CoordinatorMessage decode_coordinator_message(const std::string& text) {
     if (m.kind == CoordinatorKind::kAssign) {
       m.chain = j.at("chain");
       m.members = j.at("members").get<std::vector<int>>();
+      m.until_epoch = j.at("until_epoch");
       m.group_tag = j.at("group_tag");
     } else {
       m.summary = summary_from(j.at("summary"));

@@ -16,6 +16,7 @@ inline constexpr int kTagToWorker = 102;
 inline constexpr int kTagStop =
     103;  ///< looked at between steps, while the worker does not read kTagToWorker
 inline constexpr int kTagBetweenStages = 104;  ///< the answer to kAsksBetweenStages
+inline constexpr int kTagLeave = 105;          ///< number of a chain that nobody needs any more
 inline constexpr const char* kGoOn = "go on";
 inline constexpr const char* kHandBack = "hand back";
 
@@ -28,6 +29,7 @@ struct WorkerMessage {
     kAsksBetweenStages,  ///< likewise: may the group go on, or does the coordinator want the chain
                          ///< back?
     kHandedBack,         ///< this member has left the chain between two stages
+    kPaused,             ///< this member has left the chain at the epoch it was wanted to
     kChainDone,          ///< this member has left the chain with a result
     kChainFailed,        ///< this member has left the chain with an error
     kInterrupted,        ///< left the chain because of a stop request; chain < 0: a signal arrived
@@ -40,7 +42,7 @@ struct WorkerMessage {
   int64_t stage = 0;
   double seconds = 0;
   ChainProgress progress;
-  ChainOutcome outcome;  ///< kChainDone; from group rank 0, others send it empty
+  ChainOutcome outcome;  ///< kChainDone, kPaused; from group rank 0, others send it empty
   std::map<std::string, std::string> digests;  ///< kStageDone
   std::optional<Error> error;  ///< kChainFailed (none: only because a peer failed), kFatal
   bool ends_run = false;       ///< kChainFailed: no other attempt, the other chains save and end
@@ -71,6 +73,7 @@ struct CoordinatorMessage {
   Kind kind = Kind::kFinish;
   int64_t chain = -1;
   std::vector<int> members;
+  int64_t until_epoch = 0;  ///< over all stages; 0: to the end
   int group_tag = 0;
   RunSummary summary;  ///< kFinish
 };

@@ -1,6 +1,7 @@
 #include "experiments/coordinator_worker.h"
 
 #include <chrono>
+#include <cstdlib>
 #include <limits>
 #include <thread>
 
@@ -46,7 +47,9 @@ class Worker {
       while (!control_.receive(kTagToWorker, kWaitForWork_s, message)) pass_on_signal();
       const CoordinatorMessage order = decode_coordinator_message(message.bytes);
       if (order.kind == CoordinatorMessage::Kind::kFinish) {
-        stop_was_sent();  // takes a last stop message, if there is one, out of the channel
+        // Takes last messages, if there are any, out of the channel.
+        stop_was_sent();
+        leave_was_sent(order.chain);
         return order.summary;
       }
       train(order);
@@ -75,6 +78,14 @@ class Worker {
     Message message;
     if (!stopping_ && control_.receive(kTagStop, 0, message)) stopping_ = true;
     return stopping_;
+  }
+
+  /// Words about chains that this rank has left already are out of date.
+  bool leave_was_sent(int64_t chain) {
+    Message message;
+    while (control_.receive(kTagLeave, 0, message))
+      left_ = std::strtoll(message.bytes.c_str(), nullptr, 10);
+    return left_ == chain;
   }
 
   /// What the coordinator says; "go on" once it has told everybody to stop, as it may say no more.
@@ -109,12 +120,15 @@ class Worker {
   const WorkerOptions& options_;
   bool stopping_ = false;
   bool signalled_ = false;
+  int64_t left_ = -1;  ///< the last chain that nobody needed any more
 };
 
 class WorkerSink final : public ProgressSink {
  public:
-  WorkerSink(Worker& worker, int64_t chain, bool leads)
-      : worker_(worker), chain_(chain), leads_(leads) {}
+  WorkerSink(Worker& worker, const CoordinatorMessage& order, bool leads)
+      : worker_(worker), chain_(order.chain), until_epoch_(order.until_epoch), leads_(leads) {}
+
+  int64_t until_epoch() const override { return until_epoch_; }
 
   void progress(const ChainProgress& progress) override {
     if (!leads_) return;
@@ -171,12 +185,14 @@ class WorkerSink final : public ProgressSink {
 
   bool stop_requested() override {
     const bool signalled = worker_.pass_on_signal();
-    return worker_.stop_was_sent() || signalled;
+    const bool left = worker_.leave_was_sent(chain_);
+    return worker_.stop_was_sent() || left || signalled;
   }
 
  private:
   Worker& worker_;
   int64_t chain_;
+  int64_t until_epoch_;
   bool leads_;
   bool sent_ = false;
   bool ends_run_ = false;
@@ -188,12 +204,14 @@ void Worker::train(const CoordinatorMessage& order) {
   const ChainSpec& chain = plan_.chains.at(static_cast<size_t>(order.chain));
   const Clock::time_point start = Clock::now();
   const std::shared_ptr<Communicator> group = make_group_(order.members, order.group_tag);
-  WorkerSink sink(*this, order.chain, group->rank() == 0);
+  WorkerSink sink(*this, order, group->rank() == 0);
   WorkerMessage report;
   report.chain = order.chain;
   try {
     ChainOutcome outcome = executor_.run(chain, *group, sink);
-    report.kind = outcome.handed_back ? Kind::kHandedBack : Kind::kChainDone;
+    report.kind = outcome.paused        ? Kind::kPaused
+                  : outcome.handed_back ? Kind::kHandedBack
+                                        : Kind::kChainDone;
     if (group->rank() == 0) report.outcome = std::move(outcome);
   } catch (const PeerFailed&) {
     report.kind = Kind::kChainFailed;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/base/digest.h"
@@ -15,20 +16,58 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 using Kind = JournalRecord::Kind;
 
-constexpr std::array<std::pair<Kind, const char*>, 8> kKinds = {{
+constexpr std::array<std::pair<Kind, const char*>, 13> kKinds = {{
     {Kind::kRunStarted, "run_started"},
     {Kind::kChainAssigned, "chain_assigned"},
     {Kind::kStageFinished, "stage_finished"},
     {Kind::kChainFinished, "chain_finished"},
+    {Kind::kChainPaused, "chain_paused"},
     {Kind::kChainFailed, "chain_failed"},
     {Kind::kStepFinished, "step_finished"},
     {Kind::kRunFinished, "run_finished"},
     {Kind::kNotice, "notice"},
+    {Kind::kTrialDrawn, "trial_drawn"},
+    {Kind::kTrialPromoted, "trial_promoted"},
+    {Kind::kTrialStopped, "trial_stopped"},
+    {Kind::kTrialFinished, "trial_finished"},
 }};
 
 // A line ends in ,"crc":"0123abcd"} where the checksum is that of all bytes before the comma.
 constexpr std::string_view kCrcKey = ",\"crc\":\"";
 constexpr size_t kCrcSuffix = kCrcKey.size() + 8 + 2;
+
+ordered_json metrics_of(const JournalRecord& r) {
+  ordered_json metrics = ordered_json::object();
+  for (const auto& [name, value] : r.metrics)
+    metrics[name] = std::isfinite(value) ? ordered_json(value) : ordered_json();
+  return metrics;
+}
+
+/// Members of records about a sweep's trials.
+void put_trial(ordered_json& j, const JournalRecord& r) {
+  j["trial"] = r.trial;
+  switch (r.kind) {
+    case Kind::kTrialDrawn:
+      j["values"] = r.values;
+      break;
+    case Kind::kTrialPromoted:
+      j["rung"] = r.rung;
+      j["score"] = finite_or_null(r.score);
+      break;
+    case Kind::kTrialStopped:
+      j["reason"] = r.reason;
+      j["folds"] = r.folds;
+      j["score"] = finite_or_null(r.score);
+      j["median"] = finite_or_null(r.median);
+      j["error"] = r.error_message;
+      break;
+    default:
+      j["seconds"] = r.seconds;
+      j["digests"] = r.digests;
+      j["metrics"] = metrics_of(r);
+      break;
+  }
+}
 
 std::string to_line(const JournalRecord& r) {
   ordered_json j;
@@ -58,12 +97,17 @@ std::string to_line(const JournalRecord& r) {
       j["seconds"] = r.seconds;
       j["steps"] = r.optimizer_steps;
       j["digests"] = r.digests;
-      j["metrics"] = ordered_json::object();
-      for (const auto& [name, value] : r.metrics) {
-        j["metrics"][name] = std::isfinite(value) ? ordered_json(value) : ordered_json();
-      }
+      j["metrics"] = metrics_of(r);
       break;
     }
+    case Kind::kChainPaused:
+      j["chain"] = r.name;
+      j["ranks"] = r.ranks;
+      j["seconds"] = r.seconds;
+      j["epochs"] = r.epochs;
+      j["steps"] = r.optimizer_steps;
+      j["metrics"] = metrics_of(r);
+      break;
     case Kind::kChainFailed:
       j["chain"] = r.name;
       j["ranks"] = r.ranks;
@@ -84,6 +128,12 @@ std::string to_line(const JournalRecord& r) {
       j["rank"] = r.rank;
       j["what"] = r.what;
       j["message"] = r.error_message;
+      break;
+    case Kind::kTrialDrawn:
+    case Kind::kTrialPromoted:
+    case Kind::kTrialStopped:
+    case Kind::kTrialFinished:
+      put_trial(j, r);
       break;
   }
   std::string text = j.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
@@ -114,6 +164,14 @@ JournalRecord from_json(const json& j) {
   if (j.contains("metrics")) {
     for (const auto& [name, value] : j["metrics"].items()) r.metrics[name] = number_or_nan(value);
   }
+  r.epochs = j.value("epochs", int64_t{0});
+  r.trial = j.value("trial", int64_t{-1});
+  r.rung = j.value("rung", int64_t{0});
+  r.folds = j.value("folds", int64_t{0});
+  if (j.contains("score")) r.score = number_or_nan(j["score"]);
+  if (j.contains("median")) r.median = number_or_nan(j["median"]);
+  r.reason = j.value("reason", "");
+  r.values = j.value("values", std::map<std::string, std::string>{});
   r.rank = j.value("rank", -1);
   r.error_kind = j.value("error_kind", "");
   r.what = j.value("what", "");
@@ -146,6 +204,9 @@ void apply(JournalState& state, const JournalRecord& r) {
       state.finished_chains[r.name] = r;
       state.num_failures.erase(r.name);
       break;
+    case Kind::kChainPaused:
+      state.paused_epochs[r.name] = r.epochs;
+      break;
     case Kind::kChainFailed:
       ++state.num_failures[r.name];
       break;
@@ -156,6 +217,13 @@ void apply(JournalState& state, const JournalRecord& r) {
       state.complete = r.exit_code == 0;
       break;
     case Kind::kNotice:
+      break;
+    case Kind::kTrialDrawn:
+    case Kind::kTrialPromoted:
+    case Kind::kTrialStopped:
+      break;  // SweepState keeps account of them
+    case Kind::kTrialFinished:
+      state.finished_trials[r.trial] = r;
       break;
   }
   state.records.push_back(r);

@@ -20,10 +20,15 @@ struct JournalRecord {
     kChainAssigned,  ///< chain, ranks
     kStageFinished,  ///< chain, ranks, stage, seconds, digests
     kChainFinished,  ///< chain, ranks, seconds, optimizer_steps, digests, metrics
+    kChainPaused,    ///< chain, ranks, seconds, epochs, optimizer_steps, metrics
     kChainFailed,    ///< chain, ranks, rank (that saw it), error
     kStepFinished,   ///< name of a step after the chains ("stacking"), seconds, digests
     kRunFinished,    ///< exit_code
     kNotice,         ///< name of the chain (may be empty), rank, what, error_message (the text)
+    kTrialDrawn,     ///< trial, values
+    kTrialPromoted,  ///< trial, rung, score
+    kTrialStopped,   ///< trial, reason, folds, score, median; or error
+    kTrialFinished,  ///< trial, seconds, digests, metrics
   };
   Kind kind = Kind::kRunStarted;
   int64_t sequence = 0;  ///< from 0, without gaps; set by Journal
@@ -35,6 +40,14 @@ struct JournalRecord {
   int64_t stage = 0;
   double seconds = 0;
   int64_t optimizer_steps = 0;
+  int64_t epochs = 0;                         ///< trained over all stages
+  int64_t trial = -1;                         ///< number
+  int64_t rung = 0;                           ///< from 0: the one that a trial is promoted to
+  int64_t folds = 0;                          ///< that a stopped trial was judged by
+  double score = 0;                           ///< of a trial
+  double median = 0;                          ///< of the other trials' scores
+  std::string reason;                         ///< "median", "numeric"
+  std::map<std::string, std::string> values;  ///< of a trial: key of the recipe -> value
   std::map<std::string, std::string> digests;
   std::map<std::string, double> metrics;
   int rank = -1;
@@ -50,9 +63,11 @@ struct JournalState {
   std::map<std::string, JournalRecord> finished_chains;  ///< by chain name
   std::map<std::string, int64_t> finished_stages;        ///< chain -> stages finished
   std::map<std::string, JournalRecord> finished_steps;   ///< by step name
-  std::map<std::string, int64_t> num_failures;  ///< chain -> failures since it last finished
-  std::string plan_hash;                        ///< of the last start; empty: never started
-  bool complete = false;                        ///< the last start ended with exit code 0
+  std::map<std::string, int64_t> paused_epochs;      ///< chain -> epochs it was last paused after
+  std::map<int64_t, JournalRecord> finished_trials;  ///< by number
+  std::map<std::string, int64_t> num_failures;       ///< chain -> failures since it last finished
+  std::string plan_hash;                             ///< of the last start; empty: never started
+  bool complete = false;                             ///< the last start ended with exit code 0
 
   std::vector<std::string> finished_names() const;
 };

@@ -106,12 +106,6 @@ std::map<std::string, std::string> data_identity(const DatasetFacts& facts) {
   return identity;
 }
 
-std::string digest_of(const std::map<std::string, std::string>& identity) {
-  std::string text;
-  for (const auto& [key, value] : identity) text += fmt::format("{}={}\n", key, value);
-  return digest_hex(text);
-}
-
 ordered_json to_json(const ChainSpec& chain) {
   ordered_json stages = ordered_json::array();
   for (const StagePlan& stage : chain.stages) {
@@ -132,6 +126,12 @@ ordered_json to_json(const ChainSpec& chain) {
 }
 
 }  // namespace
+
+std::string digest_of_identity(const std::map<std::string, std::string>& identity) {
+  std::string text;
+  for (const auto& [key, value] : identity) text += fmt::format("{}={}\n", key, value);
+  return digest_hex(text);
+}
 
 int64_t ChainSpec::steps() const {
   int64_t total = 0;
@@ -162,6 +162,27 @@ double ChainSpec::share_of_steps(int64_t num_steps) const {
     num_steps -= here;
   }
   return cost > 0 ? std::min(1.0, done / cost) : 0;
+}
+
+int64_t ChainSpec::epochs() const {
+  int64_t total = 0;
+  for (const StagePlan& stage : stages) total += stage.epochs;
+  return total;
+}
+
+double ChainSpec::cost_of_epochs(int64_t first, int64_t last, int64_t num_shards) const {
+  double total = last == 0 ? predict_cost : 0;
+  int64_t before = 0;
+  for (const StagePlan& stage : stages) {
+    const int64_t end = before + stage.epochs;
+    const int64_t here =
+        (last == 0 ? end : std::min(end, last)) - std::max(before, std::min(first, end));
+    if (here > 0)
+      total += cost_of(stage, num_shards) * static_cast<double>(here) /
+               static_cast<double>(stage.epochs);
+    before = end;
+  }
+  return total;
 }
 
 int64_t Plan::steps() const {
@@ -231,7 +252,7 @@ Plan make_plan(const Recipe& recipe, const DatasetFacts& facts) {
   plan.data = facts;
   plan.regroup_gain_s = recipe.training.regroup_gain_s;
   plan.identity = recipe_identity(recipe);
-  plan.recipe_hash = digest_of(plan.identity);
+  plan.recipe_hash = digest_of_identity(plan.identity);
   for (int64_t seed : recipe.chain_seeds()) {
     for (int64_t fold = 0; fold < static_cast<int64_t>(facts.fold_sizes.size()); ++fold) {
       for (int64_t backbone = 0; backbone < static_cast<int64_t>(recipe.backbones.size());
@@ -242,7 +263,7 @@ Plan make_plan(const Recipe& recipe, const DatasetFacts& facts) {
       }
     }
   }
-  plan.hash = digest_of(stored_form(plan).identity);
+  plan.hash = digest_of_identity(stored_form(plan).identity);
   return plan;
 }
 

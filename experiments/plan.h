@@ -56,6 +56,11 @@ struct ChainSpec {
   /// The part of `cost` that the first so many optimizer steps are, in [0, 1]. Steps of a later
   /// stage cost more than those of an earlier one.
   double share_of_steps(int64_t num_steps) const;
+  /// Of all stages, as planned.
+  int64_t epochs() const;
+  /// Cost of the epochs [first, last), counted over all stages, with V shards; with `last` = 0 all
+  /// that is left, prediction included.
+  double cost_of_epochs(int64_t first, int64_t last, int64_t num_shards) const;
 
  private:
   double cost_of(const StagePlan& stage, int64_t num_shards) const;
@@ -144,6 +149,9 @@ std::string print_plan(const Plan& plan, int num_ranks, const CostRates& rates,
 
 /// plan.json; format in experiments/README.md.
 std::string plan_to_json(const Plan& plan);
+
+/// One digest for a plan's identity, or a part of it.
+std::string digest_of_identity(const std::map<std::string, std::string>& identity);
 
 /// The identity part of a stored plan.json: what a resume is compared with.
 struct StoredPlan {

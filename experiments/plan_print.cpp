@@ -6,6 +6,7 @@
 
 #include "core/base/format.h"
 #include "experiments/plan.h"
+#include "experiments/plan_print.h"
 
 namespace baleen {
 namespace {
@@ -18,10 +19,6 @@ std::string duration(double seconds) {
   return fmt::format("{}:{:02}:{:02} h", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
-std::string plural(int64_t count, const std::string& noun) {
-  return fmt::format("{} {}{}", format_count(count), noun, count == 1 ? "" : "s");
-}
-
 /// "0-3", "0,2".
 std::string rank_list(const std::vector<int>& ranks) {
   if (ranks.size() > 2 && ranks.back() - ranks.front() + 1 == static_cast<int>(ranks.size())) {
@@ -29,22 +26,6 @@ std::string rank_list(const std::vector<int>& ranks) {
   }
   std::string text;
   for (int rank : ranks) text += fmt::format("{}{}", text.empty() ? "" : ",", rank);
-  return text;
-}
-
-std::string data_line(const Plan& plan) {
-  const DatasetFacts& data = plan.data;
-  const auto [least, most] = std::minmax_element(data.fold_sizes.begin(), data.fold_sizes.end());
-  std::string text = fmt::format(
-      "{} samples, {} {}, {}; {} folds of {}", format_count(data.num_samples), data.num_outputs,
-      data.target, plural(data.channels, "channel"), data.fold_sizes.size(), format_count(*least));
-  if (*most != *least) text += fmt::format(" to {}", format_count(*most));
-  const int64_t copies =
-      std::accumulate(data.fold_copies.begin(), data.fold_copies.end(), int64_t{0});
-  if (copies > 0) text += fmt::format("; {} copies for training", format_count(copies));
-  text += data.num_test > 0
-              ? fmt::format("; {} to predict as a test set", format_count(data.num_test))
-              : "; no test set";
   return text;
 }
 
@@ -158,11 +139,31 @@ std::string shards_section(const Plan& plan, int num_ranks, const CostRates& rat
 
 }  // namespace
 
+std::string plural(int64_t count, const std::string& noun) {
+  return fmt::format("{} {}{}", format_count(count), noun, count == 1 ? "" : "s");
+}
+
+std::string describe_data(const Plan& plan) {
+  const DatasetFacts& data = plan.data;
+  const auto [least, most] = std::minmax_element(data.fold_sizes.begin(), data.fold_sizes.end());
+  std::string text = fmt::format(
+      "{} samples, {} {}, {}; {} folds of {}", format_count(data.num_samples), data.num_outputs,
+      data.target, plural(data.channels, "channel"), data.fold_sizes.size(), format_count(*least));
+  if (*most != *least) text += fmt::format(" to {}", format_count(*most));
+  const int64_t copies =
+      std::accumulate(data.fold_copies.begin(), data.fold_copies.end(), int64_t{0});
+  if (copies > 0) text += fmt::format("; {} copies for training", format_count(copies));
+  text += data.num_test > 0
+              ? fmt::format("; {} to predict as a test set", format_count(data.num_test))
+              : "; no test set";
+  return text;
+}
+
 std::string print_plan(const Plan& plan, int num_ranks, const CostRates& rates,
                        const std::vector<std::string>& finished) {
   const Forecast expected = forecast(plan, num_ranks, rates, finished);
   std::string text = fmt::format("run {}  (plan {})\n", plan.name, plan.hash.substr(0, 12));
-  text += fmt::format("├─ data      {}\n", data_line(plan));
+  text += fmt::format("├─ data      {}\n", describe_data(plan));
   text += chains_section(plan, {finished.begin(), finished.end()});
   text += schedule_section(plan, expected);
   text += shards_section(plan, num_ranks, rates, finished, expected);

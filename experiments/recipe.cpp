@@ -15,6 +15,7 @@
 #include "experiments/extensions.h"
 #include "experiments/plugins.h"
 #include "experiments/recipe_checks.h"
+#include "experiments/sweep/trials.h"
 
 namespace baleen {
 namespace {
@@ -54,6 +55,7 @@ bool influences_results(const std::string& path) {
                                                  "folds.folds_from"};
   if (kWithout.count(path) > 0) return false;
   if (path.rfind("plugins", 0) == 0) return false;
+  if (path == "sweep" || path.starts_with("sweep.")) return false;  // see sweep_identity()
   if (path.rfind("report.", 0) == 0 || path.rfind("reliability.", 0) == 0) return false;
   if (!path.starts_with("backbones.")) return true;
   // Of weights, the digest of the file is compared.
@@ -194,8 +196,8 @@ config::Document load_document(const std::filesystem::path& file,
 
 }  // namespace
 
-Recipe decode_recipe(const config::Document& document, const Extensions* extensions) {
-  std::vector<config::Problem> problems;
+Recipe decode_one_recipe(const config::Document& document, const Extensions* extensions,
+                         std::vector<config::Problem>& problems) {
   Recipe defaults;
   const std::string stem = std::filesystem::path(document.root().position.source).stem().string();
   if (usable_as_file_name(stem)) defaults.name = stem;
@@ -204,6 +206,13 @@ Recipe decode_recipe(const config::Document& document, const Extensions* extensi
     check_against_registry(recipe, extensions->backbones, document.root(), problems);
     check_against_extensions(recipe, *extensions, document.root(), problems);
   }
+  return recipe;
+}
+
+Recipe decode_recipe(const config::Document& document, const Extensions* extensions) {
+  if (has_sweep(document)) return decode_sweep(document, extensions);
+  std::vector<config::Problem> problems;
+  const Recipe recipe = decode_one_recipe(document, extensions, problems);
   config::throw_if_any(std::move(problems));
   return recipe;
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,10 +20,12 @@
 #include "data/folds.h"
 #include "experiments/stacking/thresholds.h"
 #include "experiments/stacking/two_level.h"
+#include "experiments/sweep/sweep_config.h"
 
 namespace baleen {
 
 struct Extensions;
+struct SweepTrials;
 
 /// One resolution of the progressive training: weights come from the stage before, everything else
 /// starts anew.
@@ -145,6 +148,11 @@ struct Recipe {
   ThresholdOptions thresholds;
   ReliabilitySection reliability;
   ReportSection report;
+  std::optional<SweepConfig> sweep;  ///< absent: one run of the recipe itself
+
+  /// The trials of `sweep`, each with a recipe of its own; null without one. Of a sweep's recipe
+  /// itself, only what no trial changes has a meaning.
+  std::shared_ptr<const SweepTrials> trials;
 
   /// The stages that a backbone goes through: its own, or the recipe's.
   const std::vector<StageOptions>& stages_of(int64_t backbone) const;

@@ -3,9 +3,20 @@
 #include <functional>
 #include <string>
 
+#include <vector>
+
+#include "core/config/document.h"
 #include "core/config/problems.h"
 
 namespace baleen {
+
+struct Extensions;
+struct Recipe;
+
+/// A document as a recipe, without a look at `sweep` beyond its own fields; what is wrong with it
+/// is added to `problems`. See decode_recipe().
+Recipe decode_one_recipe(const config::Document& document, const Extensions* extensions,
+                         std::vector<config::Problem>& problems);
 
 /// Whether a text can name a file or folder of a run on any system: letters, digits, '.', '_', '-',
 /// not beginning with a dot.

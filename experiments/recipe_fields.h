@@ -251,6 +251,8 @@ void visit_fields(Visitor& v, Recipe& o) {
   v.field("thresholds", o.thresholds, "from scores to sets of labels (multi-label data)");
   v.field("reliability", o.reliability, "what happens when something goes wrong");
   v.field("report", o.report, "what the report shows");
+  v.field("sweep", o.sweep,
+          "train the recipe many times over, with other values of some keys: docs/sweeps.md");
 }
 
 }  // namespace baleen

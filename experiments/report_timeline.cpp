@@ -35,6 +35,7 @@ class TimelineReader {
         close(record.name, now, false, record.stage);
         next_stage_[record.name] = record.stage + 1;
         break;
+      case Kind::kChainPaused:
       case Kind::kChainFinished:
       case Kind::kChainFailed:
         if (const auto it = open_.find(record.name); it != open_.end()) {

@@ -27,15 +27,21 @@
 #include "experiments/finish_boxes.h"
 #include "experiments/finish_masks.h"
 #include "experiments/finish_run.h"
+#include "experiments/prepare_checks.h"
 #include "experiments/report/report.h"
 #include "experiments/run_progress.h"
 #include "experiments/run_status.h"
+#include "experiments/sweep/finish_sweep.h"
+#include "experiments/sweep/prepared_sweep.h"
+#include "experiments/sweep/sweep_chains.h"
+#include "experiments/sweep/sweep_outline.h"
+#include "experiments/sweep/sweep_supply.h"
 #include "experiments/watch_run.h"
 
 namespace baleen {
 namespace {
 
-DatasetFacts facts_of(const PreparedRun& run) {
+DatasetFacts facts_of(const PreparedRun& run, FileDigests& digests) {
   DatasetFacts facts;
   facts.digest = run.dataset->digest();
   facts.target = run.task->name();
@@ -57,8 +63,10 @@ DatasetFacts facts_of(const PreparedRun& run) {
     facts.num_test = static_cast<int64_t>(run.test->originals().size());
   }
   for (const BackboneSection& backbone : run.recipe.backbones) {
-    if (!backbone.weights.empty())
-      facts.weights_digests[backbone.weights] = digest_hex(read_file(backbone.weights));
+    if (backbone.weights.empty()) continue;
+    std::string& digest = digests[backbone.weights];
+    if (digest.empty()) digest = digest_hex(read_file(backbone.weights));
+    facts.weights_digests[backbone.weights] = digest;
   }
   return facts;
 }
@@ -84,42 +92,6 @@ void check_targets(const PreparedRun& run, const Extensions* extensions) {
     throw Error(ErrorKind::kData,
                 fmt::format("{} has {} channels, {} has {}", run.recipe.dataset,
                             run.dataset->channels(), run.recipe.test, run.test->channels()));
-  }
-}
-
-/// Every variant that a backbone asks for, before anything is trained.
-void check_variants(const PreparedRun& run) {
-  for (const BackboneSection& backbone : run.recipe.backbones) {
-    with_context(
-        [&] {
-          return fmt::format("looking for the images of backbone '{}'", backbone.label_or_name());
-        },
-        [&] {
-          for (const auto& [dataset, path] :
-               {std::pair(run.dataset, run.recipe.dataset), std::pair(run.test, run.recipe.test)})
-            if (dataset)
-              with_context([&path] { return path; },
-                           [&] { (void)dataset->variant(backbone.variant); });
-        });
-  }
-}
-
-/// oneDNN's bfloat16 gradients of strided convolutions read memory that was never written where
-/// maps shrink to a pixel or two: with LibTorch 2.11 on AVX-512 the loss of small inputs is garbage
-/// now and then. Seen below 20 px, never from there on.
-void check_precision(const Recipe& recipe) {
-  constexpr int64_t kLeastSizePx = 20;
-  if (recipe.training.precision != "bf16" || !training_device(recipe.training.device).is_cpu())
-    return;
-  for (size_t b = 0; b < recipe.backbones.size(); ++b) {
-    for (const StageOptions& stage : recipe.stages_of(static_cast<int64_t>(b))) {
-      if (stage.size_px >= kLeastSizePx) continue;
-      throw Error(ErrorKind::kConfiguration,
-                  fmt::format("bf16 on the CPU is not safe at {} px: LibTorch's kernels give wrong "
-                              "gradients below {} px",
-                              stage.size_px, kLeastSizePx),
-                  "set training.precision to fp32, or make the stage larger");
-    }
   }
 }
 
@@ -163,7 +135,8 @@ Ownership take_ownership(const PreparedRun& run, const RunRequest& request,
   std::string news;
   on_first_rank(world, [&] {
     own.opened.emplace(
-        open_run_directory(directory, request.resume, run.plan, config::to_yaml(run.recipe)));
+        open_run_directory(directory, request.resume, run.plan, config::to_yaml(request.recipe)));
+    if (run.sweep) write_file_atomically(directory.sweep(), to_json_text(outline_of(*run.sweep)));
     own.journal = std::make_unique<Journal>(directory.journal());
     news = own.journal->state().complete ? "1" : "0";
     for (const std::string& name : own.journal->state().finished_names()) news += "\n" + name;
@@ -208,6 +181,8 @@ void drop_checkpoints(const PreparedRun& run, const RunDirectory& directory) {
 void write_run_report(const RunDirectory& directory, const PreparedRun& run) {
   // A page that can't be drawn must not turn a finished training into a failure.
   try {
+    if (run.sweep)
+      write_trials_csv(directory, outline_of(*run.sweep), read_journal(directory.journal()));
     write_report(directory.report(), collect_report(directory, &run));
   } catch (...) {
     log_warning("the report could not be written: {}", current_error().what());
@@ -217,6 +192,7 @@ void write_run_report(const RunDirectory& directory, const PreparedRun& run) {
 /// What comes after the last chain; the table for the user.
 std::string finish(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
                    const CheckStop& check_stop) {
+  if (run.sweep) return finish_sweep(run, directory, journal);
   if (run.recipe.task.kind == "boxes") return finish_boxes(run, directory, journal, check_stop);
   if (run.recipe.task.kind == "masks") return finish_masks(run, directory, journal, check_stop);
   return print_evaluation(finish_run(run, directory, journal, check_stop));
@@ -255,7 +231,7 @@ void conclude(const PreparedRun& run, const RunDirectory& directory, const RunSu
 
 }  // namespace
 
-PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions, bool stage) {
+PreparedRun open_run_data(const Recipe& recipe, bool stage) {
   const std::string& folder = recipe.training.stage_to;
   const auto open = [&](const std::string& path) {
     return PackedDataset::open(stage && !folder.empty() ? stage_dataset(path, folder)
@@ -266,14 +242,27 @@ PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions, bool
   run.dataset = open(recipe.dataset);
   if (!recipe.test.empty()) run.test = open(recipe.test);
   run.task = make_task(recipe, run.dataset);
-  check_targets(run, extensions);
-  check_variants(run);
-  check_precision(recipe);
   std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
   run.subject = fold_subject(*sample_table(run.dataset), rows);
   run.folds = make_folds(run.subject, recipe.folds);
-  run.plan = make_plan(recipe, facts_of(run));
+  return run;
+}
+
+void plan_run(PreparedRun& run, const Recipe& recipe, const Extensions* extensions,
+              FileDigests& digests) {
+  run.recipe = recipe;
+  check_targets(run, extensions);
+  check_variants(run);
+  check_precision(recipe);
+  run.plan = make_plan(recipe, facts_of(run, digests));
+}
+
+PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions, bool stage) {
+  if (recipe.trials) return prepare_sweep(recipe, extensions, stage);
+  PreparedRun run = open_run_data(recipe, stage);
+  FileDigests digests;
+  plan_run(run, recipe, extensions, digests);
   return run;
 }
 
@@ -323,15 +312,23 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
     mpi.set_activity(text, limit_s);
   };
   context.self = {mpi.rank(), mpi.host()};
-  ClassificationChains executor(context);
+  const SweepChains::MakeExecutor make_executor = [](ChainContext of_run) {
+    return std::make_unique<ClassificationChains>(std::move(of_run));
+  };
+  const std::unique_ptr<ChainExecutor> executor =
+      run.sweep ? std::make_unique<SweepChains>(run.sweep, context, make_executor)
+                : make_executor(context);
 
   RunSummary summary;
   std::optional<StatusWriter> status;
   {
     std::optional<RunProgressDisplay> display;
+    std::optional<SweepSupply> supply;
     if (mpi.rank() == 0) {
-      display.emplace(run.plan, own.finished);
-      status.emplace(directory.status(), run.plan, hosts, own.finished);
+      const double cost = run.sweep ? expected_plan(*run.sweep, run.plan).cost() : 0;
+      display.emplace(run.plan, own.finished, cost);
+      status.emplace(directory.status(), run.plan, hosts, own.finished, cost);
+      if (run.sweep) supply.emplace(*run.sweep, *own.journal);
     }
     WorkerOptions worker;
     worker.rank = mpi.rank();
@@ -342,15 +339,18 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
     coordinator.retries = static_cast<int>(run.recipe.reliability.retries);
     coordinator.stop_requested = request.stop_requested;
     if (mpi.rank() == 0) coordinator.observers = {&*display, &*status};
+    if (supply) coordinator.supply = &*supply;
     summary = run_chains(
         run.plan, own.journal.get(), *mpi.control(),
         [&mpi](const std::vector<int>& members, int tag) { return mpi.make_group(members, tag); },
-        executor, worker, coordinator);
+        *executor, worker, coordinator);
   }
   if (summary.exit_code == 0) {
     mpi.set_activity("stacking and reporting");
     if (status) status->set_phase("stacking");
     try {
+      if (run.sweep)
+        finish_trials(run, directory, own.journal.get(), finish, request.stop_requested, *world);
       work_on_first_rank(
           *world, *mpi.control(), request.stop_requested, [&](const CheckStop& check_stop) {
             const std::string table = finish(run, directory, *own.journal, check_stop);

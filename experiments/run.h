@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -15,6 +16,8 @@
 
 namespace baleen {
 
+struct PreparedSweep;
+
 /// A recipe with its data opened and everything worked out; nothing has been written.
 struct PreparedRun {
   Recipe recipe;
@@ -24,6 +27,9 @@ struct PreparedRun {
   FoldSubject subject;
   FoldAssignment folds;
   Plan plan;
+  /// Of a recipe with a sweep, whose `plan` holds the chains of all trials; null: an ordinary run.
+  /// The rest is then as the first trial sees it.
+  std::shared_ptr<const PreparedSweep> sweep;
 };
 
 /// Opens the data, divides the folds, makes the plan.
@@ -32,6 +38,17 @@ struct PreparedRun {
 /// @param stage copies the data to `training.stage_to` first, where the recipe says so
 /// @throws Error kConfiguration, kData, kStorage.
 PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions, bool stage = false);
+
+/// The first half of prepare_run(): data, task and folds, which trials of a sweep share.
+PreparedRun open_run_data(const Recipe& recipe, bool stage);
+
+/// Digests of files by path, each read once.
+using FileDigests = std::map<std::string, std::string>;
+
+/// The second half: checks the recipe against the data, and makes its plan.
+/// @param recipe agrees with `run` in what open_run_data() looks at
+void plan_run(PreparedRun& run, const Recipe& recipe, const Extensions* extensions,
+              FileDigests& digests);
 
 struct RunRequest {
   Recipe recipe;

@@ -13,7 +13,8 @@ namespace {
 
 /// Whether anything but the traces of a start that died before its first file is in there.
 bool holds_foreign_files(const RunDirectory& directory) {
-  const std::set<std::string> early = {"lock", "logs", "chains", "tb", "stack", "plan.json"};
+  const std::set<std::string> early = {"lock",  "logs",      "chains", "tb",
+                                       "stack", "plan.json", "trials"};
   for (const auto& entry : std::filesystem::directory_iterator(directory.root())) {
     const std::string name = entry.path().filename().string();
     const bool temporary = name.find(".tmp") != std::string::npos;
@@ -52,6 +53,12 @@ void keep_previous_failure(const RunDirectory& directory) {
 
 std::filesystem::path RunDirectory::log(int rank) const {
   return logs() / fmt::format("rank-{}.log", rank);
+}
+
+std::filesystem::path RunDirectory::chain(const std::string& name) const {
+  const size_t slash = name.find('/');
+  if (slash == std::string::npos) return chains() / name;
+  return trial(name.substr(0, slash)).chain(name.substr(slash + 1));
 }
 
 Resume Resume::parse(const std::string& text) {

@@ -24,7 +24,12 @@ class RunDirectory {
   std::filesystem::path logs() const { return root_ / "logs"; }
   std::filesystem::path log(int rank) const;  ///< logs/rank-N.log
   std::filesystem::path chains() const { return root_ / "chains"; }
-  std::filesystem::path chain(const std::string& name) const { return chains() / name; }
+  /// chains/NAME; of a sweep's chain, "0007/NAME": trials/0007/chains/NAME.
+  std::filesystem::path chain(const std::string& name) const;
+  std::filesystem::path trials() const { return root_ / "trials"; }
+  /// A trial's run directory. @param name "0007"
+  RunDirectory trial(const std::string& name) const { return RunDirectory(trials() / name); }
+  std::filesystem::path sweep() const { return root_ / "sweep.json"; }
   std::filesystem::path oof() const { return root_ / "oof.h5"; }
   std::filesystem::path stack() const { return root_ / "stack"; }
   std::filesystem::path status() const { return root_ / "status.json"; }

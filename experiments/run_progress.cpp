@@ -16,13 +16,14 @@ std::string where(const std::vector<int>& members) {
 
 }  // namespace
 
-RunProgressDisplay::RunProgressDisplay(const Plan& plan, const std::vector<std::string>& finished)
+RunProgressDisplay::RunProgressDisplay(const Plan& plan, const std::vector<std::string>& finished,
+                                       double expected_cost)
     : progress_(ProgressOptions{}) {
   RunDisplay run;
   run.name = plan.name;
   run.num_chains = static_cast<int64_t>(plan.chains.size());
   run.num_finished = static_cast<int64_t>(finished.size());
-  run.total_cost = plan.cost();
+  run.total_cost = expected_cost > 0 ? expected_cost : plan.cost();
   for (const std::string& name : finished) run.finished_cost += plan.chain(name).cost;
   progress_.begin_run(run);
 }

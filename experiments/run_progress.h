@@ -16,7 +16,9 @@ namespace baleen {
 class RunProgressDisplay final : public CoordinatorObserver {
  public:
   /// @param finished names of chains that need not run again
-  RunProgressDisplay(const Plan& plan, const std::vector<std::string>& finished);
+  /// @param expected_cost of what will be trained of the plan; 0: all of it
+  RunProgressDisplay(const Plan& plan, const std::vector<std::string>& finished,
+                     double expected_cost = 0);
   ~RunProgressDisplay() override;
 
   void chain_started(const ChainSpec& chain, const std::vector<int>& members) override;

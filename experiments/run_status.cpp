@@ -74,8 +74,9 @@ void replace_file(const std::filesystem::path& file, const std::string& text) {
 }  // namespace
 
 StatusWriter::StatusWriter(std::filesystem::path file, const Plan& plan,
-                           std::vector<std::string> hosts, const std::vector<std::string>& finished)
-    : file_(std::move(file)), plan_(plan), cost_(plan.cost()) {
+                           std::vector<std::string> hosts, const std::vector<std::string>& finished,
+                           double expected_cost)
+    : file_(std::move(file)), plan_(plan), cost_(expected_cost > 0 ? expected_cost : plan.cost()) {
   status_.name = plan.name;
   status_.host = hosts.empty() ? "" : hosts.front();
   status_.process = getpid();
@@ -90,6 +91,10 @@ StatusWriter::StatusWriter(std::filesystem::path file, const Plan& plan,
 void StatusWriter::chain_started(const ChainSpec& chain, const std::vector<int>& members) {
   ChainStatus& status = in_work_[chain.index];
   status = {};
+  if (const auto left = left_share_.find(chain.index); left != left_share_.end()) {
+    status.share_done = left->second;
+    left_share_.erase(left);
+  }
   status.name = chain.name;
   status.ranks = members;
   status.num_stages = std::ssize(chain.stages);
@@ -147,14 +152,25 @@ void StatusWriter::chain_left(const ChainSpec& chain) {
     done_here_ += chain.cost * (found->second.share_done - first->second);
     share_at_start_.erase(first);
   }
+  left_share_[chain.index] = found->second.share_done;
   in_work_.erase(found);
   write(true);
+}
+
+void StatusWriter::chain_dropped(const ChainSpec& chain) {
+  const auto found = in_work_.find(chain.index);
+  const auto left = left_share_.find(chain.index);
+  const double share = found != in_work_.end()     ? found->second.share_done
+                       : left != left_share_.end() ? left->second
+                                                   : 0;
+  cost_ = std::max(0.0, cost_ - chain.cost * (1 - share));
 }
 
 void StatusWriter::chain_finished(const ChainSpec& chain, const ChainOutcome&, double) {
   if (const auto found = in_work_.find(chain.index); found != in_work_.end())
     found->second.share_done = 1;
   chain_left(chain);
+  left_share_.erase(chain.index);
   ++status_.num_finished;
   finished_cost_ += chain.cost;
   write(true);
@@ -170,6 +186,8 @@ void StatusWriter::chain_failed(const ChainSpec& chain, const Error& error, int,
 void StatusWriter::update_pace() {
   double done = finished_cost_;
   double done_here = done_here_;
+  for (const auto& [index, share] : left_share_)
+    done += plan_.chains[static_cast<size_t>(index)].cost * share;
   for (const auto& [index, chain] : in_work_) {
     const double cost = plan_.chains[static_cast<size_t>(index)].cost;
     done += cost * chain.share_done;

@@ -58,8 +58,9 @@ class StatusWriter final : public CoordinatorObserver {
  public:
   /// @param hosts by rank
   /// @param finished names of chains that need not run again
+  /// @param expected_cost of what will be trained of the plan; 0: all of it
   StatusWriter(std::filesystem::path file, const Plan& plan, std::vector<std::string> hosts,
-               const std::vector<std::string>& finished);
+               const std::vector<std::string>& finished, double expected_cost = 0);
 
   void chain_started(const ChainSpec& chain, const std::vector<int>& members) override;
   void chain_progress(const ChainSpec& chain, const ChainProgress& progress) override;
@@ -67,6 +68,7 @@ class StatusWriter final : public CoordinatorObserver {
   void chain_finished(const ChainSpec& chain, const ChainOutcome& outcome, double seconds) override;
   void chain_failed(const ChainSpec& chain, const Error& error, int rank, bool will_retry) override;
   void noticed(const Notice& notice) override;
+  void chain_dropped(const ChainSpec& chain) override;
   /// What the run as a whole is at. Not while chains are in work: then the coordinator's thread
   /// writes.
   void set_phase(const std::string& phase);
@@ -81,6 +83,7 @@ class StatusWriter final : public CoordinatorObserver {
   RunStatus status_;
   std::map<int64_t, ChainStatus> in_work_;    ///< by index
   std::map<int64_t, double> share_at_start_;  ///< of chains in work, when first heard of
+  std::map<int64_t, double> left_share_;      ///< of chains that were left unfinished
   double cost_ = 0;                           ///< of the plan
   double finished_cost_ = 0;
   double done_here_ = 0;  ///< cost of what this start has finished

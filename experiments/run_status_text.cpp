@@ -8,6 +8,7 @@
 #include "core/base/format.h"
 #include "experiments/journal.h"
 #include "experiments/run_status.h"
+#include "experiments/sweep/sweep_outline.h"
 
 namespace baleen {
 namespace {
@@ -122,6 +123,14 @@ std::string failures(const RunStatus& status, const JournalState& journal) {
   return text;
 }
 
+/// Of a sweep: its trials, the best first.
+std::string trials_of(const RunDirectory& directory, const JournalState& journal) {
+  constexpr size_t kMostShown = 12;
+  if (!std::filesystem::exists(directory.sweep())) return "";
+  const SweepOutline outline = read_outline(directory.sweep());
+  return describe_results(outline, results_of(outline, journal), kMostShown);
+}
+
 }  // namespace
 
 std::string describe_run(const RunDirectory& directory, double now_s) {
@@ -140,7 +149,9 @@ std::string describe_run(const RunDirectory& directory, double now_s) {
   std::string text = fmt::format("{}: {}, {:.0f} % of the work\n", root,
                                  chains_of(std::ssize(journal.finished_chains), status.num_chains),
                                  100 * status.share_done);
-  if (last.ended) return text + "  " + ending(last, now_s) + "\n" + failures(status, journal);
+  const std::string trials = trials_of(directory, journal);
+  if (last.ended)
+    return text + "  " + ending(last, now_s) + "\n" + failures(status, journal) + trials;
   const double silent_s = now_s - status.written_s;
   if (silent_s > kSilent_s) {
     text += fmt::format(
@@ -153,7 +164,7 @@ std::string describe_run(const RunDirectory& directory, double now_s) {
                         status.hosts.size() == 1 ? "" : "s",
                         status.left_s < 0 ? "unknown time" : format_duration(status.left_s));
   }
-  return text + rank_table(status, now_s) + failures(status, journal);
+  return text + rank_table(status, now_s) + failures(status, journal) + trials;
 }
 
 }  // namespace baleen

@@ -107,7 +107,7 @@ void StageTrainer::make_network(int64_t stage) {
   if (section.batch_norm == "frozen") freeze_batch_norm_parameters(*network_);
 }
 
-bool StageTrainer::train() {
+StageTrainer::Ending StageTrainer::train() {
   const int64_t num_stages = static_cast<int64_t>(setup_.chain->stages.size());
   if (first_rank() && state_.stage < num_stages) {
     metrics_.emplace(setup_.files.metrics());
@@ -116,18 +116,22 @@ bool StageTrainer::train() {
                                                  : std::nullopt);
   }
   while (state_.stage < num_stages) {
-    if (!train_stage()) continue;  // rolled back
-    if (state_.stage < num_stages && group_.any(sink_.wanted_back(state_.stage - 1))) return false;
+    const StageEnding ending = train_stage();
+    if (ending == StageEnding::kPaused) return Ending::kPaused;
+    if (ending == StageEnding::kRolledBack) continue;
+    if (state_.stage < num_stages && group_.any(sink_.wanted_back(state_.stage - 1)))
+      return Ending::kHandedBack;
   }
   agreed(group_, [&] { make_network(num_stages - 1); });  // with the last stage's final weights
   resumed_.reset();
-  return true;
+  return Ending::kDone;
 }
 
-bool StageTrainer::train_stage() {
+StageTrainer::StageEnding StageTrainer::train_stage() {
   const Recipe& recipe = *setup_.recipe;
   const TrainingSection& training = recipe.training;
   const auto start = Clock::now();
+  metrics_of_epoch_.clear();
   Stage stage;
   stage.options = &recipe.stages_of(setup_.chain->backbone).at(static_cast<size_t>(state_.stage));
   stage.plan = &setup_.chain->stages.at(static_cast<size_t>(state_.stage));
@@ -182,9 +186,13 @@ bool StageTrainer::train_stage() {
   stage.agreed_steps = state_.chain_steps;  // all ranks have just taken the first one's weights
   bool rolled_back = false;
 
+  const int64_t until = sink_.until_epoch();
+  const auto pause_is_due = [&] {
+    return until > 0 && stage.epochs_before + state_.epoch >= until;
+  };
   with_context([&] { return fmt::format("stage {} ({} px)", state_.stage, stage.plan->size_px); },
                [&] {
-                 while (state_.epoch < stage.plan->epochs && !rolled_back &&
+                 while (!rolled_back && !pause_is_due() && state_.epoch < stage.plan->epochs &&
                         !state_.best.exhausted(stage.options->early_stopping)) {
                    const auto epoch_start = Clock::now();
                    remember_epoch_start(stage);
@@ -198,11 +206,21 @@ bool StageTrainer::train_stage() {
                    end_epoch(stage, seconds_since(epoch_start));
                    throw_if_stopping(stage);
                  }
+                 if (!rolled_back && pause_is_due()) pause(stage);
                });
-  if (rolled_back) return false;
+  if (rolled_back) return StageEnding::kRolledBack;
+  if (pause_is_due()) return StageEnding::kPaused;
   finish_stage(stage);
   sink_.stage_done(state_.stage - 1, seconds_since(start), {});
-  return true;
+  return StageEnding::kDone;
+}
+
+/// Leaves the stage between two epochs, or at its end: what follows is the same as without a pause.
+void StageTrainer::pause(Stage& stage) {
+  // A start that finds an earlier one's checkpoint here measures what that one has measured.
+  if (metrics_of_epoch_.empty()) metrics_of_epoch_ = validate(stage);
+  on_first_rank(group_, [&] { checkpoints_.save_now([&] { return checkpoint(stage); }); });
+  stage.reducer->close();
 }
 
 TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
@@ -270,14 +288,14 @@ std::map<std::string, double> StageTrainer::validate(Stage& stage) {
 void StageTrainer::end_epoch(Stage& stage, double seconds) {
   const auto validation_start = Clock::now();
   enter_phase(stage, "validate");
-  std::map<std::string, double> metrics;
   try {
-    metrics = validate(stage);
+    metrics_of_epoch_ = validate(stage);
   } catch (const Error& error) {
     // The epoch's last step is done: a resume goes on with its validation.
     if (error.kind() == ErrorKind::kInterrupted) save_and_stop(stage);
     throw;
   }
+  const std::map<std::string, double>& metrics = metrics_of_epoch_;
   const double metric = metrics.at(setup_.task->main_metric());
   const double monitored = stage.options->schedule.mode == "min" ? metrics.at("loss") : metric;
   if (stage.schedule->end_epoch(monitored))

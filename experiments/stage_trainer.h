@@ -53,29 +53,42 @@ class StageTrainer {
   /// [collective] Loads the newest checkpoint. References outlive the trainer.
   StageTrainer(Setup setup, Communicator& group, ProgressSink& sink);
 
+  /// How train() left the chain. But for kDone, what is done is safe on disk, and there is no
+  /// network.
+  enum class Ending {
+    kDone,
+    kHandedBack,  ///< the coordinator wants it back between two stages
+    kPaused,      ///< ProgressSink::until_epoch() is reached: pause_metrics() tell how it stands
+  };
+
   /// [collective] Trains what is left.
-  /// @returns false when the coordinator wants the chain back between two stages: what is done is
-  /// safe on disk, and there is no network.
   /// @throws Error kInterrupted on all ranks, with a checkpoint written.
-  bool train();
+  Ending train();
 
   Backbone& network() { return *network_; }
   const Loss& loss() const { return *loss_; }
   int64_t chain_steps() const { return state_.chain_steps; }
   bool stopped_early() const { return state_.stopped_early; }
+  /// On the held-out fold, after the epoch at which the chain was paused.
+  const std::map<std::string, double>& pause_metrics() const { return metrics_of_epoch_; }
   at::Device device() const { return device_; }
   /// How images enter the network, at this size.
   ImageFeedOptions image_options(int64_t size_px) const;
 
  private:
   struct Stage;
+  enum class StageEnding {
+    kDone,
+    kRolledBack,  ///< back at the start of an epoch, with another learning rate: train it again
+    kPaused,
+  };
 
   bool first_rank() const { return group_.rank() == 0; }
   uint64_t seed_for(int64_t stage) const;
   void make_network(int64_t stage);
   void load(const Checkpoint& checkpoint);
-  /// @returns false when it went back to an epoch's start: call it again
-  bool train_stage();
+  StageEnding train_stage();
+  void pause(Stage& stage);
   bool train_epoch(Stage& stage);
   void end_epoch(Stage& stage, double seconds);
   std::map<std::string, double> validate(Stage& stage);
@@ -101,7 +114,8 @@ class StageTrainer {
   std::unique_ptr<Loss> loss_;
   ChainCheckpoints checkpoints_;
   TrainingState state_;
-  std::optional<Checkpoint> resumed_;  ///< until its tensors are loaded
+  std::map<std::string, double> metrics_of_epoch_;  ///< the last one, if this start has trained it
+  std::optional<Checkpoint> resumed_;               ///< until its tensors are loaded
   std::optional<MetricsLog> metrics_;
   std::optional<TensorBoardWriter> tensorboard_;
 };

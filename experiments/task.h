@@ -26,6 +26,8 @@ class Task {
   virtual LossTargets targets() const = 0;      ///< what the loss must learn from
   virtual const char* name() const = 0;         ///< "labels", "classes", "boxes"
   virtual const char* main_metric() const = 0;  ///< one of metrics(); larger is better
+  /// Keys of metrics().
+  virtual std::vector<std::string> metric_names() const { return {"loss", main_metric()}; }
   /// Digest of targets that are not the dataset's own; empty: there are none.
   virtual std::string digest() const { return ""; }
   /// The source with this task's targets in its batches.

@@ -18,6 +18,7 @@ enum class Stream : std::uint64_t {
   kMixup = 7,           ///< partners and weights of one micro-batch
   kTestTime = 8,        ///< random passes of a prediction
   kPairs = 9,           ///< order of pairs of images in an epoch
+  kSweep = 100,         ///< values of a sweep's trial
 };
 
 /// One round of splitmix64: a bijection of 64-bit integers that passes statistical tests even on

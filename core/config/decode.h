@@ -77,7 +77,9 @@ class StructReader {
 template <class T>
 void decode_node(const Node& node, const Rule& rule, const std::string& path, T& out,
                  ProblemList& problems) {
-  if constexpr (std::same_as<T, bool>) {
+  if constexpr (std::same_as<T, Node>) {
+    out = node;
+  } else if constexpr (std::same_as<T, bool>) {
     decode_bool(node, path, out, problems);
   } else if constexpr (Integer<T>) {
     __int128 wide = out;
@@ -145,6 +147,15 @@ template <Struct T>
 T decode_collecting(const Document& document, std::vector<Problem>& problems, T defaults = {}) {
   problems.insert(problems.end(), document.problems().begin(), document.problems().end());
   internal::decode_node(internal::root_map(document), {}, "", defaults, problems);
+  return defaults;
+}
+
+/// The same for a part of a document: a field of type Node whose shape other fields decide.
+/// @param path of the part, for messages
+template <Struct T>
+T decode_part(const Node& node, const std::string& path, std::vector<Problem>& problems,
+              T defaults = {}) {
+  internal::decode_node(node, {}, path, defaults, problems);
   return defaults;
 }
 

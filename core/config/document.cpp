@@ -151,9 +151,12 @@ void Document::set(std::string_view assignment) {
   const std::string source = "--set " + path;
   Node value = parse_yaml(std::string(assignment.substr(equals + 1)), source, problems_);
   set_source(value, source);
+  assign(path, std::move(value));
+}
 
+void Document::assign(const std::string& path, Node value) {
+  const Position here = value.position;
   Node* node = &root_;
-  Position position = root_.position;
   std::string walked;
   std::string_view rest = path;
   while (!rest.empty()) {
@@ -166,9 +169,8 @@ void Document::set(std::string_view assignment) {
       if (result.ec != std::errc() || result.ptr != part.data() + part.size() ||
           index >= node->items.size()) {
         problems_.push_back(
-            {{source, 0, 0},
-             fmt::format("'{}' is a list of {} (indices from 0), it has no element '{}'", walked,
-                         node->items.size(), part)});
+            {here, fmt::format("'{}' is a list of {} (indices from 0), it has no element '{}'",
+                               walked, node->items.size(), part)});
         return;
       }
       node = &node->items[index];
@@ -176,21 +178,20 @@ void Document::set(std::string_view assignment) {
       if (node->kind == Node::Kind::kNull) {
         *node = Node{};
         node->kind = Node::Kind::kMap;
-        node->position = {source, 0, 0};
+        node->position = here;
       }
       if (!node->is_map()) {
         problems_.push_back(
-            {{source, 0, 0},
-             fmt::format("'{}' is {}, it has no key '{}'", walked, describe(*node), part)});
+            {here, fmt::format("'{}' is {}, it has no key '{}'", walked, describe(*node), part)});
         return;
       }
       Entry* entry = node->find_entry(part);
       if (!entry) {
-        node->entries.push_back({part, {source, 0, 0}, Node{}, {}});
+        node->entries.push_back({part, here, Node{}, {}});
         entry = &node->entries.back();
-        entry->value.position = {source, 0, 0};
+        entry->value.position = here;
       } else if (rest.empty()) {
-        entry->position = {source, 0, 0};
+        entry->position = here;
       }
       node = &entry->value;
     }
@@ -198,6 +199,10 @@ void Document::set(std::string_view assignment) {
   }
   *node = merge(std::move(*node), std::move(value));
   strip_markers(*node, problems_);
+}
+
+void Document::erase(std::string_view key) {
+  std::erase_if(root_.entries, [key](const Entry& entry) { return entry.key == key; });
 }
 
 }  // namespace baleen::config

@@ -34,6 +34,12 @@ class Document {
   /// @throws Error kUsage when there is no "=" or no path.
   void set(std::string_view assignment);
 
+  /// Puts a value at such a path, where it keeps its own position; as set() otherwise.
+  void assign(const std::string& path, Node value);
+
+  /// Takes a key of the top level out, if it is there.
+  void erase(std::string_view key);
+
   const Node& root() const { return root_; }
   const std::vector<Problem>& problems() const { return problems_; }
 

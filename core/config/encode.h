@@ -47,7 +47,10 @@ class StructWriter {
 
 template <class T>
 Node encode_value(const T& value, bool with_docs) {
-  if constexpr (std::same_as<T, bool> || std::same_as<T, double> || std::same_as<T, std::string>) {
+  if constexpr (std::same_as<T, Node>) {
+    return value;
+  } else if constexpr (std::same_as<T, bool> || std::same_as<T, double> ||
+                       std::same_as<T, std::string>) {
     return encode_scalar(value);
   } else if constexpr (Integer<T>) {
     if constexpr (std::is_signed_v<T>) {

@@ -38,7 +38,7 @@ inline Rule required(Rule rule = {}) {
 //
 // found by argument-dependent lookup. That list drives decoding, encoding, hashing and the
 // generated reference. Field types: bool, int64_t, double, std::string, std::vector<T>,
-// std::optional<T>, std::map<std::string, T>, and structs with visit_fields. YAML keys are the
-// snake_case names.
+// std::optional<T>, std::map<std::string, T>, config::Node (a value of any shape, as it was
+// written), and structs with visit_fields. YAML keys are the snake_case names.
 
 }  // namespace baleen::config

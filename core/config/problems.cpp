@@ -33,6 +33,10 @@ void throw_if_any(std::vector<Problem> problems) {
               "docs/configuration.md lists every key with its type, default and range");
 }
 
+void Problems::add(const std::vector<Problem>& found) {
+  list_.insert(list_.end(), found.begin(), found.end());
+}
+
 void Problems::add(std::string_view field_path, std::string message) {
   // The deepest part of the path that was written; for a whole key rather the key than its value.
   const Node* parent = &node_;

@@ -29,6 +29,9 @@ class Problems {
   /// is.
   void add(std::string_view field_path, std::string message);
 
+  /// Adds problems whose place is known already.
+  void add(const std::vector<Problem>& found);
+
  private:
   const Node& node_;
   std::vector<Problem>& list_;

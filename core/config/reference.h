@@ -28,7 +28,9 @@ std::string allowed_text(const Rule& rule);
 
 template <class T>
 std::string type_name() {
-  if constexpr (std::same_as<T, bool>) {
+  if constexpr (std::same_as<T, Node>) {
+    return "any value";
+  } else if constexpr (std::same_as<T, bool>) {
     return "true or false";
   } else if constexpr (Integer<T>) {
     return "whole number";

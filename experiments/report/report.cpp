@@ -31,6 +31,13 @@ std::string tile(std::string_view title, std::string_view value, std::string_vie
 
 std::string tiles(const ReportData& data) {
   std::string out;
+  if (data.sweep) {
+    for (const ReportTrial& trial : data.sweep->trials) {
+      if (trial.best)
+        out += tile("Best trial", escape(trial.name),
+                    fmt::format("{} {}", escape(data.sweep->metric), html::score(trial.score)));
+    }
+  }
   for (const bool on_test : {true, false}) {
     const auto gain = find_gain(data, on_test);
     if (!gain) continue;
@@ -62,13 +69,13 @@ std::string tiles(const ReportData& data) {
 
 std::string render_report(const ReportData& data) {
   const std::pair<const char*, std::string> sections[] = {
-      {"Problems", problems_section(data)}, {"Scores", scores_section(data)},
-      {"Labels", labels_section(data)},     {"Classes", classes_section(data)},
-      {"Curves", curves_section(data)},     {"Stack weights", weights_section(data)},
-      {"Timeline", timeline_section(data)}, {"Samples", samples_section(data)},
-      {"Settings", settings_section(data)}};
-  const char* ids[] = {"problems", "scores",   "labels",  "classes", "curves",
-                       "weights",  "timeline", "samples", "settings"};
+      {"Problems", problems_section(data)},     {"Trials", trials_section(data)},
+      {"Scores", scores_section(data)},         {"Labels", labels_section(data)},
+      {"Classes", classes_section(data)},       {"Curves", curves_section(data)},
+      {"Stack weights", weights_section(data)}, {"Timeline", timeline_section(data)},
+      {"Samples", samples_section(data)},       {"Settings", settings_section(data)}};
+  const char* ids[] = {"problems", "trials",  "scores",   "labels",  "classes",
+                       "curves",   "weights", "timeline", "samples", "settings"};
   std::string navigation, body;
   for (size_t i = 0; i < std::size(sections); ++i) {
     const auto& [name, content] = sections[i];

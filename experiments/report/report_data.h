@@ -72,6 +72,35 @@ struct ReportFailure {
   std::string message;
 };
 
+/// One trial of a sweep.
+struct ReportTrial {
+  enum class State { kFinished, kRunning, kStopped };
+  std::string name;                 ///< "0007"
+  std::vector<std::string> values;  ///< by axis
+  State state = State::kRunning;
+  std::string state_text;       ///< "finished", "paused at rung 1"
+  std::optional<double> score;  ///< of ReportSweep::metric
+  std::vector<std::optional<double>> folds;
+  std::optional<double> oof;    ///< pooled over folds, mean of models
+  std::optional<double> stack;  ///< the same of the stack
+  double rank_seconds = 0;
+  std::string note;  ///< why it was stopped
+  bool best = false;
+};
+
+/// A search over a recipe's keys.
+struct ReportSweep {
+  struct Axis {
+    std::string key;
+    bool log = false;
+  };
+  std::string method;
+  std::string metric;
+  bool larger_is_better = true;
+  std::vector<Axis> axes;
+  std::vector<ReportTrial> trials;  ///< those that were begun
+};
+
 /// Everything the report shows. What is empty is left out of the page.
 struct ReportData {
   enum class Status { kComplete, kUnfinished, kFailed };
@@ -109,6 +138,9 @@ struct ReportData {
   std::vector<std::string> weight_models;       ///< M: rows of weights_ML
   std::vector<std::string> weight_labels;       ///< L: its columns
   std::vector<std::vector<double>> weights_ML;  ///< second-level stack weights, mean over folds
+
+  /// Where it is set, scores, curves, labels, classes, weights and samples are its best trial's.
+  std::optional<ReportSweep> sweep;
 
   std::vector<ReportSample> samples;
   std::vector<std::string> warnings;

@@ -22,6 +22,7 @@ struct ReportGain {
 /// both have scores.
 std::optional<ReportGain> find_gain(const ReportData& data, bool on_test);
 
+std::string trials_section(const ReportData& data);  // of a sweep
 std::string scores_section(const ReportData& data);
 std::string labels_section(const ReportData& data);   // multi-label
 std::string classes_section(const ReportData& data);  // single-class
@@ -35,5 +36,9 @@ std::string settings_section(const ReportData& data);
 /// The learning curves as JSON for report.js: {metric, models: [{name, folds: [{fold, points:
 /// [[epoch, stage, size_px, train_loss, val_loss, metric]]}]}]}; null where not measured.
 std::string curves_json(const ReportData& data);
+
+/// A sweep as lines across one vertical axis per key and one for the score, as SVG; empty without
+/// trials that have a score.
+std::string parallel_coordinates(const ReportSweep& sweep);
 
 }  // namespace baleen

@@ -42,6 +42,12 @@ std::map<std::string, size_t> colours(const ReportData& data) {
   return result;
 }
 
+/// "trial 0007, " of a sweep's chain.
+std::string trial_of(const ReportSpan& span) {
+  const size_t slash = span.chain.find('/');
+  return slash == std::string::npos ? "" : fmt::format("trial {}, ", span.chain.substr(0, slash));
+}
+
 }  // namespace
 
 std::string timeline_section(const ReportData& data) {
@@ -75,11 +81,11 @@ std::string timeline_section(const ReportData& data) {
     double busy = 0;
     for (const ReportSpan* span : spans) {
       busy += std::max(0.0, span->end_s - span->start_s);
-      const std::string text =
-          fmt::format("{}, fold {}, stage {} ({} px): {} to {}, {}{}", span->backbone, span->fold,
-                      span->stage + 1, span->size_px, html::duration(span->start_s),
-                      html::duration(span->end_s), html::duration(span->end_s - span->start_s),
-                      span->failed ? ", ended by a failure" : "");
+      const std::string text = fmt::format(
+          "{}{}, fold {}, stage {} ({} px): {} to {}, {}{}", trial_of(*span), span->backbone,
+          span->fold, span->stage + 1, span->size_px, html::duration(span->start_s),
+          html::duration(span->end_s), html::duration(span->end_s - span->start_s),
+          span->failed ? ", ended by a failure" : "");
       bars += fmt::format(
           "<span class=\"span c{} s{}{}\" tabindex=\"0\" style=\"left:{:.3f}%;width:{:.3f}%\" "
           "title=\"{}\" aria-label=\"{}\">"
@@ -91,8 +97,9 @@ std::string timeline_section(const ReportData& data) {
           "<tr><td class=\"num\">{}</td><th scope=\"row\">{}</th><td class=\"num\">{}</td><td "
           "class=\"num\">{} px</td><td "
           "class=\"num\">{}</td><td class=\"num\">{}</td><td>{}</td></tr>\n",
-          rank, escape(span->backbone), span->fold, span->size_px, html::duration(span->start_s),
-          html::duration(span->end_s - span->start_s), span->failed ? "failed" : "");
+          rank, escape(trial_of(*span) + span->backbone), span->fold, span->size_px,
+          html::duration(span->start_s), html::duration(span->end_s - span->start_s),
+          span->failed ? "failed" : "");
     }
     rows += fmt::format(
         "<div class=\"lane\"><div class=\"who\">rank {} <small>{:.0f} % busy</small></div><div "

@@ -4,6 +4,7 @@
 
 #include "experiments/journal.h"
 #include "experiments/run.h"
+#include "experiments/sweep/prepared_sweep.h"
 #include "launch/process.h"
 #include "launch/verbs/recipe_arguments.h"
 #include "launch/verbs/verbs.h"
@@ -49,7 +50,11 @@ int print(const PlanArguments& arguments, Extensions extensions) {
   const PreparedRun prepared = prepare_run(recipe, &extensions);
   const History history = read_history(prepared.plan, RunDirectory(recipe.run_directory()));
   const int ranks = arguments.ranks > 0 ? arguments.ranks : launch_place().world_size;
-  std::fputs(print_plan(prepared.plan, ranks, history.rates, history.finished).c_str(), stdout);
+  const std::string text =
+      prepared.sweep
+          ? print_sweep_plan(*prepared.sweep, prepared.plan, ranks, history.rates, history.finished)
+          : print_plan(prepared.plan, ranks, history.rates, history.finished);
+  std::fputs(text.c_str(), stdout);
   return 0;
 }
 

@@ -154,7 +154,7 @@
     const body = table.tBodies[0], original = [...body.rows];
     const heads = [...table.tHead.rows[0].cells];
     const value = (row, column) => {
-      const text = row.cells[column].textContent.trim();
+      const cell = row.cells[column], text = cell.dataset.sort ?? cell.textContent.trim();
       const number = Number(text.replace(/,/g, ""));
       return text !== "" && !Number.isNaN(number) ? number : text;
     };

@@ -1,0 +1,42 @@
+#include "experiments/prepare_checks.h"
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+#include "distributed/device.h"
+
+namespace baleen {
+
+void check_variants(const PreparedRun& run) {
+  for (const BackboneSection& backbone : run.recipe.backbones) {
+    with_context(
+        [&] {
+          return fmt::format("looking for the images of backbone '{}'", backbone.label_or_name());
+        },
+        [&] {
+          for (const auto& [dataset, path] :
+               {std::pair(run.dataset, run.recipe.dataset), std::pair(run.test, run.recipe.test)})
+            if (dataset)
+              with_context([&path] { return path; },
+                           [&] { (void)dataset->variant(backbone.variant); });
+        });
+  }
+}
+
+void check_precision(const Recipe& recipe) {
+  constexpr int64_t kLeastSizePx = 20;
+  if (recipe.training.precision != "bf16" || !training_device(recipe.training.device).is_cpu())
+    return;
+  for (size_t b = 0; b < recipe.backbones.size(); ++b) {
+    for (const StageOptions& stage : recipe.stages_of(static_cast<int64_t>(b))) {
+      if (stage.size_px >= kLeastSizePx) continue;
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("bf16 on the CPU is not safe at {} px: LibTorch's kernels give wrong "
+                              "gradients below {} px",
+                              stage.size_px, kLeastSizePx),
+                  "set training.precision to fp32, or make the stage larger");
+    }
+  }
+}
+
+}  // namespace baleen
