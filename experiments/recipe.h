@@ -17,6 +17,7 @@
 #include "data/augment/augment.h"
 #include "data/augment/normalise.h"
 #include "data/folds.h"
+#include "experiments/metric/metric_section.h"
 #include "experiments/stacking/thresholds.h"
 #include "experiments/stacking/two_level.h"
 
@@ -135,6 +136,7 @@ struct Recipe {
   std::vector<StageOptions> stages;
   ImageSection images;
   TaskSection task;
+  std::optional<MetricSection> metric;
   LossOptions loss;
   TrainingSection training;
   PredictionSection prediction;

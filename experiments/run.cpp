@@ -25,6 +25,7 @@
 #include "experiments/failure.h"
 #include "experiments/finish_boxes.h"
 #include "experiments/finish_masks.h"
+#include "experiments/metric/finish_metric.h"
 #include "experiments/finish_run.h"
 #include "experiments/report/report.h"
 #include "experiments/run_progress.h"
@@ -69,8 +70,7 @@ void check_targets(const PreparedRun& run, const Extensions* extensions) {
   }
   if (extensions) {
     // Made once, for what it says of its parameters: the chains make their own.
-    extensions->losses.check_targets(run.recipe.loss.kind, run.task->targets());
-    (void)extensions->losses.create(run.recipe.loss, run.task->num_outputs());
+    (void)run.task->make_loss(extensions->losses, run.recipe.loss);
   }
   if (own_labels && run.test && run.test->target_kind() != TargetKind::kNone &&
       run.test->label_names() != run.dataset->label_names()) {
@@ -82,6 +82,21 @@ void check_targets(const PreparedRun& run, const Extensions* extensions) {
     throw Error(ErrorKind::kData,
                 fmt::format("{} has {} channels, {} has {}", run.recipe.dataset,
                             run.dataset->channels(), run.recipe.test, run.test->channels()));
+  }
+}
+
+/// Whether every fold's training images can be learnt from, before anything is trained.
+void check_learning(const PreparedRun& run) {
+  for (int64_t fold = 0; fold < run.folds.count; ++fold) {
+    for (size_t b = 0; b < run.recipe.backbones.size(); ++b) {
+      ChainFacts facts;
+      facts.num_epochs = 0;
+      for (const StageOptions& stage : run.recipe.stages_of(static_cast<int64_t>(b)))
+        facts.num_epochs += stage.epochs;
+      facts.training_rows = run.folds.positions_outside(fold);
+      with_context([&] { return fmt::format("looking at the training images of fold {}", fold); },
+                   [&] { (void)run.task->learning(facts); });
+    }
   }
 }
 
@@ -235,6 +250,7 @@ void write_run_report(const RunDirectory& directory, const PreparedRun& run) {
 std::string finish(const PreparedRun& run, const RunDirectory& directory, Journal& journal) {
   if (run.recipe.task.kind == "boxes") return finish_boxes(run, directory, journal);
   if (run.recipe.task.kind == "masks") return finish_masks(run, directory, journal);
+  if (run.recipe.task.kind == "metric") return finish_metric(run, directory, journal);
   return print_evaluation(finish_run(run, directory, journal));
 }
 
@@ -264,7 +280,8 @@ PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions, bool
   std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
   run.subject = fold_subject(*sample_table(run.dataset), rows);
-  run.folds = make_folds(run.subject, recipe.folds);
+  run.folds = make_folds(run.task->fold_subject(run.subject, recipe.folds), recipe.folds);
+  check_learning(run);
   run.plan = make_plan(recipe, facts_of(run));
   return run;
 }

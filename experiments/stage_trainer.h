@@ -14,6 +14,8 @@
 #include "data/packed_dataset.h"
 #include "experiments/chain_checkpoints.h"
 #include "experiments/chain_executor.h"
+#include "experiments/chain_learning.h"
+#include "experiments/chain_predictions.h"
 #include "experiments/classification_chain.h"
 #include "experiments/plan.h"
 #include "experiments/recipe.h"
@@ -71,6 +73,9 @@ class StageTrainer {
   void make_network(int64_t stage);
   void load(const Checkpoint& checkpoint);
   void train_stage();
+  void begin_epoch(int64_t size_px);
+  at::Tensor training_features(int64_t size_px);
+  PredictionJob prediction_job(int64_t size_px) const;
   bool train_epoch(Stage& stage);
   void end_epoch(Stage& stage, double seconds);
   std::map<std::string, double> validate(Stage& stage);
@@ -88,6 +93,7 @@ class StageTrainer {
   Normalisation normalisation_;
   std::shared_ptr<Backbone> network_;
   std::unique_ptr<Loss> loss_;
+  std::unique_ptr<ChainLearning> learning_;  ///< null: nothing special
   ChainCheckpoints checkpoints_;
   TrainingState state_;
   std::optional<Checkpoint> resumed_;  ///< until its tensors are loaded

@@ -147,6 +147,7 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
 }
 
 Trainer::StepSums Trainer::backward(const std::vector<Batch>& batches, int64_t epoch, bool stop) {
+  if (parts_.objective) return backward_gathered(batches, epoch, stop);
   if (options_.batch_norm == BatchNormMode::kSync)
     return backward_synchronised(batches, epoch, stop);
   if (parts_.loss->batch_term()) return backward_with_statistics(batches, epoch, stop);
@@ -214,6 +215,7 @@ bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_o
     } else {
       report.skipped = !update(report.lr, report);
     }
+    if (parts_.objective) parts_.objective->step_done(!report.skipped);
     if (report.skipped) {
       ++progress.skipped_steps;
       log_warning("epoch {}, step {} was skipped: loss {}, gradient norm {}", epoch, report.step,

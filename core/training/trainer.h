@@ -10,6 +10,7 @@
 #include "core/nn/batch_norm.h"
 #include "core/optim/optimizer.h"
 #include "core/optim/schedule.h"
+#include "core/training/batch_objective.h"
 #include "core/training/batch_source.h"
 #include "core/training/gradient_reducer.h"
 #include "core/training/precision.h"
@@ -75,6 +76,9 @@ class Trainer {
     GradientReducer* reducer = nullptr;
     Ema* ema = nullptr;            ///< may be null
     LossScaler* scaler = nullptr;  ///< for float16; may be null
+    /// Instead of `loss`, what is minimised: a function of all outputs of a global batch at once,
+    /// which are gathered over shards. May be null.
+    BatchObjective* objective = nullptr;
   };
   /// Called after each step on every rank. @returns whether this rank wants to stop after this
   /// step.
@@ -109,6 +113,7 @@ class Trainer {
   StepSums backward(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_plain(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_with_statistics(const std::vector<Batch>& batches, int64_t epoch, bool stop);
+  StepSums backward_gathered(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_synchronised(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums gather(const at::Tensor& local_rows, bool stop);
   at::Tensor to_device(const at::Tensor& tensor) const;
