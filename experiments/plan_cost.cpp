@@ -25,7 +25,7 @@ constexpr std::array<KnownCost, 20> kKnownCosts = {{
     {"simplenet", 1.800, 224},      {"simplenet_small", 0.449, 32},
     {"simplenet_cifar", 1.630, 32}, {"simplenet64", 0.118, 64},
     {"piotte", 2.094, 384},         {"gapnet", 3.851, 1024},
-    {"box_regressor", 1.350, 128},  {"conv4", 0.018, 32},
+    {"box_regressor", 1.350, 128},  {"conv4", 0.01841, 32},
 }};
 
 // A guess for a processor core that has not been measured; only ratios of forecasts made with it
