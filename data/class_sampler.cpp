@@ -55,9 +55,9 @@ std::vector<int64_t> ClassSampler::batches(int64_t epoch, int64_t count, int64_t
   if (members_.empty())
     throw Error(ErrorKind::kData, "no id has two images to learn from",
                 "ids with one image teach nothing: pack more images of each, or take other folds");
-  CounterRandom random(derive_seed(options_.seed, Stream::kShuffle,
-                                   {static_cast<uint64_t>(epoch),
-                                    static_cast<uint64_t>(options_.stream)}));
+  CounterRandom random(
+      derive_seed(options_.seed, Stream::kShuffle,
+                  {static_cast<uint64_t>(epoch), static_cast<uint64_t>(options_.stream)}));
   std::vector<Dealer> dealers;
   for (const auto& members : members_) dealers.emplace_back(members);
   std::vector<size_t> classes(members_.size());

@@ -283,6 +283,9 @@ class PipelinedSource : public BatchSource {
     pipeline_.drain();  // the threads read order_ and epoch_
     epoch_ = epoch;
     order_ = order_of_ ? order_of_(rows_, epoch) : rows_;
+    if (!micro_batches_.empty() &&
+        static_cast<int64_t>(order_.size()) < micro_batches_.back().positions.end)
+      throw Error(ErrorKind::kInternal, fmt::format("an order of only {} rows", order_.size()));
     const auto first =
         std::lower_bound(micro_batches_.begin(), micro_batches_.end(), first_step,
                          [](const MicroBatch& micro, int64_t step) { return micro.step < step; });
@@ -347,22 +350,10 @@ std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTa
   for (int64_t step = 0; step < plan.steps(); ++step)
     for (MicroBatch& micro : plan.micro_batches(step, shards.first, shards.last))
       micro_batches.push_back(micro);
-  PipelinedSource::Order order;
-  if (options.order) {
-    order = [given = options.order, least = plan.steps() * options.batch](std::span<const int64_t>,
-                                                                          int64_t epoch) {
-      std::vector<int64_t> rows_of_epoch = given(epoch);
-      if (static_cast<int64_t>(rows_of_epoch.size()) < least)
-        throw Error(ErrorKind::kInternal, fmt::format("an order of {} rows for an epoch of {}",
-                                                      rows_of_epoch.size(), least));
-      return rows_of_epoch;
-    };
-  } else {
-    order = [shuffle = options.shuffle, seed = options.seed](std::span<const int64_t> all,
-                                                             int64_t epoch) {
-      return epoch_order(all, seed, epoch, shuffle);
-    };
-  }
+  auto order = [given = options.order, shuffle = options.shuffle, seed = options.seed](
+                   std::span<const int64_t> all, int64_t epoch) {
+    return given ? given(epoch) : epoch_order(all, seed, epoch, shuffle);
+  };
   auto maker = std::make_unique<BatchMaker>(
       std::move(table), options.image,
       RandomChanges{options.augment, options.custom, options.seed, options.augment_on_device});

@@ -196,7 +196,8 @@ void visit_fields(Visitor& v, TaskSection& o) {
       "labels: the dataset's labels or classes; boxes: the box around each image's subject, "
       "four outputs with loss.kind box_mse, written to boxes-oof.csv and boxes-test.csv as a "
       "description's boxes.file for `baleen pack` takes them; masks: the subject's pixels, with "
-      "the backbone unet and loss.kind bce_dice, written as PNG to masks-oof and masks-test; metric: "
+      "the backbone unet and loss.kind bce_dice, written as PNG to masks-oof and masks-test; "
+      "metric: "
       "embeddings in which images of one class, an individual, lie close together, see metric",
       config::one_of({"labels", "boxes", "masks", "metric"}));
   v.field("boxes_file", o.boxes_file,

@@ -78,9 +78,9 @@ class Lloyd {
     const auto [first, last] = own_parts();
     for (size_t p = first; p < last; ++p) {
       const at::Tensor part = points_.narrow(0, parts_[p].first, parts_[p].size);
-      const at::Tensor squares = (part.square().sum(1).unsqueeze(1) + lengths -
-                                  2 * part.matmul(centroids_KF.t()))
-                                     .clamp_min(0);
+      const at::Tensor squares =
+          (part.square().sum(1).unsqueeze(1) + lengths - 2 * part.matmul(centroids_KF.t()))
+              .clamp_min(0);
       const auto [least, which] = squares.min(1);
       rows.push_back(at::stack({which.to(at::kDouble), least}, 1));
     }
@@ -114,10 +114,9 @@ class Lloyd {
     for (int64_t k = 0; k < options_.clusters; ++k) {
       if (counts[k].item<int64_t>() > 0) continue;
       const at::Tensor spare = counts.index_select(0, nearest.clusters) > 1;
-      const int64_t point =
-          at::where(spare, nearest.squares, at::full_like(nearest.squares, -1.0))
-              .argmax()
-              .item<int64_t>();
+      const int64_t point = at::where(spare, nearest.squares, at::full_like(nearest.squares, -1.0))
+                                .argmax()
+                                .item<int64_t>();
       counts[nearest.clusters[point].item<int64_t>()].sub_(1);
       counts[k].add_(1);
       nearest.clusters[point].fill_(k);
@@ -131,8 +130,7 @@ class Lloyd {
   at::Tensor first_centroids(uint64_t start) const {
     const int64_t n = points_.size(0);
     CounterRandom random(derive_seed(options_.seed, Stream::kClustering, {start}));
-    std::vector<int64_t> chosen{
-        static_cast<int64_t>(random.below(static_cast<uint64_t>(n)))};
+    std::vector<int64_t> chosen{static_cast<int64_t>(random.below(static_cast<uint64_t>(n)))};
     const auto squares_to = [&](int64_t point) {
       return (points_ - points_[point]).square().sum(1);
     };

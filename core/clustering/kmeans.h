@@ -34,10 +34,10 @@ struct Clustering {
   int64_t reseeded = 0;           ///< clusters that ran empty and were given a far point, in all
 };
 
-/// Lloyd's iterations in float64 from k-means++ centroids (Arthur and Vassilvitskii 2007). A cluster
-/// that runs empty gets the point that is furthest from its centroid, so that none is empty at the
-/// end. A point between two centroids goes to the first. The same bits for any number of ranks:
-/// sums are taken part by part, in order.
+/// Lloyd's iterations in float64 from k-means++ centroids (Arthur and Vassilvitskii 2007). A
+/// cluster that runs empty gets the point that is furthest from its centroid, so that none is empty
+/// at the end. A point between two centroids goes to the first. The same bits for any number of
+/// ranks: sums are taken part by part, in order.
 /// @param points_NF float, on the CPU, the same on all ranks
 /// @throws Error kConfiguration for more clusters than points; kNumeric naming the first point that
 /// is not finite.

@@ -91,8 +91,7 @@ Relabelling relabelled(const std::vector<int64_t>& clusters, const std::vector<i
   }
   int64_t same = 0, known = 0;
   for (size_t i = 0; i < clusters.size(); ++i) {
-    const int64_t label =
-        clusters[i] < 0 ? -1 : result.labels[static_cast<size_t>(clusters[i])];
+    const int64_t label = clusters[i] < 0 ? -1 : result.labels[static_cast<size_t>(clusters[i])];
     result.clusters.push_back(label);
     if (label >= 0 && before[i] >= 0) {
       ++known;

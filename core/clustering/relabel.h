@@ -7,11 +7,11 @@ namespace baleen {
 
 /// How new clusters were given the labels of old ones.
 struct Relabelling {
-  std::vector<int64_t> clusters;   ///< N, the new clusters under their labels; -1 stays
-  std::vector<int64_t> labels;     ///< K: label of each cluster as it was numbered before
-  int64_t cost_before = 0;         ///< Σ over clusters |new Δ old of the same number|
-  int64_t cost_after = 0;          ///< the same with the labels
-  double kept = 0;                 ///< share of points whose label is that of before
+  std::vector<int64_t> clusters;  ///< N, the new clusters under their labels; -1 stays
+  std::vector<int64_t> labels;    ///< K: label of each cluster as it was numbered before
+  int64_t cost_before = 0;        ///< Σ over clusters |new Δ old of the same number|
+  int64_t cost_after = 0;         ///< the same with the labels
+  double kept = 0;                ///< share of points whose label is that of before
 };
 
 /// Gives each new cluster the label of the old one that it has most in common with, all in all: the

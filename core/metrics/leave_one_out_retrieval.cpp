@@ -60,9 +60,8 @@ RetrievalScores score_retrieval(const at::Tensor& embeddings_ND, std::span<const
   const at::NoGradGuard no_grad;
   const at::Tensor finite = at::isfinite(embeddings_ND).all(1);
   if (!finite.all().item<bool>())
-    throw Error(ErrorKind::kNumeric,
-                fmt::format("embedding {} is not finite",
-                            at::argmin(finite.to(at::kInt)).item<int64_t>()));
+    throw Error(ErrorKind::kNumeric, fmt::format("embedding {} is not finite",
+                                                 at::argmin(finite.to(at::kInt)).item<int64_t>()));
   at::Tensor units = embeddings_ND.to(at::kDouble);
   units = units / units.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12);
   std::map<int64_t, int64_t> counts;

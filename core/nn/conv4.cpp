@@ -17,8 +17,8 @@ Conv4::Conv4(const BackboneOptions& options) : dropout_(options.dropout) {
     const auto block =
         list->register_module(std::to_string(i), std::make_shared<torch::nn::Module>("Block"));
     blocks_[i].conv = block->register_module(
-        "conv", torch::nn::Conv2d(
-                    torch::nn::Conv2dOptions(channels, widths[i], 3).padding(1).bias(false)));
+        "conv",
+        torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, widths[i], 3).padding(1).bias(false)));
     blocks_[i].norm = block->register_module("norm", torch::nn::BatchNorm2d(widths[i]));
     channels = widths[i];
   }

@@ -88,13 +88,12 @@ Trainer::StepSums Trainer::backward_gathered(const std::vector<Batch>& batches, 
     first_of_shard.push_back(before);
     before += count;
     all_targets.push_back(row.narrow(0, kFirstTargetColumn, count));
-    all_outputs.push_back(
-        row.narrow(0, layout.first_output_column(), count * layout.num_outputs)
-            .view({count, layout.num_outputs}));
+    all_outputs.push_back(row.narrow(0, layout.first_output_column(), count * layout.num_outputs)
+                              .view({count, layout.num_outputs}));
   }
-  const BatchObjective::Result result = parts_.objective->evaluate(
-      at::cat(all_outputs).to(device_), at::cat(all_targets).to(at::kLong), epoch,
-      batches.front().step);
+  const BatchObjective::Result result =
+      parts_.objective->evaluate(at::cat(all_outputs).to(device_),
+                                 at::cat(all_targets).to(at::kLong), epoch, batches.front().step);
   sums.loss = result.loss;
 
   const std::vector<at::Tensor> parameters = parts_.objective->parameters();
@@ -104,8 +103,7 @@ Trainer::StepSums Trainer::backward_gathered(const std::vector<Batch>& batches, 
     if (twice) outputs[i] = forward(batch, epoch, micro).main;
     const at::Tensor wide =
         outputs[i].scalar_type() == at::kDouble ? outputs[i] : outputs[i].to(at::kFloat);
-    const int64_t first =
-        first_of_shard[static_cast<size_t>(batch.shard)] + places[i].first;
+    const int64_t first = first_of_shard[static_cast<size_t>(batch.shard)] + places[i].first;
     const at::Tensor gradient =
         result.gradient_BD.narrow(0, first, wide.size(0)).to(wide.scalar_type());
     at::Tensor loss = (wide * gradient).sum();

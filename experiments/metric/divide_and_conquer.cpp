@@ -45,10 +45,10 @@ DivideAndConquer::DivideAndConquer(const Setup& setup, std::vector<int64_t> rows
   full_from_ = options.full_from.value_or(joint_from_ * 8 / 19);
   if (options.learners == 0) return;
   if (full_from_ > joint_from_)
-    throw Error(ErrorKind::kConfiguration,
-                fmt::format("metric.divide: full_from {} is after joint_from {}", full_from_,
-                            joint_from_),
-                "slices come first, then the whole embedding on clusters, then all together");
+    throw Error(
+        ErrorKind::kConfiguration,
+        fmt::format("metric.divide: full_from {} is after joint_from {}", full_from_, joint_from_),
+        "slices come first, then the whole embedding on clusters, then all together");
   (void)slice_of(setup_.dimension, options.learners - 1, options.learners);
 }
 
@@ -148,10 +148,9 @@ void DivideAndConquer::find_active() {
 }
 
 void DivideAndConquer::set_clusters(std::vector<int64_t> clusters) {
-  const bool fits =
-      (clusters.empty() || clusters.size() == rows_.size()) &&
-      std::all_of(clusters.begin(), clusters.end(),
-                  [&](int64_t k) { return k >= -1 && k < setup_.options.learners; });
+  const bool fits = (clusters.empty() || clusters.size() == rows_.size()) &&
+                    std::all_of(clusters.begin(), clusters.end(),
+                                [&](int64_t k) { return k >= -1 && k < setup_.options.learners; });
   if (!fits)
     throw Error(ErrorKind::kData, "the checkpoint's clusters are not those of this chain",
                 "it was written for other training images or another number of learners");
@@ -180,13 +179,12 @@ std::vector<int64_t> DivideAndConquer::order(int64_t chain_epoch, int64_t steps,
       rows.push_back(rows_[j]);
       identities.push_back(identities_[j]);
     }
-    const ClassSampler sampler(rows, identities,
-                               {.per_class = m,
-                                .seed = seed,
-                                .stream = active_[static_cast<size_t>(i)]});
-    hands.push_back({in_turn ? sampler.batches(chain_epoch, (steps + n - 1 - i) / n, batch)
-                             : sampler.batches(chain_epoch, steps,
-                                               share_of(batch / m, i, n).size() * m)});
+    const ClassSampler sampler(
+        rows, identities,
+        {.per_class = m, .seed = seed, .stream = active_[static_cast<size_t>(i)]});
+    hands.push_back(
+        {in_turn ? sampler.batches(chain_epoch, (steps + n - 1 - i) / n, batch)
+                 : sampler.batches(chain_epoch, steps, share_of(batch / m, i, n).size() * m)});
   }
   std::vector<int64_t> all;
   all.reserve(static_cast<size_t>(steps * batch));

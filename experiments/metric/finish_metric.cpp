@@ -21,7 +21,7 @@ struct ModelScores {
   std::string name;
   std::vector<RetrievalScores> by_fold;
 
-  double mean(double RetrievalScores::* value) const {
+  double mean(double RetrievalScores::*value) const {
     double sum = 0, weight = 0;
     for (const RetrievalScores& fold : by_fold) {
       if (fold.num_queries == 0) continue;
@@ -47,8 +47,8 @@ ModelScores scores_of(const std::string& name, const at::Tensor& embeddings_ND,
       positions.push_back(static_cast<int64_t>(i));
       labels.push_back(run.dataset->class_index(run.dataset->row_of(data.ids[i])));
     }
-    scores.by_fold.push_back(score_retrieval(
-        embeddings_ND.index_select(0, at::tensor(positions, at::kLong)), labels));
+    scores.by_fold.push_back(
+        score_retrieval(embeddings_ND.index_select(0, at::tensor(positions, at::kLong)), labels));
   }
   return scores;
 }
@@ -56,8 +56,7 @@ ModelScores scores_of(const std::string& name, const at::Tensor& embeddings_ND,
 std::vector<ModelScores> score_all(const PreparedRun& run, const OofData& data) {
   std::vector<ModelScores> all;
   for (size_t m = 0; m < data.models.size(); ++m)
-    all.push_back(
-        scores_of(data.models[m], data.oof_MNK[static_cast<int64_t>(m)], run, data));
+    all.push_back(scores_of(data.models[m], data.oof_MNK[static_cast<int64_t>(m)], run, data));
   if (data.models.size() > 1)
     all.push_back(scores_of("all models", fused(data.oof_MNK), run, data));
   return all;
@@ -67,7 +66,7 @@ std::string print_scores(const std::vector<ModelScores>& scores) {
   size_t width = 12;
   for (const ModelScores& model : scores) width = std::max(width, model.name.size());
   std::string text;
-  const auto print = [&](const char* title, double RetrievalScores::* value) {
+  const auto print = [&](const char* title, double RetrievalScores::*value) {
     text += fmt::format("{:<{}}", title, width);
     for (size_t k = 0; k < scores[0].by_fold.size(); ++k)
       text += fmt::format("  {:>7}", fmt::format("fold {}", k));

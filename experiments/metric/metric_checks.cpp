@@ -81,8 +81,8 @@ void validate_metric(const Recipe& recipe, config::Problems& problems) {
   if (recipe.training.shuffle != "full")
     problems.add("training.shuffle", "batches are made by ids: leave it out");
   if (metric.split != "closed" && recipe.folds.kind != "auto" && recipe.folds.kind != "grouped")
-    problems.add("folds.kind", fmt::format("metric.split: {} makes groups of ids: leave it out",
-                                           metric.split));
+    problems.add("folds.kind",
+                 fmt::format("metric.split: {} makes groups of ids: leave it out", metric.split));
   if (recipe.prediction.tta_fusion == "rank")
     problems.add("prediction.tta_fusion", "embeddings have no ranks: take mean");
   check_backbones(recipe, metric, problems);

@@ -89,8 +89,7 @@ MetricLearning::~MetricLearning() = default;
 
 void MetricLearning::initialise(Backbone& network) {
   (void)feature_length(network);  // refuses heads that are no linear layer
-  if (setup_.section.num_slices() > 1)
-    initialise_head_slices(network, setup_.section.num_slices());
+  if (setup_.section.num_slices() > 1) initialise_head_slices(network, setup_.section.num_slices());
 }
 
 std::shared_ptr<Backbone> MetricLearning::adapt(std::shared_ptr<Backbone> network) {

@@ -19,10 +19,10 @@ class MetricLearning final : public ChainLearning {
     MetricSection section;
     std::string chain;  ///< for the log
     int64_t num_epochs = 1;
-    uint64_t seed = 0;                    ///< of miners and clusterings
+    uint64_t seed = 0;  ///< of miners and clusterings
     std::vector<int64_t> training_rows;
-    std::vector<int64_t> classes;         ///< of the training rows
-    int64_t num_classes = 0;              ///< of the dataset
+    std::vector<int64_t> classes;  ///< of the training rows
+    int64_t num_classes = 0;       ///< of the dataset
   };
   /// @throws Error kData when there is nothing to tell apart; kConfiguration.
   explicit MetricLearning(Setup setup);

@@ -62,8 +62,8 @@ FoldSubject MetricTask::fold_subject(FoldSubject subject, const FoldOptions& opt
   if (section_.split == "closed" || (section_.split == "open" && from_file)) return subject;
   std::vector<bool> whole(subject.label_names.size(), true);
   if (section_.split == "open")
-    whole = drawn_ids(subject.label_names, section_.open_share,
-                      static_cast<uint64_t>(options.seed));
+    whole =
+        drawn_ids(subject.label_names, section_.open_share, static_cast<uint64_t>(options.seed));
   subject.groups.resize(subject.ids.size());
   for (size_t i = 0; i < subject.ids.size(); ++i) {
     const auto label = static_cast<size_t>(subject.labels[i].front());
@@ -85,8 +85,7 @@ std::unique_ptr<ChainLearning> MetricTask::learning(const ChainFacts& chain) con
   setup.num_epochs = chain.num_epochs;
   setup.seed = chain.seed;
   setup.training_rows = chain.training_rows;
-  for (const int64_t row : chain.training_rows)
-    setup.classes.push_back(dataset_->class_index(row));
+  for (const int64_t row : chain.training_rows) setup.classes.push_back(dataset_->class_index(row));
   setup.num_classes = static_cast<int64_t>(dataset_->label_names().size());
   return std::make_unique<MetricLearning>(std::move(setup));
 }

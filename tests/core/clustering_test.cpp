@@ -28,8 +28,7 @@ at::Tensor blobs(int64_t num_points, int64_t num_blobs) {
 }
 
 double inertia_of(const at::Tensor& points, const Clustering& found) {
-  const at::Tensor own =
-      found.centroids_KF.index_select(0, at::tensor(found.clusters, at::kLong));
+  const at::Tensor own = found.centroids_KF.index_select(0, at::tensor(found.clusters, at::kLong));
   return (points.to(at::kDouble) - own).square().sum().item<double>();
 }
 

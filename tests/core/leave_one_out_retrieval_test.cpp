@@ -39,8 +39,9 @@ TEST(LeaveOneOutRetrievalTest, CountsByHand) {
 TEST(LeaveOneOutRetrievalTest, LengthsDoNotMatter) {
   const at::Tensor rows = directions({0, 10, 40, 55});
   const std::vector<int64_t> labels{0, 0, 1, 1};
-  EXPECT_EQ(score_retrieval(rows * at::tensor({1.0, 9.0, .1, 4.0}).unsqueeze(1), labels).recall_at_1,
-            1.0);
+  EXPECT_EQ(
+      score_retrieval(rows * at::tensor({1.0, 9.0, .1, 4.0}).unsqueeze(1), labels).recall_at_1,
+      1.0);
 }
 
 TEST(LeaveOneOutRetrievalTest, EqualsAFullSort) {
@@ -57,7 +58,8 @@ TEST(LeaveOneOutRetrievalTest, EqualsAFullSort) {
     std::vector<size_t> order(labels.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::erase(order, q);
-    std::stable_sort(order.begin(), order.end(), [&](size_t x, size_t y) { return row[x] > row[y]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t x, size_t y) { return row[x] > row[y]; });
     recall += labels[order[0]] == labels[q];
     std::vector<int64_t> met;
     for (const size_t j : order) {

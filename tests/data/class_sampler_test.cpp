@@ -64,7 +64,8 @@ TEST(ClassSamplerTest, ClassesComeEquallyOften) {
   const auto order = ClassSampler(data.rows, data.classes, {.per_class = 2}).batches(0, 1000, 8);
   std::map<int64_t, int64_t> counts;
   for (const int64_t row : order) ++counts[data.class_of.at(row)];
-  for (const auto& [label, count] : counts) EXPECT_NEAR(static_cast<double>(count), 400, 80) << label;
+  for (const auto& [label, count] : counts)
+    EXPECT_NEAR(static_cast<double>(count), 400, 80) << label;
 }
 
 TEST(ClassSamplerTest, FewClassesAndSmallOnesRepeat) {

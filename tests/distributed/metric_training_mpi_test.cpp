@@ -182,11 +182,11 @@ INSTANTIATE_TEST_SUITE_P(
 double largest_difference(const Outcome& a, const Outcome& b) {
   double largest = 0;
   for (size_t i = 0; i < a.weights.size(); ++i)
-    largest = std::max(largest, (a.weights[i].second.to(at::kDouble) -
-                                 b.weights[i].second.to(at::kDouble))
-                                    .abs()
-                                    .max()
-                                    .item<double>());
+    largest = std::max(largest,
+                       (a.weights[i].second.to(at::kDouble) - b.weights[i].second.to(at::kDouble))
+                           .abs()
+                           .max()
+                           .item<double>());
   for (size_t i = 0; i < a.losses.size(); ++i)
     largest = std::max(largest, std::abs(a.losses[i] - b.losses[i]));
   return largest;
@@ -198,14 +198,12 @@ TEST(MetricGradients, EqualOneProcessOnTheWholeBatch) {
   MpiCommunicator alone(duplicate_self(), {});
   for (const char* kind : {"margin", "triplet", "soft_triplet", "arcface", "cosface", "proto",
                            "soft_triple", "center"}) {
-    Scenario sharded{.losses = {loss_of(kind)},
-                     .dtype = at::kDouble,
-                     .batch_norm = BatchNormMode::kFrozen};
+    Scenario sharded{
+        .losses = {loss_of(kind)}, .dtype = at::kDouble, .batch_norm = BatchNormMode::kFrozen};
     Scenario whole = sharded;
     whole.num_shards = 1;
     const double off = largest_difference(train(sharded, world), train(whole, alone));
-    if (world.rank() == 0)
-      std::printf("%s on %d ranks: off by %.1e\n", kind, world.size(), off);
+    if (world.rank() == 0) std::printf("%s on %d ranks: off by %.1e\n", kind, world.size(), off);
     EXPECT_LT(off, 1e-12) << kind;
   }
   world.barrier();

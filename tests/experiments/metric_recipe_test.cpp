@@ -51,8 +51,7 @@ TEST_P(ShippedRecipe, IsValid) {
   EXPECT_EQ(learning.division().phase(epochs - 1), LearningPhase::kJoint);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ShippedRecipe,
-                         ::testing::Values("omniglot", "lions", "humpback-dac"),
+INSTANTIATE_TEST_SUITE_P(All, ShippedRecipe, ::testing::Values("omniglot", "lions", "humpback-dac"),
                          [](const auto& instance) {
                            std::string name = instance.param;
                            for (char& c : name)

@@ -52,8 +52,8 @@ at::Tensor AngularLoss::value(const EmbeddingBatch& batch,
   at::Tensor smaller;
   if (options_.angle) {
     const at::Tensor angles = cosines.acos();
-    smaller = at::where(angles <= std::numbers::pi - m, (angles + m).cos(),
-                        cosines - m * std::sin(m));
+    smaller =
+        at::where(angles <= std::numbers::pi - m, (angles + m).cos(), cosines - m * std::sin(m));
   } else {
     smaller = cosines - m;
   }
@@ -73,8 +73,7 @@ at::Tensor SoftTripleLoss::value(const EmbeddingBatch& batch,
   const at::Tensor centres = unit_rows(columns_of(parameters[0], batch.columns));
   const at::Tensor similarities =
       unit_rows(batch.embeddings_BD).matmul(centres.t()).view({-1, num_identities_, k});
-  const at::Tensor relaxed =
-      ((similarities / options_.gamma).softmax(2) * similarities).sum(2);
+  const at::Tensor relaxed = ((similarities / options_.gamma).softmax(2) * similarities).sum(2);
   const at::Tensor own = one_hot(batch.labels_B, num_identities_, relaxed.device());
   at::Tensor loss =
       cross_entropy(options_.lambda * (relaxed - options_.delta * own), batch.labels_B);

@@ -79,7 +79,9 @@ const std::map<std::string, Kind>& kinds() {
   using Shape = const EmbeddingShape&;
   static const std::map<std::string, Kind> all = {
       {"margin",
-       {{{"alpha", 0.2}, {"beta", 1.2}, {"nu", 0.0}, {"per_identity", 0}, {"learn_beta", 0}}, true, make_margin}},
+       {{{"alpha", 0.2}, {"beta", 1.2}, {"nu", 0.0}, {"per_identity", 0}, {"learn_beta", 0}},
+        true,
+        make_margin}},
       {"triplet",
        {{{"margin", 0.3}},
         true,

@@ -41,7 +41,8 @@ class Collector {
 };
 
 template <class Better>
-int64_t best_of(const std::vector<int64_t>& candidates, const Row& distances, const Better& better) {
+int64_t best_of(const std::vector<int64_t>& candidates, const Row& distances,
+                const Better& better) {
   int64_t best = candidates.front();
   for (const int64_t j : candidates)
     if (better(distances[j], distances[best])) best = j;
@@ -104,9 +105,9 @@ Neighbours neighbours_of(int64_t anchor, const at::TensorAccessor<int64_t, 1>& l
 }  // namespace
 
 at::Tensor distance_matrix(const at::Tensor& anchors_BD, const at::Tensor& references_RD) {
-  const at::Tensor squares =
-      anchors_BD.square().sum(1).unsqueeze(1) + references_RD.square().sum(1).unsqueeze(0) -
-      2 * anchors_BD.matmul(references_RD.t());
+  const at::Tensor squares = anchors_BD.square().sum(1).unsqueeze(1) +
+                             references_RD.square().sum(1).unsqueeze(0) -
+                             2 * anchors_BD.matmul(references_RD.t());
   return (squares.clamp_min(0) + kUnderTheRoot).sqrt();
 }
 
@@ -122,8 +123,8 @@ at::Tensor negative_probabilities(const at::Tensor& distances_BR, const at::Tens
   at::Tensor logs = (2 - n) * far.log() - (n - 3) / 2 * inside.clamp_min(1e-300).log();
   logs = at::where(admissible, logs, at::full_like(logs, -kInfinity));
   const at::Tensor some = admissible.any(1, /*keepdim=*/true);
-  const at::Tensor highest =
-      at::where(some, std::get<0>(logs.max(1, /*keepdim=*/true)), at::zeros_like(some, at::kDouble));
+  const at::Tensor highest = at::where(some, std::get<0>(logs.max(1, /*keepdim=*/true)),
+                                       at::zeros_like(some, at::kDouble));
   const at::Tensor uniform = (negative & (distances_BR < 2)).to(at::kDouble);
   const at::Tensor weights = at::where(some, (logs - highest).exp(), uniform);
   return weights / weights.sum(1, /*keepdim=*/true).clamp_min(1e-300);

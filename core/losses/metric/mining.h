@@ -23,11 +23,10 @@ struct Triplets {
 
 /// How triplets are chosen.
 struct MiningOptions {
-  std::string kind =
-      "distance_weighted";  ///< or nearest_beyond_cutoff, hard, semi_hard, all
-  double cutoff = 0.5;      ///< see EmbeddingLossOptions::miner_cutoff
-  double limit = 1.4;       ///< see EmbeddingLossOptions::miner_limit
-  int64_t dimension = 128;  ///< of the vectors whose distances these are
+  std::string kind = "distance_weighted";  ///< or nearest_beyond_cutoff, hard, semi_hard, all
+  double cutoff = 0.5;                     ///< see EmbeddingLossOptions::miner_cutoff
+  double limit = 1.4;                      ///< see EmbeddingLossOptions::miner_limit
+  int64_t dimension = 128;                 ///< of the vectors whose distances these are
 };
 
 /// sqrt(|a - r|^2 + 1e-8) of every anchor and reference, [B, R], differentiable.

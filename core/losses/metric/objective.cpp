@@ -36,8 +36,8 @@ MetricObjective::MetricObjective(const MetricObjectiveOptions& options)
     uses_memory = uses_memory || part.loss->takes_references();
     const NamedTensors own = part.loss->parameters();
     if (!own.empty()) {
-      const auto child = module_->register_module(std::to_string(i),
-                                                  std::make_shared<torch::nn::Module>("Loss"));
+      const auto child =
+          module_->register_module(std::to_string(i), std::make_shared<torch::nn::Module>("Loss"));
       for (const auto& [name, tensor] : own)
         part.parameters.push_back(child->register_parameter(name, tensor));
     }
@@ -133,9 +133,9 @@ BatchObjective::Result MetricObjective::evaluate(const at::Tensor& outputs_BD,
   const std::vector<at::Tensor> own = parameters();
   for (size_t i = 0; i < own.size(); ++i) {
     const at::Tensor& gradient = gradients[i + 1];
-    result.parameter_gradients.push_back(
-        gradient.defined() ? gradient.to(own[i].options().requires_grad(false))
-                           : at::zeros_like(own[i]));
+    result.parameter_gradients.push_back(gradient.defined()
+                                             ? gradient.to(own[i].options().requires_grad(false))
+                                             : at::zeros_like(own[i]));
   }
   for (EmbeddingBatch& batch : last_blocks_) batch.raw_BD = batch.raw_BD.detach();
   last_outputs_BD_ = outputs_BD.detach().to(at::kCPU);

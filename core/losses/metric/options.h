@@ -33,8 +33,8 @@ void visit_fields(Visitor& v, EmbeddingLossOptions& o) {
           "positive; hard: the furthest positive and the closest negative of each anchor; "
           "semi_hard: for each positive pair the closest negative that is further than the "
           "positive; all: every one; auto: distance_weighted for margin, else hard",
-          config::one_of({"auto", "distance_weighted", "nearest_beyond_cutoff", "hard", "semi_hard",
-                          "all"}));
+          config::one_of(
+              {"auto", "distance_weighted", "nearest_beyond_cutoff", "hard", "semi_hard", "all"}));
   v.field("miner_cutoff", o.miner_cutoff,
           "distance_weighted: smaller distances count as this one; nearest_beyond_cutoff: the "
           "least distance of a negative",

@@ -6,7 +6,8 @@ namespace baleen {
 namespace {
 
 /// distances[rows, columns], [T].
-at::Tensor cells(const at::Tensor& distances_BR, const at::Tensor& rows, const at::Tensor& columns) {
+at::Tensor cells(const at::Tensor& distances_BR, const at::Tensor& rows,
+                 const at::Tensor& columns) {
   const at::Tensor flat = rows * distances_BR.size(1) + columns;
   return distances_BR.reshape({-1}).index_select(0, flat.to(distances_BR.device()));
 }
@@ -19,8 +20,8 @@ at::Tensor TripletBased::value(const EmbeddingBatch& batch,
   MiningOptions miner = miner_;
   miner.dimension = batch.columns.size();
   CounterRandom random(batch.seed);
-  const Triplets triplets = mine_triplets(distances.detach().to(at::kCPU), batch.labels_B,
-                                          batch.labels_R, miner, random);
+  const Triplets triplets =
+      mine_triplets(distances.detach().to(at::kCPU), batch.labels_B, batch.labels_R, miner, random);
   return of_triplets(distances, triplets, batch.labels_B, parameters);
 }
 
@@ -36,8 +37,8 @@ at::Tensor MarginLoss::of_triplets(const at::Tensor& distances_BR, const Triplet
   const at::Tensor beta = options_.learn ? parameters[0] : beta_.to(distances_BR.device());
   const at::Tensor of_anchor =
       options_.per_identity
-          ? beta.index_select(
-                0, labels_B.index_select(0, triplets.anchors).to(distances_BR.device()))
+          ? beta.index_select(0,
+                              labels_B.index_select(0, triplets.anchors).to(distances_BR.device()))
           : beta;
   const at::Tensor positive =
       (cells(distances_BR, triplets.anchors, triplets.positives) - of_anchor + options_.alpha)

@@ -11,8 +11,7 @@ namespace baleen {
 class TripletBased : public EmbeddingLoss {
  public:
   explicit TripletBased(MiningOptions miner) : miner_(std::move(miner)) {}
-  at::Tensor value(const EmbeddingBatch& batch,
-                   std::span<const at::Tensor> parameters) const final;
+  at::Tensor value(const EmbeddingBatch& batch, std::span<const at::Tensor> parameters) const final;
   bool takes_references() const final { return true; }
 
   /// The loss of given triplets.
