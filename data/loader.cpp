@@ -361,7 +361,6 @@ std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTa
 }
 
 int64_t num_chunks(int64_t num_rows, int64_t chunk) { return (num_rows + chunk - 1) / chunk; }
-
 std::unique_ptr<BatchSource> make_prediction_source(std::shared_ptr<const SampleTable> table,
                                                     std::vector<int64_t> rows,
                                                     const PredictionFeedOptions& options) {
