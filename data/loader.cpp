@@ -283,6 +283,8 @@ class PipelinedSource : public BatchSource {
     pipeline_.drain();  // the threads read order_ and epoch_
     epoch_ = epoch;
     order_ = order_of_ ? order_of_(rows_, epoch) : rows_;
+    if (!micro_batches_.empty() && std::ssize(order_) < micro_batches_.back().positions.end)
+      throw Error(ErrorKind::kInternal, fmt::format("an order of only {} rows", order_.size()));
     const auto first =
         std::lower_bound(micro_batches_.begin(), micro_batches_.end(), first_step,
                          [](const MicroBatch& micro, int64_t step) { return micro.step < step; });
@@ -347,9 +349,8 @@ std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTa
   for (int64_t step = 0; step < plan.steps(); ++step)
     for (MicroBatch& micro : plan.micro_batches(step, shards.first, shards.last))
       micro_batches.push_back(micro);
-  auto order = [shuffle = options.shuffle, seed = options.seed](std::span<const int64_t> all,
-                                                                int64_t epoch) {
-    return epoch_order(all, seed, epoch, shuffle);
+  auto order = [o = options](std::span<const int64_t> all, int64_t epoch) {
+    return o.order ? o.order(epoch) : epoch_order(all, o.seed, epoch, o.shuffle);
   };
   auto maker = std::make_unique<BatchMaker>(
       std::move(table), options.image,
@@ -360,7 +361,6 @@ std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTa
 }
 
 int64_t num_chunks(int64_t num_rows, int64_t chunk) { return (num_rows + chunk - 1) / chunk; }
-
 std::unique_ptr<BatchSource> make_prediction_source(std::shared_ptr<const SampleTable> table,
                                                     std::vector<int64_t> rows,
                                                     const PredictionFeedOptions& options) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,12 +34,15 @@ struct ImageFeedOptions {
 
 /// One stage's training batches, as one rank sees them.
 struct TrainingFeedOptions {
-  int64_t batch = 32;                    ///< samples per optimizer step, over all shards
-  ShardRange shards;                     ///< this rank's logical shards
-  int64_t accumulate = 1;                ///< micro-batches per shard
-  bool drop_last = true;                 ///< leave out the last, smaller batch
-  uint64_t seed = 0;                     ///< of order and augmentation
-  ShuffleOptions shuffle;                ///< how an epoch is put in order
+  int64_t batch = 32;      ///< samples per optimizer step, over all shards
+  ShardRange shards;       ///< this rank's logical shards
+  int64_t accumulate = 1;  ///< micro-batches per shard
+  bool drop_last = true;   ///< leave out the last, smaller batch
+  uint64_t seed = 0;       ///< of order and augmentation
+  ShuffleOptions shuffle;  ///< how an epoch is put in order
+  /// Instead of a shuffle: the rows of an epoch, batch after batch, any of them as often as wanted.
+  /// At least as many as the epoch's steps take. Must not depend on the rank.
+  std::function<std::vector<int64_t>(int64_t epoch)> order;
   AugmentOptions augment;                ///< its `custom` list is not looked at: see below
   std::vector<AugmentationStep> custom;  ///< from AugmentationRegistry::create_all()
   /// Batches are bytes, cropped and resized, and Batch::finish does the rest on the device: smaller

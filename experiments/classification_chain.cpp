@@ -4,6 +4,7 @@
 #include "core/base/digest.h"
 #include "core/base/seeds.h"
 #include "core/base/stopwatch.h"
+#include "core/nn/embedding_network.h"
 #include "core/nn/memory_format.h"
 #include "core/training/random_streams.h"
 #include "core/weights/state.h"
@@ -155,7 +156,12 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
                            files.test());
 
         on_first_rank(group, [&] {
-          write_safetensors(files.weights(), state_of(trainer.network()),
+          NamedTensors weights = state_of(trainer.network());
+          // What a loss over embeddings has learnt for itself is of no use without it.
+          std::erase_if(weights, [](const auto& entry) {
+            return entry.first.starts_with(std::string(kMetricLossName) + ".");
+          });
+          write_safetensors(files.weights(), weights,
                             weights_metadata(recipe, chain, *context_.task, *dataset, job.image));
           const std::string name =
               std::filesystem::relative(files.weights(), context_.directory.root()).string();

@@ -176,6 +176,7 @@ void add_weights(ReportData& report, const StackResult& stack) {
 std::string metric_title(const std::string& metric) {
   if (metric == "f2") return "F2";
   if (metric == "iou") return "IoU";
+  if (metric == "map_at_5") return "mAP@5";
   return metric == "accuracy" ? "Accuracy" : metric;
 }
 

@@ -46,6 +46,7 @@ std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const 
           {"variant", section.variant},
           {"coordinates", section.coordinates ? "true" : "false"},
           {"num_outputs", std::to_string(task.num_outputs())},
+          {"slices", std::to_string(recipe.metric ? recipe.metric->num_slices() : 1)},
           {"in_channels", std::to_string(dataset.channels())},
           {"targets", task.name()},
           {"labels", dump(dataset.label_names())},

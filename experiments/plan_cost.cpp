@@ -15,7 +15,7 @@ struct KnownCost {
 
 // Counted layer by layer: convolutions and linear layers. DenseNets pool before their transitions'
 // convolutions.
-constexpr std::array<KnownCost, 19> kKnownCosts = {{
+constexpr std::array<KnownCost, 20> kKnownCosts = {{
     {"resnet18", 1.814, 224},       {"resnet34", 3.664, 224},
     {"resnet50", 4.089, 224},       {"resnet101", 7.801, 224},
     {"resnet152", 11.514, 224},     {"densenet121", 2.603, 224},
@@ -25,7 +25,7 @@ constexpr std::array<KnownCost, 19> kKnownCosts = {{
     {"simplenet", 1.800, 224},      {"simplenet_small", 0.449, 32},
     {"simplenet_cifar", 1.630, 32}, {"simplenet64", 0.118, 64},
     {"piotte", 2.094, 384},         {"gapnet", 3.851, 1024},
-    {"box_regressor", 1.350, 128},
+    {"box_regressor", 1.350, 128},  {"conv4", 0.01841, 32},
 }};
 
 // A guess for a processor core that has not been measured; only ratios of forecasts made with it

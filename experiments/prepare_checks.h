@@ -15,4 +15,8 @@ void check_variants(const PreparedRun& run);
 /// @throws Error kConfiguration naming the size.
 void check_precision(const Recipe& recipe);
 
+/// Every fold's training images can be learnt from.
+/// @throws Error kData, kConfiguration naming the fold.
+void check_learning(const PreparedRun& run);
+
 }  // namespace baleen

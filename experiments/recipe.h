@@ -18,6 +18,7 @@
 #include "data/augment/augment.h"
 #include "data/augment/normalise.h"
 #include "data/folds.h"
+#include "experiments/metric/metric_section.h"
 #include "experiments/stacking/thresholds.h"
 #include "experiments/stacking/two_level.h"
 #include "experiments/sweep/sweep_config.h"
@@ -141,6 +142,7 @@ struct Recipe {
   std::vector<StageOptions> stages;
   ImageSection images;
   TaskSection task;
+  std::optional<MetricSection> metric;
   LossOptions loss;
   TrainingSection training;
   PredictionSection prediction;

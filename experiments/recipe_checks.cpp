@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "data/augment/d4.h"
+#include "experiments/metric/metric_checks.h"
 #include "experiments/recipe.h"
 
 namespace baleen {
@@ -134,7 +135,8 @@ void validate_task(const Recipe& recipe, config::Problems& problems) {
       problems.add(fmt::format("task.{}", key),
                    fmt::format("is read for task.kind: {} only", kind));
   }
-  if (task.kind == "labels") return;
+  validate_metric(recipe, problems);
+  if (task.kind == "labels" || task.kind == "metric") return;
   const PredictionSection& prediction = recipe.prediction;
   for (const auto& [key, used] : {std::pair{"tta", !prediction.tta.empty()},
                                   std::pair{"tta_sizes_px", !prediction.tta_sizes_px.empty()},

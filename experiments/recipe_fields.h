@@ -207,8 +207,10 @@ void visit_fields(Visitor& v, TaskSection& o) {
       "labels: the dataset's labels or classes; boxes: the box around each image's subject, "
       "four outputs with loss.kind box_mse, written to boxes-oof.csv and boxes-test.csv as a "
       "description's boxes.file for `baleen pack` takes them; masks: the subject's pixels, with "
-      "the backbone unet and loss.kind bce_dice, written as PNG to masks-oof and masks-test",
-      config::one_of({"labels", "boxes", "masks"}));
+      "the backbone unet and loss.kind bce_dice, written as PNG to masks-oof and masks-test; "
+      "metric: "
+      "embeddings in which images of one class, an individual, lie close together, see metric",
+      config::one_of({"labels", "boxes", "masks", "metric"}));
   v.field("boxes_file", o.boxes_file,
           "boxes: CSV file with a row per image of the dataset and the columns x0, y0, x1, y1, in "
           "pixels of the image before it was packed");
@@ -244,6 +246,7 @@ void visit_fields(Visitor& v, Recipe& o) {
   v.field("stages", o.stages, "progressive resolution: one entry per stage, in order");
   v.field("images", o.images, "how stored images become the network's input");
   v.field("task", o.task, "what is learnt");
+  v.field("metric", o.metric, "of task.kind: metric, instead of loss");
   v.field("loss", o.loss, "what training minimises");
   v.field("training", o.training, "how training is carried out");
   v.field("prediction", o.prediction, "how held-out and test images are predicted");

@@ -7,7 +7,10 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
+#include "core/base/atomic_file.h"
+#include "core/base/error.h"
 #include "core/losses/registry.h"
 #include "data/augment/image_to_tensor.h"
 #include "data/image/image.h"
@@ -149,8 +152,35 @@ double training_seconds(const PreparedRun& run, const JournalState& journal,
   return seconds;
 }
 
+/// What the run's end wrote down; null where a fold could not be judged.
+void add_saved_scores(ReportData& report, const PreparedRun& run, const RunDirectory& directory,
+                      const JournalState& journal) {
+  const std::filesystem::path file = directory.stack() / "scores.json";
+  const std::vector<std::string> models = model_names(run);
+  const auto table = nlohmann::json::parse(read_file(file), nullptr, false);
+  if (!table.is_object() || !table.contains("candidates"))
+    throw Error(ErrorKind::kData, file.string() + " holds no table of scores");
+  for (const auto& candidate : table["candidates"]) {
+    ReportScores row;
+    row.name = candidate.value("name", "");
+    for (const auto& score : candidate["score_by_fold"])
+      row.folds.push_back(score.is_number() ? std::optional(score.get<double>()) : std::nullopt);
+    if (candidate["oof_score"].is_number()) row.oof = candidate["oof_score"].get<double>();
+    if (std::find(models.begin(), models.end(), row.name) == models.end())
+      row.kind = ReportScores::Kind::kMean;
+    else
+      row.train_seconds = training_seconds(run, journal, row.name);
+    report.scores.push_back(std::move(row));
+  }
+}
+
 void add_task_results(ReportData& report, const PreparedRun& run, const RunDirectory& directory,
                       const JournalState& journal) {
+  if (run.recipe.task.kind == "metric") {
+    if (journal.finished_steps.contains("scores"))
+      add_saved_scores(report, run, directory, journal);
+    return;
+  }
   const bool boxes = run.task->targets() == LossTargets::kBoxes;
   const OofData data = boxes ? read_oof(directory.oof()) : mask_predictions(run, directory, [] {});
   const std::vector<SampleScores> overlaps =

@@ -27,6 +27,7 @@
 #include "experiments/finish_boxes.h"
 #include "experiments/finish_masks.h"
 #include "experiments/finish_run.h"
+#include "experiments/metric/finish_metric.h"
 #include "experiments/prepare_checks.h"
 #include "experiments/report/report.h"
 #include "experiments/run_progress.h"
@@ -79,8 +80,7 @@ void check_targets(const PreparedRun& run, const Extensions* extensions) {
   }
   if (extensions) {
     // Made once, for what it says of its parameters: the chains make their own.
-    extensions->losses.check_targets(run.recipe.loss.kind, run.task->targets());
-    (void)extensions->losses.create(run.recipe.loss, run.task->num_outputs());
+    (void)run.task->make_loss(extensions->losses, run.recipe.loss);
   }
   if (own_labels && run.test && run.test->target_kind() != TargetKind::kNone &&
       run.test->label_names() != run.dataset->label_names()) {
@@ -195,6 +195,7 @@ std::string finish(const PreparedRun& run, const RunDirectory& directory, Journa
   if (run.sweep) return finish_sweep(run, directory, journal);
   if (run.recipe.task.kind == "boxes") return finish_boxes(run, directory, journal, check_stop);
   if (run.recipe.task.kind == "masks") return finish_masks(run, directory, journal, check_stop);
+  if (run.recipe.task.kind == "metric") return finish_metric(run, directory, journal, check_stop);
   return print_evaluation(finish_run(run, directory, journal, check_stop));
 }
 
@@ -245,7 +246,7 @@ PreparedRun open_run_data(const Recipe& recipe, bool stage) {
   std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
   run.subject = fold_subject(*sample_table(run.dataset), rows);
-  run.folds = make_folds(run.subject, recipe.folds);
+  run.folds = make_folds(run.task->fold_subject(run.subject, recipe.folds), recipe.folds);
   return run;
 }
 
@@ -255,6 +256,7 @@ void plan_run(PreparedRun& run, const Recipe& recipe, const Extensions* extensio
   check_targets(run, extensions);
   check_variants(run);
   check_precision(recipe);
+  check_learning(run);
   run.plan = make_plan(recipe, facts_of(run, digests));
 }
 

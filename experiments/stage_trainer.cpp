@@ -53,7 +53,14 @@ StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
   const Recipe& recipe = *setup_.recipe;
   normalisation_ = chain_normalisation(recipe, *setup_.dataset, setup_.training_rows,
                                        setup_.chain->stages.front().size_px);
-  loss_ = setup_.extensions->losses.create(recipe.loss, setup_.task->num_outputs());
+  loss_ = setup_.task->make_loss(setup_.extensions->losses, recipe.loss);
+  ChainFacts facts;
+  facts.name = setup_.chain->name;
+  facts.num_epochs = 0;
+  for (const StagePlan& stage : setup_.chain->stages) facts.num_epochs += stage.epochs;
+  facts.seed = seed_for(0);
+  facts.training_rows = setup_.training_rows;
+  learning_ = setup_.task->learning(facts);
   resumed_ = agreed(group_, [&] { return checkpoints_.load_latest(setup_.identity); });
   state_.identity = setup_.identity;
   if (resumed_) {
@@ -90,12 +97,14 @@ void StageTrainer::make_network(int64_t stage) {
   backbone.in_channels = setup_.dataset->channels();
   backbone.dropout = options.dropout.value_or(chain.dropout);
   network_ = setup_.extensions->backbones.create(backbone);
+  if (learning_) learning_->initialise(*network_);
   if (!resumed_ && !chain.weights.empty()) {
     const LoadReport report = load_pretrained(
         *network_, chain.weights,
         {.in_channels = backbone.in_channels, .grey_stem = grey_stem_from_name(section.grey_stem)});
     log_info("{}: {}: {}", chain.name, chain.weights, report.summary());
   }
+  if (learning_) network_ = learning_->adapt(std::move(network_));
   if (recipe.training.channels_last) to_channels_last(*network_);
   network_->to(device_);
   if (resumed_) load_state(*network_, resumed_->part("model"), "the checkpoint of " + chain.name);
@@ -140,8 +149,16 @@ StageTrainer::StageEnding StageTrainer::train_stage() {
 
   agreed(group_, [&] {
     make_network(state_.stage);
-    stage.optimizer = std::make_unique<Optimizer>(
-        parameter_groups(*network_, stage.options->optimizer), stage.options->optimizer);
+    std::vector<ParameterGroup> groups = parameter_groups(*network_, stage.options->optimizer);
+    if (learning_) {
+      learning_->begin_stage({.epochs_before = stage.epochs_before,
+                              .steps_per_epoch = stage.plan->steps_per_epoch,
+                              .batch = stage.plan->batch,
+                              .seed = seed_for(state_.stage)});
+      if (resumed_) learning_->load(resumed_->part("learning"));
+      groups = learning_->regrouped(std::move(groups));
+    }
+    stage.optimizer = std::make_unique<Optimizer>(std::move(groups), stage.options->optimizer);
     stage.schedule =
         std::make_unique<Schedule>(stage.options->schedule, stage.options->optimizer.lr,
                                    ScheduleSpan{stage.plan->steps_per_epoch, stage.plan->epochs});
@@ -181,6 +198,7 @@ StageTrainer::StageEnding StageTrainer::train_stage() {
   stage.trainer = std::make_unique<Trainer>(
       Trainer::Parts{network_.get(), loss_.get(), stage.optimizer.get(), stage.schedule.get(),
                      stage.reducer.get(), stage.ema.get(), stage.scaler.get(),
+                     learning_ ? learning_->objective() : nullptr,
                      [this] { return sink_.stop_requested(); }},
       trainer_options);
   stage.agreed_steps = state_.chain_steps;  // all ranks have just taken the first one's weights
@@ -196,6 +214,12 @@ StageTrainer::StageEnding StageTrainer::train_stage() {
                         !state_.best.exhausted(stage.options->early_stopping)) {
                    const auto epoch_start = Clock::now();
                    remember_epoch_start(stage);
+                   try {
+                     begin_epoch(stage.plan->size_px);
+                   } catch (const Error& error) {
+                     if (error.kind() == ErrorKind::kInterrupted) save_and_stop(stage);
+                     throw;
+                   }
                    try {
                      if (!train_epoch(stage)) save_and_stop(stage);
                    } catch (const NonFiniteStep& error) {
@@ -231,6 +255,7 @@ TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
   feed.shards = stage.reducer->shards();
   feed.image = image_options(stage.plan->size_px);
   feed.shuffle = {.kind = recipe.training.shuffle, .window = recipe.training.shuffle_window};
+  if (learning_) learning_->choose_batches(feed);
   return feed;
 }
 
@@ -270,15 +295,9 @@ bool StageTrainer::train_epoch(Stage& stage) {
 }
 
 std::map<std::string, double> StageTrainer::validate(Stage& stage) {
-  PredictionJob job;
+  PredictionJob job = prediction_job(stage.plan->size_px);
   job.name = setup_.chain->name + ", held-out fold";
-  job.dataset = setup_.dataset;
   job.rows = setup_.held_out_rows;
-  job.num_outputs = setup_.task->num_outputs();
-  job.chunk = setup_.recipe->prediction.chunk;
-  job.image = image_options(stage.plan->size_px);
-  job.precision = precision_from_name(setup_.recipe->training.precision);
-  job.stop = [this] { return sink_.stop_requested(); };
   std::optional<Ema::Swapped> averaged;
   if (stage.ema) averaged.emplace(*stage.ema);
   const PredictionTable table = predict_rows(*network_, *loss_, job, group_);
@@ -339,6 +358,7 @@ Checkpoint StageTrainer::checkpoint(const Stage& stage) const {
   if (stage.scaler) result.state.scaler = stage.scaler->state();
   add_part(result.tensors, "model", state_of(*network_));
   add_part(result.tensors, "optimizer", stage.optimizer->state());
+  if (learning_) add_part(result.tensors, "learning", learning_->state());
   if (stage.ema) {
     result.state.ema_updates = stage.ema->updates();
     add_part(result.tensors, "ema", stage.ema->state());
@@ -397,6 +417,7 @@ void StageTrainer::finish_stage(Stage& stage) {
   // Copies: the network and the averages go with the stage.
   for (const auto& [name, tensor] : weights)
     next.tensors.emplace_back("model." + name, tensor.detach().cpu().clone());
+  if (learning_) add_part(next.tensors, "learning", learning_->state());
   on_first_rank(group_, [&] { checkpoints_.finish_stage(next); });
   state_ = next.state;
   resumed_ = std::move(next);

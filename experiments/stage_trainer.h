@@ -15,6 +15,8 @@
 #include "data/packed_dataset.h"
 #include "experiments/chain_checkpoints.h"
 #include "experiments/chain_executor.h"
+#include "experiments/chain_learning.h"
+#include "experiments/chain_predictions.h"
 #include "experiments/classification_chain.h"
 #include "experiments/plan.h"
 #include "experiments/recipe.h"
@@ -89,6 +91,9 @@ class StageTrainer {
   void load(const Checkpoint& checkpoint);
   StageEnding train_stage();
   void pause(Stage& stage);
+  void begin_epoch(int64_t size_px);
+  at::Tensor training_features(int64_t size_px);
+  PredictionJob prediction_job(int64_t size_px) const;
   bool train_epoch(Stage& stage);
   void end_epoch(Stage& stage, double seconds);
   std::map<std::string, double> validate(Stage& stage);
@@ -112,6 +117,7 @@ class StageTrainer {
   Normalisation normalisation_;
   std::shared_ptr<Backbone> network_;
   std::unique_ptr<Loss> loss_;
+  std::unique_ptr<ChainLearning> learning_;  ///< null: nothing special
   ChainCheckpoints checkpoints_;
   TrainingState state_;
   std::map<std::string, double> metrics_of_epoch_;  ///< the last one, if this start has trained it

@@ -10,6 +10,7 @@
 #include "experiments/box_task.h"
 #include "experiments/chain_predictions.h"
 #include "experiments/mask_task.h"
+#include "experiments/metric/metric_task.h"
 
 namespace baleen {
 namespace {
@@ -44,6 +45,12 @@ class LabelTask final : public Task {
 
 }  // namespace
 
+std::unique_ptr<Loss> Task::make_loss(const LossRegistry& registry,
+                                      const LossOptions& options) const {
+  registry.check_targets(options.kind, targets());
+  return registry.create(options, num_outputs());
+}
+
 void check_whole_images(const std::filesystem::path& dataset) {
   const Manifest manifest = read_manifest(dataset);
   const auto options = nlohmann::json::parse(manifest.options);
@@ -68,6 +75,7 @@ std::shared_ptr<const Task> make_task(const Recipe& recipe,
                                       std::shared_ptr<const PackedDataset> dataset) {
   if (recipe.task.kind == "boxes") return std::make_shared<BoxTask>(recipe, std::move(dataset));
   if (recipe.task.kind == "masks") return std::make_shared<MaskTask>(recipe, std::move(dataset));
+  if (recipe.task.kind == "metric") return std::make_shared<MetricTask>(recipe, std::move(dataset));
   return std::make_shared<LabelTask>(std::move(dataset));
 }
 

@@ -11,11 +11,21 @@
 
 #include "core/losses/registry.h"
 #include "core/training/batch_source.h"
+#include "data/folds.h"
 #include "data/loader.h"
 #include "data/packed_dataset.h"
+#include "experiments/chain_learning.h"
 #include "experiments/recipe.h"
 
 namespace baleen {
+
+/// What a task may know of a chain.
+struct ChainFacts {
+  std::string name;
+  int64_t num_epochs = 1;  ///< of all stages, as planned
+  uint64_t seed = 0;       ///< of all draws that belong to no stage
+  std::vector<int64_t> training_rows;
+};
 
 /// What a run learns: how many outputs its networks have, what each batch's targets are, and how
 /// predictions are judged. Used from any thread.
@@ -37,6 +47,18 @@ class Task {
   virtual std::map<std::string, double> metrics(const at::Tensor& predictions_NK,
                                                 const std::vector<int64_t>& rows,
                                                 const ImageFeedOptions& image) const = 0;
+  /// What predictions mean, and what is minimised where learning() has no objective.
+  /// @throws Error kConfiguration when the recipe's loss does not fit these targets.
+  virtual std::unique_ptr<Loss> make_loss(const LossRegistry& registry,
+                                          const LossOptions& options) const;
+  /// The dataset as folds should see it: by default as it is.
+  virtual FoldSubject fold_subject(FoldSubject subject, const FoldOptions& /*options*/) const {
+    return subject;
+  }
+  /// What is special about training one of its chains; by default nothing: null.
+  virtual std::unique_ptr<ChainLearning> learning(const ChainFacts& /*chain*/) const {
+    return nullptr;
+  }
 };
 
 /// For tables and masks that refer to images of before they were packed.

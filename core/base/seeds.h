@@ -18,6 +18,8 @@ enum class Stream : std::uint64_t {
   kMixup = 7,           ///< partners and weights of one micro-batch
   kTestTime = 8,        ///< random passes of a prediction
   kPairs = 9,           ///< order of pairs of images in an epoch
+  kMining = 10,         ///< negatives that are drawn within a batch
+  kClustering = 11,     ///< first centroids of a clustering
   kSweep = 100,         ///< values of a sweep's trial
 };
 

@@ -2,6 +2,7 @@
 
 #include "core/nn/bninception.h"
 #include "core/nn/box_regressor.h"
+#include "core/nn/conv4.h"
 #include "core/nn/densenet.h"
 #include "core/nn/gapnet.h"
 #include "core/nn/inception_v3.h"
@@ -17,6 +18,7 @@ void register_backbones(BackboneRegistry& registry) {
   add_densenets(registry);
   add_simplenets(registry);
   add_simplenet64(registry);
+  add_conv4(registry);
   add_inception_v3(registry);
   add_bninception(registry);
   add_piotte(registry);

@@ -164,6 +164,7 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
 }
 
 Trainer::StepSums Trainer::backward(const std::vector<Batch>& batches, int64_t epoch, bool stop) {
+  if (parts_.objective) return backward_gathered(batches, epoch, stop);
   if (options_.batch_norm == BatchNormMode::kSync)
     return backward_synchronised(batches, epoch, stop);
   if (parts_.loss->batch_term()) return backward_with_statistics(batches, epoch, stop);
@@ -279,6 +280,7 @@ bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_o
     } else {
       handle_non_finite(report, progress);
     }
+    if (parts_.objective) parts_.objective->step_done(!report.skipped);
     if (std::isfinite(report.loss)) {
       progress.loss_sum += report.loss * static_cast<double>(report.samples);
       progress.samples += report.samples;

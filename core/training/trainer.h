@@ -12,6 +12,7 @@
 #include "core/nn/batch_norm.h"
 #include "core/optim/optimizer.h"
 #include "core/optim/schedule.h"
+#include "core/training/batch_objective.h"
 #include "core/training/batch_source.h"
 #include "core/training/gradient_reducer.h"
 #include "core/training/precision.h"
@@ -90,6 +91,9 @@ class Trainer {
     GradientReducer* reducer = nullptr;
     Ema* ema = nullptr;            ///< may be null
     LossScaler* scaler = nullptr;  ///< for float16; may be null
+    /// Instead of `loss`, what is minimised: a function of all outputs of a global batch at once,
+    /// which are gathered over shards. May be null.
+    BatchObjective* objective = nullptr;
     /// Whether this rank wants to stop: asked right before the step's exchange, so that a signal
     /// that arrives in a step ends training with that step. May be empty.
     std::function<bool()> stop_requested = {};
@@ -130,6 +134,7 @@ class Trainer {
   StepSums backward(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_plain(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_with_statistics(const std::vector<Batch>& batches, int64_t epoch, bool stop);
+  StepSums backward_gathered(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_synchronised(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums gather(const at::Tensor& local_rows, bool stop);
   void fill_own_columns(const at::Tensor& local_rows, bool stop) const;

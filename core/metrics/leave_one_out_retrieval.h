@@ -1,0 +1,29 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+
+namespace baleen {
+
+/// How well items find others of their label.
+struct RetrievalScores {
+  double recall_at_1 = 0;    ///< share of queries whose nearest item has their label
+  double map_at_5 = 0;       ///< mean of 1 / rank of the first right item, 0 beyond the fifth label
+  double recall_at_k = 0;    ///< share of queries with one of their label among the k nearest
+  int64_t num_queries = 0;   ///< items whose label has another item
+  int64_t num_excluded = 0;  ///< items whose label has no other: they can't be found
+};
+
+/// Each item as a query against all others, by cosine. mAP@5 is that of an answer of five distinct
+/// labels, in the order in which they are met: one true label per query, 1 / its rank. Equal
+/// cosines: the lower position first. Items without another of their label are no queries, but
+/// can be (wrongly) found.
+/// @param embeddings_ND float, on the CPU; computed in float64
+/// @param k of recall_at_k
+/// @throws Error kNumeric naming the first item that is not finite.
+RetrievalScores score_retrieval(const at::Tensor& embeddings_ND,
+                                std::span<const std::int64_t> labels_N, int k = 5);
+
+}  // namespace baleen

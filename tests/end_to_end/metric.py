@@ -1,0 +1,171 @@
+"""`baleen run` learns embeddings: unseen individuals are told apart, divide and conquer with one learner is plain metric
+learning to the bit, and a run that is killed, also while it clusters, ends with the same bytes on any number of ranks.
+"""
+
+import copy
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+import h5py
+import numpy as np
+
+from harness import Job, call, expect, expect_same_results, main, no_process_left, result_digests, write_idx
+
+IDS = 24
+
+
+def make_individuals(directory, name="data", per_id=6, ids=IDS, seed=1):
+    """Individuals of four kinds: a coarse pattern of the kind, a fine one of the individual, and noise."""
+    rng = np.random.default_rng(seed)
+    kinds = np.kron(rng.integers(0, 2, (4, 2, 2)), np.ones((8, 8), int))
+    own = np.kron(rng.integers(0, 2, (ids, 4, 4)), np.ones((4, 4), int))
+    labels = np.repeat(np.arange(ids), per_id)
+    images = [60 * kinds[i % 4] + 110 * own[i] + rng.integers(0, 80, (16, 16)) for i in labels]
+    write_idx(directory / f"{name}-images", np.array(images))
+    write_idx(directory / f"{name}-labels", labels)
+    description = directory / f"{name}.yaml"
+    description.write_text(f"output: {name}\nsource: idx\nimages: {name}-images\nlabels_file: {name}-labels\nchannels: 1\n"
+                           "enlarge: bilinear\n")
+    call(["pack", description], directory)
+
+
+def recipe(directory, name, run_dir=None, **metric):
+    content = {
+        "name": name, "run_dir": run_dir or name, "dataset": "data", "folds": {"count": 2},
+        "task": {"kind": "metric"},
+        "metric": {"embedding": 16, "images_per_id": 4, "split": "disjoint", **metric},
+        "backbones": [{"name": "conv4", "dropout": 0.1}],
+        "stages": [
+            {"size_px": 16, "epochs": 5, "batch": 16, "optimizer": {"kind": "adamw", "lr": 0.003}},
+            {"size_px": 20, "epochs": 3, "batch": 16, "optimizer": {"kind": "adamw", "lr": 0.001},
+             "augment": {"affine": {"shift": 0.05}}},
+        ],
+        "training": {"logical_shards": 4, "checkpoint_every_steps": 3},
+        "prediction": {"chunk": 16},
+    }
+    file = directory / f"{name}.yaml"
+    file.write_text(json.dumps(content))
+    return file
+
+
+def hurt(job, victims, how):
+    targets = {"one rank": victims[:1], "all ranks": victims, "mpirun": [job.process.pid]}[how]
+    for pid in targets:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def losses(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [(line["chain"], line["epoch"], line["train_loss"]) for line in lines]
+
+
+def check_learning(directory):
+    file = recipe(directory, "plain")
+    text = call(["run", file], directory, ranks=1)
+    scores = json.loads((directory / "plain/stack/scores.json").read_text())["candidates"][0]
+    expect("recall@1" in text and scores["recall_at_1"] > 0.5, f"individuals are not told apart: {scores}\n{text}")
+    with h5py.File(directory / "plain/oof.h5") as oof:
+        names = {}
+        oof.visititems(lambda name, item: names.setdefault(name, getattr(item, "shape", None)))
+        rows = next(np.asarray(oof[name]) for name, shape in names.items() if shape and shape[-1] == 16)
+    rows = rows.reshape(-1, 16)
+    expect(len(rows) == 6 * IDS and np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5), f"no unit embeddings: {names}")
+    call(["verify", "plain"], directory)
+    call(["run", file, "--run-dir", "plain-on-2"], directory, ranks=2)
+    expect_same_results(directory / "plain-on-2", result_digests(directory / "plain"), "2 ranks")
+
+
+def check_one_learner(directory):
+    """The same loss curve and the same weights."""
+    for step in ("per_learner", "accumulate"):
+        name = f"one-{step}"
+        call(["run", recipe(directory, name, divide={"learners": 1, "every_epochs": 1, "step": step})], directory, ranks=2)
+        expect(losses(directory / name) == losses(directory / "plain"), f"{name}: another loss curve than plain")
+        for weights in sorted((directory / "plain/chains").glob("*/weights.safetensors")):
+            same = directory / name / weights.relative_to(directory / "plain")
+            expect(same.read_bytes() == weights.read_bytes(), f"{name}: other weights in {same}")
+
+
+def check_kills(directory, kills):
+    """Clustering, a hundred starts before every epoch, takes most of this run's time."""
+    metric = {"divide": {"learners": 3, "every_epochs": 1, "starts": 100, "full_from": 4, "joint_from": 7},
+              "losses": [{"kind": "margin", "parameters": {"learn_beta": 1, "per_identity": 1}},
+                         {"kind": "center", "weight": 0.01}],
+              "memory": 32, "loss_lr_multiplier": 10}
+    file = recipe(directory, "divided", **metric)
+    start = time.monotonic()
+    text = call(["run", file], directory, ranks=1)
+    duration = time.monotonic() - start
+    expect("clusters of" in text, f"nothing was clustered\n{text}")
+    reference = result_digests(directory / "divided")
+    random.seed(5)
+    done = 0
+    while done < kills:
+        ranks = [2, 4, 1, 3][done % 4]
+        job = Job(["run", file, "--run-dir", "killed"], directory, ranks)
+        deadline = time.monotonic() + random.uniform(0.5, max(1.5, 0.6 * duration))
+        while time.monotonic() < deadline and job.process.poll() is None:
+            time.sleep(0.02)
+        victims = list(job.ranks().values())
+        if job.process.poll() is not None or not victims:
+            job.wait(60)
+            break  # it was faster: what is there counts
+        hurt(job, victims, random.choice(["one rank", "all ranks", "mpirun"]))
+        job.wait(60)
+        no_process_left(victims)
+        done += 1
+    call(["run", file, "--run-dir", "killed"], directory, ranks=2)
+    expect_same_results(directory / "killed", reference, f"after {done} kills")
+    print(f"divide and conquer: {done} kills, {duration:.1f} s without")
+
+
+def check_bad_input(directory):
+    def refused(code, *words, **changes):
+        content = json.loads(recipe(directory, "bad").read_text())
+        for key, value in changes.items():
+            target = content
+            *path, last = key.split("__")
+            for part in path:
+                target = target.setdefault(part, {})
+            target[last] = value
+        file = directory / "bad.yaml"
+        file.write_text(json.dumps(content))
+        message = call(["plan", file], directory, code=code)
+        for word in words:
+            expect(word in message, f"{changes}: no '{word}' in\n{message}")
+
+    stages = copy.deepcopy(json.loads(recipe(directory, "bad").read_text())["stages"])
+    stages[1]["batch"] = 18
+    refused(3, "stages.1.batch", "18", stages=stages)
+    refused(3, "did you mean", metric__losses=[{"kind": "margin", "parameters": {"alhpa": 1}}])
+    refused(3, "metric.memory", metric__losses=[{"kind": "arcface"}], metric__memory=10)
+    refused(3, "slices", metric__divide={"learners": 17})
+    refused(3, "loss.kind", loss={"kind": "cross_entropy"})
+    refused(3, "task.kind: metric only", task={"kind": "labels"}, loss={"kind": "cross_entropy"})
+    make_individuals(directory, "singles", per_id=1)
+    refused(4, "none of the 12 ids", dataset="singles")
+    make_individuals(directory, "one", per_id=24, ids=1)
+    refused(4, "nothing to tell apart", dataset="one", metric__split="closed")
+    refused(4, "missing", dataset="missing")
+
+
+def test(directory):
+    make_individuals(directory)
+    case = sys.argv[1]
+    if case == "learning":
+        check_learning(directory)
+        check_one_learner(directory)
+    elif case == "kills":
+        check_kills(directory, 4)
+    else:
+        check_bad_input(directory)
+
+
+main(test)

@@ -1,0 +1,134 @@
+// The recipe's section for metric learning, and the recipes that come with Baleen.
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "core/nn/registry.h"
+#include "experiments/extensions.h"
+#include "experiments/metric/metric_learning.h"
+#include "experiments/recipe.h"
+
+namespace baleen {
+namespace {
+
+using ::testing::HasSubstr;
+
+Extensions extensions() {
+  Extensions all;
+  register_backbones(all.backbones);
+  register_losses(all.losses);
+  return all;
+}
+
+std::filesystem::path recipe_file(const std::string& name) {
+  const char* source = std::getenv("BALEEN_SOURCE");
+  return std::filesystem::path(source ? source : ".") / "experiments/recipes" / (name + ".yaml");
+}
+
+class ShippedRecipe : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(ShippedRecipe, IsValid) {
+  Extensions known = extensions();
+  const Recipe recipe = load_recipe(recipe_file(GetParam()), {}, known);
+  EXPECT_EQ(recipe.task.kind, "metric");
+  ASSERT_TRUE(recipe.metric.has_value());
+  int64_t epochs = 0;
+  for (const StageOptions& stage : recipe.stages_of(0)) epochs += stage.epochs;
+  // Thirteen ids of three images: what is checked of the data is independent of their number.
+  MetricLearning::Setup setup;
+  setup.section = *recipe.metric;
+  setup.num_epochs = epochs;
+  for (int64_t i = 0; i < 39; ++i) {
+    setup.training_rows.push_back(i);
+    setup.classes.push_back(i / 3);
+  }
+  setup.num_classes = 13;
+  MetricLearning learning(setup);
+  EXPECT_EQ(learning.division().phase(epochs - 1), LearningPhase::kJoint);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ShippedRecipe, ::testing::Values("omniglot", "lions", "humpback-dac"),
+                         [](const auto& instance) {
+                           std::string name = instance.param;
+                           for (char& c : name)
+                             if (c == '-') c = '_';
+                           return name;
+                         });
+
+TEST(HumpbackRecipe, FollowsThePublishedSchedule) {
+  Extensions known = extensions();
+  const Recipe recipe = load_recipe(recipe_file("humpback-dac"), {}, known);
+  ASSERT_EQ(recipe.stages.size(), 2u);
+  EXPECT_EQ(recipe.stages[0].size_px, 448);
+  EXPECT_EQ(recipe.stages[1].size_px, 672);
+  EXPECT_EQ(recipe.batch_of(0, 0), 96);
+  EXPECT_EQ(recipe.metric->divide.learners, 8);
+  EXPECT_EQ(recipe.backbones[0].batch_norm, "frozen");
+}
+
+std::string problems_with(const std::vector<std::string>& assignments) {
+  Extensions known = extensions();
+  try {
+    (void)load_recipe(recipe_file("omniglot"), assignments, known);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(MetricChecks, MistakesAreNamedWithTheirKeys) {
+  EXPECT_EQ(problems_with({}), "");
+  EXPECT_THAT(problems_with({"stages=[{size_px: 32, epochs: 2, batch: 66}]"}),
+              HasSubstr("images_per_id"));
+  EXPECT_THAT(problems_with({"metric.divide.learners=65"}), HasSubstr("slices"));
+  EXPECT_THAT(problems_with({"metric.divide.learners=20", "metric.divide.step=accumulate"}),
+              HasSubstr("20 learners"));
+  EXPECT_THAT(problems_with({"task.kind=labels"}), HasSubstr("task.kind: metric only"));
+  EXPECT_THAT(problems_with({"metric.memory=64", "metric.losses=[{kind: arcface}]"}),
+              HasSubstr("metric.memory"));
+  EXPECT_THAT(problems_with({"backbones=[{name: conv4, batch_norm: sync}]"}), HasSubstr("sync"));
+  EXPECT_THAT(problems_with({"loss.kind=cross_entropy"}), HasSubstr("metric.losses"));
+  EXPECT_THAT(problems_with({"metric.losses=[{kind: margin, parameters: {alhpa: 1}}]"}),
+              HasSubstr("alpha"));
+  EXPECT_THAT(problems_with({"training.shuffle=two_level"}), HasSubstr("by ids"));
+}
+
+TEST(MetricLearningTest, LossParametersLearnAtTheirOwnRate) {
+  MetricLearning::Setup setup;
+  setup.section.losses = {{.kind = "arcface"}, {.kind = "center"}};
+  setup.section.embedding = 8;
+  setup.section.loss_lr_multiplier = 100;
+  setup.training_rows = {0, 1, 2, 3, 4, 5};
+  setup.classes = {7, 7, 2, 2, 4, 4};
+  setup.num_classes = 9;
+  MetricLearning learning(setup);
+  const Extensions known = extensions();
+  auto network = known.backbones.create({.name = "conv4", .num_outputs = 8, .in_channels = 1});
+  learning.initialise(*network);
+  const auto adapted = learning.adapt(network);
+  OptimizerOptions options;
+  options.weight_decay = 0.1;
+  const auto groups = learning.regrouped(parameter_groups(*adapted, options));
+  ASSERT_EQ(groups.size(), 3u);  // trunk, head, the loss's
+  EXPECT_EQ(groups.back().names, (std::vector<std::string>{"metric_loss.0.weight"}));
+  EXPECT_EQ(groups.back().parameters[0].size(0), 3) << "ids of the training images only";
+  EXPECT_EQ(groups.back().lr_multiplier, 100);
+  EXPECT_EQ(groups.back().weight_decay, 0);
+  EXPECT_EQ(groups[0].lr_multiplier, 1);
+
+  // State goes round.
+  const NamedTensors state = learning.state();
+  ASSERT_EQ(state.size(), 1u);
+  EXPECT_EQ(state[0].first, "objective.1.centres");
+  MetricLearning other(setup);
+  (void)other.adapt(known.backbones.create({.name = "conv4", .num_outputs = 8, .in_channels = 1}));
+  other.load(state);
+  EXPECT_THROW(other.load({}), Error);
+}
+
+}  // namespace
+}  // namespace baleen
