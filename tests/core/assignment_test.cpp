@@ -86,7 +86,7 @@ template <class Cost>
 void compare(const std::vector<double>& exact, int64_t n, const nlohmann::json& least) {
   const std::vector<Cost> costs(exact.begin(), exact.end());
   for (const int64_t core : {int64_t{0}, int64_t{8}, n}) {
-    SCOPED_TRACE(testing::Message() << "core of " << core << " columns");
+    SCOPED_TRACE(::testing::Message() << "core of " << core << " columns");
     const auto found = find_assignment(CostView<Cost>{costs.data(), n, n}, {core});
     ASSERT_EQ(found.has_value(), !least.is_null());
     if (!found) continue;
@@ -106,7 +106,7 @@ TEST(AssignmentTest, CostsWhatScipysCosts) {
   ASSERT_EQ(std::ssize(*least), count);
   for (int64_t number = 0; number < count; ++number) {
     const int64_t n = size_of(number, largest);
-    SCOPED_TRACE(testing::Message() << "problem " << number << ", " << n << " rows");
+    SCOPED_TRACE(::testing::Message() << "problem " << number << ", " << n << " rows");
     const auto costs = problem(number, n);
     if (number / 8 % 2) {
       compare<float>(costs, n, (*least)[static_cast<size_t>(number)]);
