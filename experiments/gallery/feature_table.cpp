@@ -127,4 +127,10 @@ FeatureTable read_features(const std::filesystem::path& file) {
   return table;
 }
 
+void write_features(const std::filesystem::path& file, const FeatureTable& table) {
+  PredictionTable predictions("features of " + table.source, table.ids, table.features_ND.size(1));
+  predictions.add(table.ids, table.features_ND);
+  predictions.write(file);
+}
+
 }  // namespace baleen

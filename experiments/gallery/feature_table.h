@@ -35,6 +35,9 @@ struct FeatureTable {
 /// or no number in a place; kNumeric for features that are not finite.
 FeatureTable read_features(const std::filesystem::path& file);
 
+/// Writes a table as `.h5`, which read_features() reads. @throws Error kStorage.
+void write_features(const std::filesystem::path& file, const FeatureTable& table);
+
 /// How images are turned into features.
 struct EmbedOptions {
   int64_t chunk = 64;  ///< images at a time; part of the result's identity

@@ -217,14 +217,17 @@ at::Tensor newcomer_shift(const Validation& validation, const std::vector<at::Te
   return result.newcomer_weight * at::logit(verdict.test_T, kCertain);
 }
 
-/// The row of each query in the gallery, where it is one of its images.
+/// The row of each query in the gallery, where it is one of its images: the same id, and the same
+/// features (ids that are only numbers occur in every dataset).
 std::vector<int64_t> own_rows(const FeatureTable& queries, const FeatureTable& gallery) {
   std::unordered_map<std::string, int64_t> row_of;
   for (int64_t row = 0; row < gallery.size(); ++row) row_of.emplace(gallery.ids[row], row);
-  std::vector<int64_t> own;
-  for (const std::string& id : queries.ids) {
-    const auto found = row_of.find(id);
-    own.push_back(found == row_of.end() ? -1 : found->second);
+  std::vector<int64_t> own(queries.ids.size(), -1);
+  for (int64_t q = 0; q < queries.size(); ++q) {
+    const auto found = row_of.find(queries.ids[q]);
+    if (found == row_of.end()) continue;
+    if (at::equal(queries.features_ND[q], gallery.features_ND[found->second]))
+      own[q] = found->second;
   }
   return own;
 }

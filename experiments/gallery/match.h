@@ -75,7 +75,7 @@ struct MatchResult {
 };
 
 /// Finds who the queries show. Features are brought to unit length; a query that is a gallery image
-/// itself (the same id) is not matched with itself.
+/// itself (the same id and the same features) is not matched with itself.
 ///
 /// Threshold, map and weights are chosen on the gallery: a fifth of its individuals become
 /// strangers, and of the others with two images or more a part asks who it is. Individuals with one

@@ -31,7 +31,7 @@ struct MatchArguments {
   std::string score = "max", map = "logarithmic", threshold = "auto";
   bool rerank = false, newcomers = false, classify = false;
   NewcomerOptions newcomer_options;
-  std::string light_gbm;
+  std::string light_gbm, keep_features;
   bool keep_length = false;
   RerankOptions rerank_options;
   int64_t page_queries = 200;
@@ -113,6 +113,16 @@ std::vector<MatchModel> load_models(const MatchArguments& arguments, const VerbC
         {embed_dataset(weights, gallery, arguments.gallery[0], *context.extensions, options, group),
          embed_dataset(weights, queries, arguments.queries[0], *context.extensions, options,
                        group)});
+  }
+  if (!arguments.keep_features.empty()) {
+    on_first_rank(group, [&] {
+      const std::filesystem::path folder = arguments.keep_features;
+      std::filesystem::create_directories(folder);
+      for (size_t m = 0; m < models.size(); ++m) {
+        write_features(folder / fmt::format("gallery-{}.h5", m + 1), models[m].gallery);
+        write_features(folder / fmt::format("queries-{}.h5", m + 1), models[m].queries);
+      }
+    });
   }
   return models;
 }
@@ -230,6 +240,9 @@ void declare(CLI::App& app, MatchArguments& a) {
                  "compute the features with this network, in parallel over the ranks; as `baleen "
                  "export` writes it; may be repeated: models are fused")
       ->option_text("FILE");
+  text("--keep-features", a.keep_features,
+       "write the features that --weights made into this folder, as tables for other searches",
+       "DIR");
   text("--identities", a.identities,
        "CSV with columns Image,Id: who the gallery images show; default: the classes of the packed "
        "gallery",
