@@ -12,8 +12,8 @@ namespace baleen {
 std::vector<Verb> make_verbs() {
   return {make_pack_verb(),    make_plan_verb(),       make_run_verb(),    make_launch_verb(),
           make_status_verb(),  make_report_verb(),     make_export_verb(), make_verify_verb(),
-          make_inspect_verb(), make_duplicates_verb(), make_models_verb(), make_doctor_verb(),
-          make_docs_verb()};
+          make_inspect_verb(), make_duplicates_verb(), make_match_verb(),  make_models_verb(),
+          make_doctor_verb(),  make_docs_verb()};
 }
 
 Extensions make_extensions() {

@@ -15,6 +15,7 @@ Verb make_export_verb();
 Verb make_verify_verb();
 Verb make_inspect_verb();
 Verb make_duplicates_verb();
+Verb make_match_verb();
 Verb make_models_verb();
 Verb make_doctor_verb();
 Verb make_docs_verb();

@@ -1,0 +1,116 @@
+#include "core/matching/top_k.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "core/base/error.h"
+#include "core/matching/score_scan.h"
+
+namespace baleen {
+namespace {
+
+/// A block of scores stays in a core's cache, and its matrix product is large enough to be fast.
+constexpr int64_t kQueriesPerBlock = 512;
+constexpr int64_t kGalleryRowsPerBlock = 1024;
+constexpr float kNothing = -std::numeric_limits<float>::infinity();
+
+/// One query's list, best first.
+struct List {
+  float* scores;
+  int64_t* rows;
+  int64_t k;
+
+  float worst() const { return scores[k - 1]; }
+  /// `row` is above all rows that came before, or compared by the caller.
+  void insert(float score, int64_t row) {
+    int64_t place = k - 1;
+    for (; place > 0 && scores[place - 1] < score; --place) {
+      scores[place] = scores[place - 1];
+      rows[place] = rows[place - 1];
+    }
+    scores[place] = score;
+    rows[place] = row;
+  }
+};
+
+void offer_scores(const float* scores, int64_t count, int64_t first_row, List list) {
+  for (int64_t j = 0; j < count;) {
+    j = first_above(scores, j, count, list.worst());
+    if (j == count) return;
+    list.insert(scores[j], first_row + j);
+    ++j;
+  }
+}
+
+}  // namespace
+
+TopKSearch::TopKSearch(const at::Tensor& queries_QD, int64_t k)
+    : queries_QD_(queries_QD.contiguous()), k_(k) {
+  if (queries_QD.dim() != 2 || queries_QD.scalar_type() != at::kFloat) {
+    throw Error(ErrorKind::kInternal, "queries are a float32 matrix, one row each");
+  }
+  if (k < 1) throw Error(ErrorKind::kConfiguration, fmt::format("the best {} of a gallery", k));
+  scores_.assign(static_cast<size_t>(queries_QD.size(0) * k), kNothing);
+  rows_.assign(scores_.size(), -1);
+}
+
+void TopKSearch::add(const at::Tensor& gallery_GD, int64_t first_row) {
+  const int64_t num_queries = queries_QD_.size(0), num_rows = gallery_GD.size(0);
+  if (gallery_GD.dim() != 2 || gallery_GD.size(1) != queries_QD_.size(1)) {
+    throw Error(ErrorKind::kData,
+                fmt::format("gallery features have {} numbers, query features {}",
+                            gallery_GD.size(-1), queries_QD_.size(1)),
+                "both sides must come from the same network");
+  }
+  const at::Tensor gallery_DG = gallery_GD.contiguous().t();
+  const int64_t blocks = (num_queries + kQueriesPerBlock - 1) / kQueriesPerBlock;
+  at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+    const at::NoGradGuard no_grad;
+    at::Tensor buffer = at::empty({kQueriesPerBlock, kGalleryRowsPerBlock}, at::kFloat);
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t query = block * kQueriesPerBlock;
+      const int64_t queries = std::min(kQueriesPerBlock, num_queries - query);
+      const at::Tensor part_QD = queries_QD_.narrow(0, query, queries);
+      for (int64_t row = 0; row < num_rows; row += kGalleryRowsPerBlock) {
+        const int64_t rows = std::min(kGalleryRowsPerBlock, num_rows - row);
+        at::Tensor scores_QG = buffer.view(-1).narrow(0, 0, queries * rows).view({queries, rows});
+        at::mm_out(scores_QG, part_QD, gallery_DG.narrow(1, row, rows));
+        const float* scores = scores_QG.const_data_ptr<float>();
+        for (int64_t q = 0; q < queries; ++q) {
+          const int64_t place = (query + q) * k_;
+          offer_scores(scores + q * rows, rows, first_row + row,
+                       {scores_.data() + place, rows_.data() + place, k_});
+        }
+      }
+    }
+  });
+}
+
+TopK TopKSearch::result() const {
+  const std::vector<int64_t> shape{queries_QD_.size(0), k_};
+  return {at::tensor(scores_, at::kFloat).view(shape), at::tensor(rows_, at::kLong).view(shape)};
+}
+
+TopK merge_top_k(const std::vector<TopK>& parts, int64_t k) {
+  std::vector<at::Tensor> scores, rows;
+  for (const TopK& part : parts) {
+    scores.push_back(part.scores_QK);
+    rows.push_back(part.rows_QK);
+  }
+  // By row, then by falling score: the second sort keeps the order of equal scores.
+  const at::Tensor all_rows = at::cat(rows, 1);
+  const at::Tensor last = at::where(all_rows < 0, std::numeric_limits<int64_t>::max(), all_rows);
+  const at::Tensor by_row = at::argsort(last, /*stable=*/true, 1, false);
+  const at::Tensor ordered = at::cat(scores, 1).gather(1, by_row);
+  const at::Tensor by_score = at::argsort(ordered, /*stable=*/true, 1, /*descending=*/true);
+  const int64_t kept = std::min(k, ordered.size(1));
+  const at::Tensor order = by_row.gather(1, by_score).narrow(1, 0, kept);
+  return {at::cat(scores, 1).gather(1, order), all_rows.gather(1, order)};
+}
+
+}  // namespace baleen

@@ -1,0 +1,355 @@
+#include "experiments/gallery/match.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <unordered_map>
+
+#include "core/base/error.h"
+#include "core/base/logging.h"
+#include "core/metrics/retrieval.h"
+#include "data/identity_splits.h"
+#include "data/name_list.h"
+#include "data/pack/csv.h"
+
+namespace baleen {
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kUnknownShare = 0.2;
+constexpr double kQueryShare = 0.3;
+
+/// One model's unit features.
+struct Sides {
+  at::Tensor gallery_GD, queries_QD;
+};
+
+/// Gallery images and whom they show; individuals by name, ascending.
+struct Gallery {
+  std::vector<std::string> names;  ///< C
+  GalleryIdentities identities;
+};
+
+Gallery gallery_of(const std::vector<std::string>& ids, const MatchNames& known) {
+  std::vector<std::string> missing;
+  std::set<std::string> names;
+  for (const std::string& id : ids) {
+    const auto found = known.gallery.find(id);
+    if (found == known.gallery.end()) {
+      missing.push_back(id);
+    } else {
+      names.insert(found->second);
+    }
+  }
+  if (!missing.empty()) {
+    throw Error(ErrorKind::kData,
+                fmt::format("nobody is named for the gallery images {}", name_list(missing)),
+                "name the individual of every gallery image with --identities");
+  }
+  Gallery gallery{{names.begin(), names.end()}, {}};
+  gallery.identities.count = std::ssize(gallery.names);
+  for (const std::string& id : ids) {
+    const auto place =
+        std::lower_bound(gallery.names.begin(), gallery.names.end(), known.gallery.at(id));
+    gallery.identities.identity_G.push_back(place - gallery.names.begin());
+  }
+  return gallery;
+}
+
+/// A model's distances of queries and individuals, [Q, C]; infinite for one without images.
+at::Tensor distances_of(const Sides& sides, const GalleryIdentities& identities,
+                        const MatchOptions& options, const std::vector<int64_t>& own_Q) {
+  if (options.rerank) {
+    at::Tensor images_QG = -reranked_distances(sides.queries_QD, sides.gallery_GD, *options.rerank);
+    for (int64_t q = 0; q < std::ssize(own_Q); ++q)
+      if (own_Q[q] >= 0) images_QG[q][own_Q[q]] = -std::numeric_limits<float>::infinity();
+    return -identity_scores_of_images(images_QG, identities, options.score);
+  }
+  const at::Tensor scores_QC =
+      identity_scores(sides.queries_QD, sides.gallery_GD, identities, options.score, own_Q);
+  // Unit vectors: d² = 2 - 2s.
+  return (2.0 - 2.0 * scores_QC.to(at::kDouble)).clamp_min(0.0).sqrt();
+}
+
+/// Distances of all models, and of the classifier.
+std::vector<at::Tensor> all_distances(const std::vector<Sides>& models,
+                                      const GalleryIdentities& identities,
+                                      const MatchOptions& options,
+                                      const std::vector<int64_t>& own_Q) {
+  std::vector<at::Tensor> distances, gallery, queries;
+  for (const Sides& model : models) {
+    distances.push_back(distances_of(model, identities, options, own_Q));
+    gallery.push_back(model.gallery_GD);
+    queries.push_back(model.queries_QD);
+  }
+  if (!options.classifier) return distances;
+  if (std::any_of(own_Q.begin(), own_Q.end(), [](int64_t row) { return row >= 0; })) {
+    throw Error(ErrorKind::kUsage, "a classifier that was trained on the queries would know them",
+                "leave it out where queries are gallery images");
+  }
+  const at::Tensor p_QC =
+      classify_features(at::cat(gallery, 1), identities.identity_G, identities.count,
+                        at::cat(queries, 1), *options.classifier);
+  distances.push_back(
+      at::where(p_QC > 0, 1 - p_QC, at::full_like(p_QC, std::numeric_limits<double>::infinity())));
+  return distances;
+}
+
+/// Validation on the gallery alone.
+struct Validation {
+  std::vector<at::Tensor> distances_MQC;
+  std::vector<std::string> truth;  ///< empty for strangers
+};
+
+Validation validate(const std::vector<Sides>& models, const Gallery& gallery,
+                    const MatchOptions& options) {
+  const std::vector<int64_t>& identity_G = gallery.identities.identity_G;
+  if (gallery.identities.count < 2) {
+    throw Error(ErrorKind::kData, "one individual is no gallery to choose a threshold on",
+                "give the threshold, or more individuals");
+  }
+  const GallerySplit split = open_set_split(identity_G, kUnknownShare, kQueryShare, options.seed);
+  if (split.gallery.empty())
+    throw Error(ErrorKind::kData, "the gallery is too small to choose a threshold on");
+  GalleryIdentities kept{{}, gallery.identities.count};
+  for (const int64_t row : split.gallery) kept.identity_G.push_back(identity_G[row]);
+  const std::set<int64_t> left(kept.identity_G.begin(), kept.identity_G.end());
+  Validation validation;
+  for (const int64_t row : split.queries)
+    validation.truth.push_back(left.contains(identity_G[row]) ? gallery.names[identity_G[row]]
+                                                              : std::string());
+  const at::Tensor gallery_rows = at::tensor(split.gallery, at::kLong);
+  const at::Tensor query_rows = at::tensor(split.queries, at::kLong);
+  std::vector<Sides> parts;
+  for (const Sides& sides : models)
+    parts.push_back({sides.gallery_GD.index_select(0, gallery_rows),
+                     sides.gallery_GD.index_select(0, query_rows)});
+  validation.distances_MQC = all_distances(parts, kept, options, {});
+  return validation;
+}
+
+std::vector<at::Tensor> mapped(const std::vector<at::Tensor>& distances,
+                               const DistanceMapOptions& options) {
+  std::vector<at::Tensor> scores;
+  for (const at::Tensor& model : distances) scores.push_back(map_distances(model, options));
+  return scores;
+}
+
+at::Tensor fused(const std::vector<at::Tensor>& scores, const std::vector<double>& weights) {
+  // A weight of 0 times minus infinity is no number, so models that don't count stay out.
+  at::Tensor sum;
+  for (size_t m = 0; m < scores.size(); ++m) {
+    if (weights[m] == 0) continue;
+    sum = sum.defined() ? sum + scores[m] * weights[m] : scores[m] * weights[m];
+  }
+  return sum;
+}
+
+/// Map, weights and threshold.
+/// @returns the validation, where there was anything to choose
+std::optional<Validation> choose(const std::vector<Sides>& models, const Gallery& gallery,
+                                 const MatchOptions& options, MatchResult& result) {
+  result.map = options.map.map;
+  const size_t num_models = models.size() + (options.classifier ? 1 : 0);
+  result.weights.assign(num_models, 1.0 / static_cast<double>(num_models));
+  result.threshold = options.threshold.value_or(-std::numeric_limits<double>::infinity());
+  const bool threshold_open = !options.unknown.empty() && !options.threshold;
+  if (num_models < 2 && !options.choose_map && !threshold_open) return std::nullopt;
+  Validation validation = validate(models, gallery, options);
+  std::vector<DistanceMap> candidates{options.map.map};
+  if (options.choose_map) {
+    candidates = {DistanceMap::kLogarithmic, DistanceMap::kReciprocal, DistanceMap::kSoftmax,
+                  DistanceMap::kStudent, DistanceMap::kGaussian};
+  }
+  for (const DistanceMap candidate : candidates) {
+    DistanceMapOptions map = options.map;
+    map.map = candidate;
+    map.perplexity = std::min(map.perplexity, static_cast<double>(gallery.identities.count));
+    const std::vector<at::Tensor> scores = mapped(validation.distances_MQC, map);
+    const std::vector<double> weights =
+        choose_weights(scores, gallery.names, validation.truth, options.answers);
+    const ThresholdChoice found =
+        choose_threshold(fused(scores, weights), gallery.names, validation.truth, options.answers);
+    log_info("validation: {:<11} distances are worth {:.4f} with threshold {:.4f}",
+             name_of(candidate), found.score, found.threshold);
+    if (result.validation && found.score <= result.validation->score) continue;
+    result.validation = found;
+    result.weights = weights;
+    result.map = candidate;
+  }
+  if (threshold_open) result.threshold = result.validation->threshold;
+  return validation;
+}
+
+/// What the learners' verdict takes off each query's scores, so that doubtful ones fall below the
+/// threshold: its weight and the threshold are chosen again on validation, where the verdict is of
+/// learners that had not seen the image.
+at::Tensor newcomer_shift(const Validation& validation, const std::vector<at::Tensor>& test_MTC,
+                          const Gallery& gallery, const DistanceMapOptions& map,
+                          const MatchOptions& options, MatchResult& result) {
+  constexpr std::array kWeights{0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0};
+  constexpr double kCertain = 1e-6;
+  const std::vector<at::Tensor> scores = mapped(validation.distances_MQC, map);
+  std::vector<double> is_new;
+  for (const std::string& truth : validation.truth) is_new.push_back(truth.empty() ? 1.0 : 0.0);
+  const NewcomerResult verdict =
+      find_newcomers(scores, at::tensor(is_new, at::kDouble), test_MTC, *options.newcomers);
+  result.newcomer_auc = verdict.auc;
+  result.newcomers_missing = verdict.missing;
+  const at::Tensor fused_QC = fused(scores, result.weights);
+  const double spread = fused_QC.amax({1}).std(/*unbiased=*/false).item<double>();
+  const at::Tensor doubt_Q = at::logit(verdict.oof_N, kCertain);
+  for (const double weight : kWeights) {
+    const ThresholdChoice found =
+        choose_threshold(fused_QC - (weight * spread * doubt_Q).unsqueeze(1), gallery.names,
+                         validation.truth, options.answers);
+    if (found.score <= result.validation->score + 1e-12) continue;
+    result.validation = found;
+    result.threshold = found.threshold;
+    result.newcomer_weight = weight * spread;
+  }
+  return result.newcomer_weight * at::logit(verdict.test_T, kCertain);
+}
+
+/// The row of each query in the gallery, where it is one of its images: the same id, and the same
+/// features (ids that are only numbers occur in every dataset).
+std::vector<int64_t> own_rows(const FeatureTable& queries, const FeatureTable& gallery) {
+  std::unordered_map<std::string, int64_t> row_of;
+  for (int64_t row = 0; row < gallery.size(); ++row) row_of.emplace(gallery.ids[row], row);
+  std::vector<int64_t> own(queries.ids.size(), -1);
+  for (int64_t q = 0; q < queries.size(); ++q) {
+    const auto found = row_of.find(queries.ids[q]);
+    if (found == row_of.end()) continue;
+    if (at::equal(queries.features_ND[q], gallery.features_ND[found->second]))
+      own[q] = found->second;
+  }
+  return own;
+}
+
+/// The gallery images that look most like each query, of the individuals it was answered with.
+void find_images(const Sides& sides, const std::vector<int64_t>& own_Q, MatchResult& result) {
+  std::map<std::string, std::vector<int64_t>> rows_of;
+  for (size_t row = 0; row < result.gallery_names.size(); ++row)
+    rows_of[result.gallery_names[row]].push_back(static_cast<int64_t>(row));
+  for (size_t q = 0; q < result.answers.size(); ++q) {
+    for (MatchAnswer& answer : result.answers[q]) {
+      const auto found = rows_of.find(answer.name);
+      if (found == rows_of.end() || std::isnan(answer.score)) continue;
+      const at::Tensor rows = at::tensor(found->second, at::kLong);
+      const at::Tensor scores =
+          at::mv(sides.gallery_GD.index_select(0, rows), sides.queries_QD[static_cast<int64_t>(q)]);
+      const at::Tensor order = scores.argsort(/*stable=*/true, 0, /*descending=*/true);
+      for (int64_t place = 0; place < order.numel() && answer.image < 0; ++place) {
+        const int64_t row = found->second[order[place].item<int64_t>()];
+        if (own_Q.empty() || row != own_Q[q]) answer.image = row;
+      }
+    }
+  }
+}
+
+void judge(const MatchNames& names, MatchResult& result, const MatchOptions& options) {
+  std::vector<std::vector<std::string>> ranked;
+  std::vector<std::string> truth;
+  const std::set<std::string> known(result.gallery_names.begin(), result.gallery_names.end());
+  int64_t right = 0;
+  for (size_t q = 0; q < result.query_ids.size(); ++q) {
+    const auto found = names.queries.find(result.query_ids[q]);
+    if (found == names.queries.end()) continue;
+    truth.push_back(known.contains(found->second) ? found->second : options.unknown);
+    ranked.emplace_back();
+    for (const MatchAnswer& answer : result.answers[q]) ranked.back().push_back(answer.name);
+    right += !ranked.back().empty() && ranked.back().front() == truth.back();
+  }
+  if (truth.empty()) return;
+  result.mean_reciprocal_place = mean_reciprocal_place(ranked, truth, options.answers);
+  result.first_right = static_cast<double>(right) / static_cast<double>(truth.size());
+}
+
+}  // namespace
+
+MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names,
+                  const MatchOptions& options) {
+  if (models.empty()) throw Error(ErrorKind::kUsage, "there are no features to match");
+  MatchResult result;
+  result.query_ids = models.front().queries.ids;
+  result.gallery_ids = models.front().gallery.ids;
+  std::vector<Sides> sides;
+  for (const MatchModel& model : models) {
+    const FeatureTable gallery = model.gallery.select(result.gallery_ids);
+    const FeatureTable queries = model.queries.select(result.query_ids);
+    if (gallery.features_ND.size(1) != queries.features_ND.size(1)) {
+      throw Error(
+          ErrorKind::kData,
+          fmt::format("features of {} have {} numbers, those of {} {}", gallery.source,
+                      gallery.features_ND.size(1), queries.source, queries.features_ND.size(1)),
+          "both sides must come from the same network");
+    }
+    sides.push_back({unit_rows(gallery.features_ND), unit_rows(queries.features_ND)});
+  }
+  const Gallery gallery = gallery_of(result.gallery_ids, names);
+  for (const int64_t identity : gallery.identities.identity_G)
+    result.gallery_names.push_back(gallery.names[identity]);
+  const std::vector<int64_t> own_Q = own_rows(models.front().queries, models.front().gallery);
+  result.num_own = std::ssize(own_Q) - std::count(own_Q.begin(), own_Q.end(), -1);
+
+  const std::optional<Validation> validation = choose(sides, gallery, options, result);
+  const std::vector<at::Tensor> distances =
+      all_distances(sides, gallery.identities, options, own_Q);
+  DistanceMapOptions map = options.map;
+  map.map = result.map;
+  map.perplexity = std::min(map.perplexity, static_cast<double>(gallery.identities.count));
+  const std::vector<at::Tensor> scores_MQC = mapped(distances, map);
+  at::Tensor scores_QC = fused(scores_MQC, result.weights).contiguous();
+  if (options.newcomers) {
+    if (!validation || options.unknown.empty() || options.threshold) {
+      throw Error(ErrorKind::kUsage, "newcomers are judged where a threshold is to be chosen",
+                  "name the unknown, and leave the threshold to the search");
+    }
+    scores_QC = scores_QC -
+                newcomer_shift(*validation, scores_MQC, gallery, map, options, result).unsqueeze(1);
+  }
+  if (!options.unknown.empty() && options.share_unknown)
+    result.threshold = threshold_for_share(scores_QC, *options.share_unknown);
+
+  std::unordered_map<std::string, int64_t> column_of;
+  for (int64_t c = 0; c < std::ssize(gallery.names); ++c) column_of.emplace(gallery.names[c], c);
+  const auto scores = scores_QC.accessor<double, 2>();
+  for (int64_t q = 0; q < std::ssize(result.query_ids); ++q) {
+    result.answers.emplace_back();
+    for (const std::string& name : best_names(scores_QC[q], gallery.names, options.answers,
+                                              options.unknown, result.threshold)) {
+      const auto column = column_of.find(name);
+      result.answers.back().push_back(
+          {name, column == column_of.end() ? kNaN : scores[q][column->second], -1});
+    }
+  }
+  find_images(sides.front(), own_Q, result);
+  judge(names, result, options);
+  return result;
+}
+
+std::string answers_csv(const MatchResult& result, const std::string& separator) {
+  std::string text = "Image,Id\n";
+  for (size_t q = 0; q < result.query_ids.size(); ++q) {
+    std::string names;
+    for (const MatchAnswer& answer : result.answers[q]) {
+      if (answer.name.find(separator) != std::string::npos) {
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("the individual '{}' has the separator '{}' in its name",
+                                answer.name, separator),
+                    "choose another with --separator");
+      }
+      names += fmt::format("{}{}", names.empty() ? "" : separator, answer.name);
+    }
+    text += fmt::format("{},{}\n", csv_field(result.query_ids[q]), csv_field(names));
+  }
+  return text;
+}
+
+}  // namespace baleen
