@@ -31,12 +31,14 @@ void judge_classes(Candidate& candidate, const OofData& data) {
 }
 
 void judge_labels(Candidate& candidate, const OofData& data, const ThresholdOptions& options) {
-  candidate.thresholds = cross_fit_thresholds(candidate.oof_NK, data.targets, data.folds, options);
+  const ExclusiveGroups groups = exclusive_groups(options, data.labels);
+  candidate.thresholds =
+      cross_fit_thresholds(candidate.oof_NK, data.targets, data.folds, options, groups);
   candidate.score_by_fold = candidate.thresholds.score_of_fold;
   candidate.oof_score = candidate.thresholds.score;
   if (data.test_targets.defined()) {
     const at::Tensor decided =
-        apply_thresholds(candidate.test_TK, candidate.thresholds.final.values_L);
+        apply_thresholds(candidate.test_TK, candidate.thresholds.final.values_L, groups);
     candidate.test_score =
         sample_f_beta(data.test_targets, decided, options.beta, options.empty_score);
   }

@@ -110,7 +110,7 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
   journalled_step(journal, directory, "stacking", {}, [&] {
     std::filesystem::create_directories(directory.stack());
     const StackInput input = make_stack_input(data);
-    const StackResult stack = fit_stack(input, run.recipe.stacking, check_stop);
+    const StackResult stack = fit_stack(input, run.recipe.stacking);
     check_stop();
     save_stack(stack, input, directory.stack());
     evaluation = evaluate(data, stack, run.recipe.thresholds, check_stop);

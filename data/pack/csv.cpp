@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <set>
@@ -81,10 +82,36 @@ class CsvReader {
   int64_t line_ = 1;
 };
 
+/// The text, unpacked where it is gzip.
+std::string unpacked(std::string bytes, const std::filesystem::path& file) {
+  if (!bytes.starts_with("\x1f\x8b")) return bytes;
+  constexpr int kGzipOnly = 16;
+  z_stream stream{};
+  if (inflateInit2(&stream, MAX_WBITS + kGzipOnly) != Z_OK)
+    throw Error(ErrorKind::kInternal, "zlib can't be started");
+  std::string text;
+  std::string piece(size_t{1} << 18, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(bytes.data());
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  int code = Z_OK;
+  while (code == Z_OK) {
+    stream.next_out = reinterpret_cast<Bytef*>(piece.data());
+    stream.avail_out = static_cast<uInt>(piece.size());
+    code = inflate(&stream, Z_NO_FLUSH);
+    text.append(piece.data(), piece.size() - stream.avail_out);
+    // A file may be several streams, one after the other.
+    if (code == Z_STREAM_END && stream.avail_in > 0) code = inflateReset(&stream);
+  }
+  inflateEnd(&stream);
+  if (code != Z_STREAM_END)
+    throw Error(ErrorKind::kData, file.string() + " is damaged or cut short: it does not unpack");
+  return text;
+}
+
 }  // namespace
 
 CsvTable CsvTable::read(const std::filesystem::path& file) {
-  const std::string text = read_file(file);
+  const std::string text = unpacked(read_file(file), file);
   CsvTable table;
   table.file_ = file;
   CsvReader reader(text, file);

@@ -7,9 +7,9 @@
 
 namespace baleen {
 
-/// A CSV file with a header line, read whole. RFC 4180: fields in double quotes may hold commas,
-/// line ends and doubled quotes; lines end in LF or CRLF; a byte-order mark is skipped; empty lines
-/// are ignored.
+/// A CSV file with a header line, read whole; gzip is unpacked. RFC 4180: fields in double quotes
+/// may hold commas, line ends and doubled quotes; lines end in LF or CRLF; a byte-order mark is
+/// skipped; empty lines are ignored.
 class CsvTable {
  public:
   /// @throws Error kData with file and line when a quote is not closed, text follows a closing

@@ -22,6 +22,7 @@ StackInput make_stack_input(const OofData& data) {
   input.targets_NL = data.target_kind == TargetKind::kSingleClass
                          ? at::one_hot(data.targets.to(at::kLong), num_outputs)
                          : data.targets;
+  input.classes = data.target_kind == TargetKind::kSingleClass;
   if (!data.test_MTK.defined()) input.test_ids.clear();
   return input;
 }

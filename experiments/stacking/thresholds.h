@@ -19,10 +19,12 @@ struct ThresholdOptions {
   std::string method = "grid";
   double start = 0.2;
   double minimum = 0.05;
+  double maximum = 1.0;
   int64_t max_sweeps = 10;
   bool average_over_folds = false;
   double beta = 2.0;
   double empty_score = 0.0;
+  std::vector<std::vector<std::string>> exclusive;
 };
 
 template <class Visitor>
@@ -36,6 +38,7 @@ void visit_fields(Visitor& v, ThresholdOptions& o) {
   v.field("minimum", o.minimum,
           "no threshold is set below this; guards labels whose score hardly depends on it",
           config::between(0, 0.99));
+  v.field("maximum", o.maximum, "no threshold is searched above this", config::between(0, 1));
   v.field("max_sweeps", o.max_sweeps,
           "passes over all labels; the search ends earlier when a pass changes nothing",
           config::between(1, 1000));
@@ -47,7 +50,19 @@ void visit_fields(Visitor& v, ThresholdOptions& o) {
   v.field("empty_score", o.empty_score,
           "F score of a sample that has no label and for which none is predicted",
           config::between(0, 1));
+  v.field("exclusive", o.exclusive,
+          "groups of labels of which each sample has exactly one, e.g. [[clear, cloudy, haze, "
+          "partly_cloudy]]: the highest score of a group is predicted, whatever it is, and its "
+          "labels have no thresholds");
 }
+
+/// Labels of which each sample has exactly one, as columns.
+using ExclusiveGroups = std::vector<std::vector<int64_t>>;
+
+/// `options.exclusive` as columns. @throws Error kConfiguration for a label that does not exist or
+/// is named twice, or a group of less than two.
+ExclusiveGroups exclusive_groups(const ThresholdOptions& options,
+                                 std::span<const std::string> labels);
 
 /// One threshold per label, and what they score on the samples they were searched on.
 struct Thresholds {
@@ -78,7 +93,7 @@ struct CrossFittedThresholds {
 /// @throws Error kData when the shapes differ or there are no rows, kNumeric naming row and label
 /// of a bad score.
 Thresholds search_thresholds(const at::Tensor& scores_NL, const at::Tensor& targets_NL,
-                             const ThresholdOptions& options);
+                             const ThresholdOptions& options, const ExclusiveGroups& groups = {});
 
 /// The search without each fold in turn, then the final thresholds as `options.average_over_folds`
 /// asks.
@@ -86,9 +101,11 @@ Thresholds search_thresholds(const at::Tensor& scores_NL, const at::Tensor& targ
 CrossFittedThresholds cross_fit_thresholds(const at::Tensor& scores_NL,
                                            const at::Tensor& targets_NL,
                                            std::span<const int64_t> folds_N,
-                                           const ThresholdOptions& options);
+                                           const ThresholdOptions& options,
+                                           const ExclusiveGroups& groups = {});
 
-/// scores > thresholds, bool [N, L].
-at::Tensor apply_thresholds(const at::Tensor& scores_NL, std::span<const double> thresholds_L);
+/// scores > thresholds, bool [N, L]; of each group the highest score alone.
+at::Tensor apply_thresholds(const at::Tensor& scores_NL, std::span<const double> thresholds_L,
+                            const ExclusiveGroups& groups = {});
 
 }  // namespace baleen

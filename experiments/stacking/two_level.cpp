@@ -1,290 +1,197 @@
 #include "experiments/stacking/two_level.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include "core/base/error.h"
+#include "experiments/stacking/level_fits.h"
+#include "experiments/stacking/stack_tables.h"
 
 namespace baleen {
 namespace {
-
-constexpr double kLeastProbability = 1e-6;
-
-using Check = std::function<void()>;
 
 at::Tensor to_double(const at::Tensor& values) {
   return values.detach().to(at::kCPU, at::kDouble).contiguous();
 }
 
-at::Tensor level1_input(const at::Tensor& probabilities, const StackOptions& options) {
-  if (options.inputs == "probabilities") return probabilities;
-  return at::logit(probabilities, kLeastProbability);
-}
-
-/// Row numbers of each fold, and of all others.
-struct FoldRows {
-  std::vector<at::Tensor> inside_K, outside_K;
-};
-
-FoldRows split_rows(const StackInput& input) {
-  int64_t num_folds = 0;
-  for (size_t i = 0; i < input.folds.size(); ++i) {
-    if (input.folds[i] < 0) {
-      throw Error(ErrorKind::kData, fmt::format("stack: sample {} has no fold", input.ids[i]));
-    }
-    num_folds = std::max(num_folds, input.folds[i] + 1);
-  }
-  FoldRows rows;
-  for (int64_t fold = 0; fold < num_folds; ++fold) {
-    std::vector<int64_t> inside, outside;
-    for (size_t i = 0; i < input.folds.size(); ++i) {
-      (input.folds[i] == fold ? inside : outside).push_back(static_cast<int64_t>(i));
-    }
-    if (inside.empty() || outside.empty()) {
-      throw Error(ErrorKind::kData,
-                  fmt::format("stack: fold {} of {} holds {} of {} samples", fold, num_folds,
-                              inside.size(), input.folds.size()),
-                  "stacking needs at least two folds, each with samples");
-    }
-    rows.inside_K.push_back(at::tensor(inside, at::kLong));
-    rows.outside_K.push_back(at::tensor(outside, at::kLong));
-  }
-  return rows;
-}
-
-void check_shapes(const StackInput& input) {
-  const auto num_models = static_cast<int64_t>(input.models.size());
-  const auto num_labels = static_cast<int64_t>(input.labels.size());
-  const auto num_samples = static_cast<int64_t>(input.ids.size());
-  const auto num_tests = static_cast<int64_t>(input.test_ids.size());
-  const auto expect = [](const char* what, const at::Tensor& values, std::vector<int64_t> shape) {
-    if (values.defined() && values.sizes() == at::IntArrayRef(shape)) return;
-    throw Error(ErrorKind::kData, fmt::format("stack: {} has shape {} instead of {}", what,
-                                              values.defined() ? c10::str(values.sizes()) : "none",
-                                              c10::str(at::IntArrayRef(shape))));
-  };
-  if (num_models < 1 || num_labels < 1 || num_samples < 1) {
-    throw Error(ErrorKind::kData, fmt::format("stack: {} models, {} labels and {} samples",
-                                              num_models, num_labels, num_samples));
-  }
-  if (input.folds.size() != input.ids.size()) {
-    throw Error(ErrorKind::kData, fmt::format("stack: {} folds for {} samples", input.folds.size(),
-                                              input.ids.size()));
-  }
-  expect("the table of out-of-fold predictions", input.oof_MNL,
-         {num_models, num_samples, num_labels});
-  expect("the table of targets", input.targets_NL, {num_samples, num_labels});
-  if (num_tests > 0) {
-    expect("the table of test predictions", input.test_MTL, {num_models, num_tests, num_labels});
-  }
-}
-
-/// Models to keep, once every value of every kept model is known to be finite.
-std::vector<int64_t> complete_models(const StackInput& input, const at::Tensor& oof_MNL,
-                                     const FoldRows& rows, const StackOptions& options) {
-  std::vector<int64_t> kept;
-  for (size_t m = 0; m < input.models.size(); ++m) {
-    const at::Tensor good_N = at::isfinite(oof_MNL[static_cast<int64_t>(m)]).all(1);
-    bool complete = true;
-    for (size_t k = 0; k < rows.inside_K.size() && complete; ++k) {
-      const at::Tensor values = oof_MNL[static_cast<int64_t>(m)].index_select(0, rows.inside_K[k]);
-      if (!at::isnan(values).all().item<bool>()) continue;
-      complete = false;
-      if (options.missing_models == "refuse") {
-        throw Error(
-            ErrorKind::kData,
-            fmt::format("stack: model {} has no predictions for fold {}", input.models[m], k),
-            "finish that chain (resume the run), or set stack.missing_models to drop");
-      }
-    }
-    if (!complete) continue;
-    const at::Tensor bad = at::nonzero(good_N.logical_not());
-    if (bad.size(0) > 0) {
-      throw Error(
-          ErrorKind::kNumeric,
-          fmt::format("stack: the prediction of model {} for sample {} is not finite",
-                      input.models[m], input.ids[static_cast<size_t>(bad[0][0].item<int64_t>())]),
-          "its training diverged: look at the model's curves");
-    }
-    kept.push_back(static_cast<int64_t>(m));
-  }
-  if (kept.empty()) {
-    throw Error(ErrorKind::kData, "stack: no model has predictions for every fold",
-                "finish the chains (resume the run)");
-  }
-  return kept;
-}
-
-void check_test(const StackInput& input, const at::Tensor& test_MTL) {
-  const at::Tensor bad = at::nonzero(at::isfinite(test_MTL).logical_not());
+void check_test(const StackInput& input, const at::Tensor& test_TL, size_t model) {
+  const at::Tensor bad = at::nonzero(at::isfinite(test_TL).logical_not());
   if (bad.size(0) == 0) return;
   throw Error(ErrorKind::kNumeric,
               fmt::format("stack: the prediction of model {} for test sample {} is not finite",
-                          input.models[static_cast<size_t>(bad[0][0].item<int64_t>())],
-                          input.test_ids[static_cast<size_t>(bad[0][1].item<int64_t>())]),
+                          input.models[model],
+                          input.test_ids[static_cast<size_t>(bad[0][0].item<int64_t>())]),
               "its training diverged: look at the model's curves");
 }
 
-void check_targets(const StackInput& input, const at::Tensor& targets_NL) {
-  const at::Tensor bad = at::nonzero(((targets_NL == 0) | (targets_NL == 1)).logical_not());
-  if (bad.size(0) == 0) return;
-  throw Error(ErrorKind::kData,
-              fmt::format("stack: the target of sample {}, label {} is neither 0 nor 1",
-                          input.ids[static_cast<size_t>(bad[0][0].item<int64_t>())],
-                          input.labels[static_cast<size_t>(bad[0][1].item<int64_t>())]));
-}
-
-std::vector<RidgeModel> fit_level1(const at::Tensor& p_MNL, const at::Tensor& y_NL,
-                                   const at::Tensor& rows, const StackOptions& options,
-                                   const Check& check) {
-  std::vector<RidgeModel> models;
-  const at::Tensor targets_NL = y_NL.index_select(0, rows);
-  for (int64_t m = 0; m < p_MNL.size(0); ++m) {
-    check();
-    const RidgeProblem problem(p_MNL[m].index_select(0, rows), targets_NL);
-    models.push_back(problem.fit(problem.choose_alphas(options.alphas, options.alpha_per_label)));
-  }
-  return models;
-}
-
-/// Level-1 output for the rows of p_MNL, [M, N, L].
-at::Tensor apply_level1(const StackFit& fit, const at::Tensor& p_MNL) {
-  std::vector<at::Tensor> outputs;
-  for (int64_t m = 0; m < p_MNL.size(0); ++m) {
-    outputs.push_back(predict(fit.level1_M[static_cast<size_t>(m)], p_MNL[m]));
-  }
-  return at::stack(outputs);
-}
-
-std::vector<RidgeModel> fit_level2(const at::Tensor& q_MNL, const at::Tensor& y_NL,
-                                   const at::Tensor& rows, const StackOptions& options,
-                                   const Check& check) {
-  std::vector<RidgeModel> models;
-  for (int64_t l = 0; l < y_NL.size(1); ++l) {
-    check();
-    const RidgeProblem problem(q_MNL.select(2, l).index_select(1, rows).t(),
-                               y_NL.select(1, l).index_select(0, rows).unsqueeze(1));
-    models.push_back(problem.fit(problem.choose_alphas(options.alphas, true)));
-  }
-  return models;
-}
-
-/// Level-2 output [N, L]; labels without anything learnt as the options say.
-at::Tensor apply_level2(const StackFit& fit, const at::Tensor& q_MNL,
-                        const at::Tensor& probabilities_MNL, const StackOptions& options) {
-  std::vector<at::Tensor> columns;
-  for (int64_t l = 0; l < q_MNL.size(2); ++l) {
+/// Level-2 output [R, L] of level-1 scores [L, R, M]; labels without anything learnt as the options
+/// say. @param mean_of gives the models' mean prediction of a label
+template <class MeanOf>
+at::Tensor apply_level2(const StackFit& fit, const at::Tensor& x_LRM, const StackOptions& options,
+                        const MeanOf& mean_of) {
+  at::Tensor z_RL = at::empty({x_LRM.size(1), x_LRM.size(0)}, at::kDouble);
+  for (int64_t l = 0; l < x_LRM.size(0); ++l) {
     const auto label = static_cast<size_t>(l);
     if (fit.constant_L[label] && options.constant_labels == "mean") {
-      columns.push_back(probabilities_MNL.select(2, l).mean(0));
+      z_RL.select(1, l).copy_(mean_of(l));
     } else {
-      columns.push_back(predict(fit.level2_L[label], q_MNL.select(2, l).t()).squeeze(1));
+      z_RL.select(1, l).copy_(predict(fit.level2_L[label], x_LRM[l]).squeeze(1));
     }
   }
-  const at::Tensor z_NL = at::stack(columns, 1);
-  return options.clip ? z_NL.clamp(0, 1) : z_NL;
+  return options.clip ? z_RL.clamp_(0, 1) : z_RL;
 }
 
-std::vector<bool> constant_columns(const at::Tensor& y_NL, const at::Tensor& rows) {
-  const at::Tensor chosen_NL = y_NL.index_select(0, rows);
-  std::vector<bool> constant;
-  for (int64_t l = 0; l < y_NL.size(1); ++l) {
-    const at::Tensor column = chosen_NL.select(1, l);
-    constant.push_back((column == column[0]).all().item<bool>());
+/// For each label what it always is in the rows outside a fold (-1: in all rows), or NaN.
+std::vector<double> constant_values(const StackInput& input, int64_t without) {
+  const at::Tensor y_NL = to_double(input.targets_NL);
+  const double* y = y_NL.const_data_ptr<double>();
+  const auto num_labels = static_cast<size_t>(y_NL.size(1));
+  std::vector<double> value(num_labels, -1);
+  std::vector<bool> varies(num_labels, false);
+  for (size_t i = 0; i < input.folds.size(); ++i) {
+    if (input.folds[i] == without) continue;
+    for (size_t l = 0; l < num_labels; ++l) {
+      const double here = y[i * num_labels + l];
+      if (value[l] < 0) value[l] = here;
+      if (here != value[l]) varies[l] = true;
+    }
   }
+  for (size_t l = 0; l < num_labels; ++l) {
+    if (varies[l]) value[l] = std::numeric_limits<double>::quiet_NaN();
+  }
+  return value;
+}
+
+std::vector<bool> are_constant(const std::vector<double>& values) {
+  std::vector<bool> constant;
+  for (const double value : values) constant.push_back(!std::isnan(value));
   return constant;
 }
 
-std::vector<ConstantLabel> find_constant_labels(const at::Tensor& y_NL, const FoldRows& rows) {
+std::vector<ConstantLabel> find_constant_labels(const StackInput& input, int64_t num_folds) {
   std::vector<ConstantLabel> found;
-  const std::vector<bool> everywhere = constant_columns(y_NL, at::arange(y_NL.size(0)));
-  for (size_t l = 0; l < everywhere.size(); ++l) {
-    const auto label = static_cast<int64_t>(l);
-    if (everywhere[l]) found.push_back({label, -1, y_NL[0][label].item<double>()});
-  }
-  for (size_t k = 0; k < rows.outside_K.size(); ++k) {
-    const std::vector<bool> here = constant_columns(y_NL, rows.outside_K[k]);
+  const std::vector<double> everywhere = constant_values(input, -1);
+  for (int64_t fold = -1; fold < num_folds; ++fold) {
+    const std::vector<double> here = fold < 0 ? everywhere : constant_values(input, fold);
     for (size_t l = 0; l < here.size(); ++l) {
-      if (!here[l] || everywhere[l]) continue;
-      const auto label = static_cast<int64_t>(l);
-      const int64_t row = rows.outside_K[k][0].item<int64_t>();
-      found.push_back({label, static_cast<int64_t>(k), y_NL[row][label].item<double>()});
+      if (std::isnan(here[l]) || (fold >= 0 && !std::isnan(everywhere[l]))) continue;
+      found.push_back({static_cast<int64_t>(l), fold, here[l]});
     }
   }
   return found;
 }
 
+/// Scores of the test set by both levels of one fit.
+at::Tensor transform_test(const StackInput& input, const StackTables& tables, const StackFit& fit,
+                          const StackOptions& options) {
+  const auto num_tests = static_cast<int64_t>(input.test_ids.size());
+  at::Tensor x_LTM = at::empty({tables.num_labels(), num_tests, tables.num_models()}, at::kDouble);
+  const auto table = [&](int64_t m) {
+    return to_double(input.test_MTL[tables.kept()[static_cast<size_t>(m)]]);
+  };
+  for (int64_t m = 0; m < tables.num_models(); ++m) {
+    x_LTM.select(2, m).copy_(
+        predict(fit.level1_M[static_cast<size_t>(m)], level1_input(table(m), options)).t());
+  }
+  return apply_level2(fit, x_LTM, options, [&](int64_t l) {
+    at::Tensor sum = at::zeros({num_tests}, at::kDouble);
+    for (int64_t m = 0; m < tables.num_models(); ++m) sum += table(m).select(1, l);
+    return sum / double(tables.num_models());
+  });
+}
+
+/// Out-of-fold scores of both levels, piece by piece.
+void fill_scores(const StackTables& tables, const Level1Fits& level1, StackResult& result,
+                 bool keep_level1) {
+  const int64_t num_rows = tables.num_rows(), num_labels = tables.num_labels();
+  at::Tensor z_NL = at::empty({num_rows, num_labels}, at::kDouble);
+  at::Tensor mean_NL = at::empty({num_rows, num_labels}, at::kDouble);
+  if (keep_level1) {
+    result.level1_oof_MNL = at::empty({tables.num_models(), num_rows, num_labels}, at::kDouble);
+  }
+  const auto& pieces = tables.pieces();
+  at::parallel_for(0, static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
+    const at::NoGradGuard no_grad;
+    for (int64_t p = begin; p < end; ++p) {
+      const RowPiece& piece = pieces[static_cast<size_t>(p)];
+      const at::Tensor x_LRM = level1.scores(piece, piece.fold);
+      mean_NL.narrow(0, piece.first, piece.count).copy_(x_LRM.mean(2).t());
+      if (keep_level1) {
+        const at::Tensor rows = at::tensor(
+            at::ArrayRef<int64_t>(tables.rows().data() + piece.first, size_t(piece.count)),
+            at::kLong);
+        result.level1_oof_MNL.index_copy_(1, rows, x_LRM.permute({2, 1, 0}));
+      }
+      const StackFit& fit = result.by_fold_K[static_cast<size_t>(piece.fold)];
+      z_NL.narrow(0, piece.first, piece.count)
+          .copy_(apply_level2(fit, x_LRM, result.options, [&](int64_t l) {
+            at::Tensor sum = at::zeros({piece.count}, at::kDouble);
+            for (int64_t m = 0; m < tables.num_models(); ++m)
+              sum += tables.probabilities(m, piece).select(1, l);
+            return sum / double(tables.num_models());
+          }));
+    }
+  });
+  result.oof_NL = tables.in_input_order(z_NL);
+  result.level1_mean_NL = tables.in_input_order(mean_NL);
+}
+
 }  // namespace
 
-StackResult fit_stack(const StackInput& input, const StackOptions& options,
-                      const std::function<void()>& check_stop) {
-  const Check check = check_stop ? check_stop : [] {};
-  check_shapes(input);
-  const FoldRows rows = split_rows(input);
-  const at::Tensor all_rows = at::arange(static_cast<int64_t>(input.ids.size()));
-  const at::Tensor y_NL = to_double(input.targets_NL);
-  check_targets(input, y_NL);
-  at::Tensor oof_MNL = to_double(input.oof_MNL);
-
+StackResult fit_stack(const StackInput& input, const StackOptions& options, bool keep_level1) {
+  const at::NoGradGuard no_grad;
+  const StackTables tables(input, options);
   StackResult result{.options = options, .labels = input.labels};
-  const std::vector<int64_t> kept = complete_models(input, oof_MNL, rows, options);
   for (size_t m = 0; m < input.models.size(); ++m) {
+    const auto& kept = tables.kept();
     const bool used = std::find(kept.begin(), kept.end(), static_cast<int64_t>(m)) != kept.end();
     (used ? result.models : result.dropped).push_back(input.models[m]);
   }
-  const at::Tensor kept_M = at::tensor(kept, at::kLong);
-  oof_MNL = oof_MNL.index_select(0, kept_M);
-  const at::Tensor p_MNL = level1_input(oof_MNL, options);
-  result.constant_labels = find_constant_labels(y_NL, rows);
-
-  // Level 1: the folds in turn are left out of the fit and transformed by it.
-  result.level1_oof_MNL = at::zeros_like(p_MNL);
-  for (size_t k = 0; k < rows.inside_K.size(); ++k) {
-    StackFit fit{.level1_M = fit_level1(p_MNL, y_NL, rows.outside_K[k], options, check),
-                 .constant_L = constant_columns(y_NL, rows.outside_K[k])};
-    result.level1_oof_MNL.index_copy_(1, rows.inside_K[k],
-                                      apply_level1(fit, p_MNL.index_select(1, rows.inside_K[k])));
-    result.by_fold_K.push_back(std::move(fit));
+  for (const int64_t m : tables.kept()) {
+    if (!input.test_ids.empty())
+      check_test(input, to_double(input.test_MTL[m]), static_cast<size_t>(m));
   }
+  result.constant_labels = find_constant_labels(input, tables.num_folds());
 
-  // Level 2, likewise.
-  result.oof_NL = at::zeros_like(y_NL);
+  const bool refit = options.test == "refit";
+  const Level1Fits level1(tables, options, input.classes, refit);
+  const auto num_folds = static_cast<size_t>(tables.num_folds());
+  // Each fold in turn is left out of both levels, then none where all rows are to be fitted again.
+  std::vector<StackFit> fits(num_folds + (refit ? 1 : 0));
+  at::parallel_for(0, static_cast<int64_t>(fits.size()), 1, [&](int64_t begin, int64_t end) {
+    const at::NoGradGuard inner_no_grad;
+    for (int64_t k = begin; k < end; ++k) {
+      const int64_t without = k < tables.num_folds() ? k : -1;
+      fits[static_cast<size_t>(k)] = {
+          .level1_M = level1.models(without < 0 ? LeftOut{} : LeftOut{without}),
+          .level2_L = fit_level2(tables, level1, options, input.classes, without),
+          .constant_L = are_constant(constant_values(input, without))};
+    }
+  });
+  if (refit) {
+    result.refit = std::move(fits.back());
+    fits.pop_back();
+  }
+  result.by_fold_K = std::move(fits);
+  fill_scores(tables, level1, result, keep_level1);
+
   std::vector<at::Tensor> weights_KML;
-  for (size_t k = 0; k < rows.inside_K.size(); ++k) {
-    StackFit& fit = result.by_fold_K[k];
-    fit.level2_L = fit_level2(result.level1_oof_MNL, y_NL, rows.outside_K[k], options, check);
-    result.oof_NL.index_copy_(
-        0, rows.inside_K[k],
-        apply_level2(fit, result.level1_oof_MNL.index_select(1, rows.inside_K[k]),
-                     oof_MNL.index_select(1, rows.inside_K[k]), options));
+  for (const StackFit& fit : result.by_fold_K) {
     std::vector<at::Tensor> columns_L;
     for (const RidgeModel& model : fit.level2_L) columns_L.push_back(model.weights_DK.squeeze(1));
     weights_KML.push_back(at::stack(columns_L, 1));
   }
   result.weights_ML = at::stack(weights_KML).mean(0);
-
-  if (options.test == "refit") {
-    result.refit =
-        StackFit{.level1_M = fit_level1(p_MNL, y_NL, all_rows, options, check),
-                 .level2_L = fit_level2(result.level1_oof_MNL, y_NL, all_rows, options, check),
-                 .constant_L = constant_columns(y_NL, all_rows)};
-  }
   if (input.test_ids.empty()) return result;
-  at::Tensor test_MTL = to_double(input.test_MTL);
-  StackInput used = input;
-  used.models = result.models;
-  test_MTL = test_MTL.index_select(0, kept_M);
-  check_test(used, test_MTL);
-  const at::Tensor test_input_MTL = level1_input(test_MTL, options);
-  const auto transform = [&](const StackFit& fit) {
-    return apply_level2(fit, apply_level1(fit, test_input_MTL), test_MTL, options);
-  };
   if (result.refit) {
-    result.test_TL = transform(*result.refit);
+    result.test_TL = transform_test(input, tables, *result.refit, options);
     return result;
   }
-  std::vector<at::Tensor> of_fold_KTL;
-  for (const StackFit& fit : result.by_fold_K) of_fold_KTL.push_back(transform(fit));
-  result.test_TL = at::stack(of_fold_KTL).mean(0);
+  for (const StackFit& fit : result.by_fold_K) {
+    const at::Tensor of_fold_TL = transform_test(input, tables, fit, options);
+    result.test_TL = result.test_TL.defined() ? result.test_TL + of_fold_TL : of_fold_TL;
+  }
+  result.test_TL = result.test_TL / double(num_folds);
   return result;
 }
 

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +20,8 @@ struct StackOptions {
   std::string inputs = "probabilities";
   std::vector<double> alphas = {1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000};
   bool alpha_per_label = false;
+  std::string alpha_by = "leave_one_out";
+  bool nested = false;
   std::string test = "fold_average";
   std::string constant_labels = "zero";
   std::string missing_models = "refuse";
@@ -39,6 +40,16 @@ void visit_fields(Visitor& v, StackOptions& o) {
   v.field("alpha_per_label", o.alpha_per_label,
           "first level: each label chooses its own penalty instead of one per model (the second "
           "level always does)");
+  v.field(
+      "alpha_by", o.alpha_by,
+      "what chooses the penalties: the least squared error of leaving one sample out "
+      "(leave_one_out, in closed form), or the metric itself (F score or accuracy) on the folds "
+      "left out in turn within each fit, one penalty per model and one for the second level",
+      config::one_of({"leave_one_out", "metric"}));
+  v.field("nested", o.nested,
+          "a fit that leaves a fold out sees first-level scores made without that fold, too: "
+          "K (K - 1) / 2 more first-level fits per model, and nothing of a fold reaches its own "
+          "scores");
   v.field("test", o.test,
           "test predictions: the mean over the ridges fitted without each fold, or one refit on "
           "all samples",
@@ -64,6 +75,7 @@ struct StackInput {
   at::Tensor targets_NL;  ///< zeros and ones; one-hot for single-class data
   at::Tensor
       test_MTL;  ///< probabilities, averaged over the folds' networks; undefined without a test set
+  bool classes = false;  ///< each sample has exactly one label: metrics are accuracies
 };
 
 /// Both levels, fitted on the samples outside one fold (or on all of them).
@@ -88,7 +100,9 @@ struct StackResult {
   std::vector<StackFit> by_fold_K;  ///< fitted without fold k
   std::optional<StackFit> refit;    ///< fitted on all samples; only for `test: refit`
   std::vector<ConstantLabel> constant_labels;
-  at::Tensor level1_oof_MNL;  ///< first level, each sample by ridges that never saw its fold
+  at::Tensor level1_oof_MNL;  ///< first level, each sample by ridges that never saw its fold; only
+                              ///< where it was asked for
+  at::Tensor level1_mean_NL;  ///< its mean over the models
   at::Tensor oof_NL;          ///< second level, likewise
   at::Tensor test_TL;         ///< undefined without a test set
   at::Tensor weights_ML;      ///< second-level weights, mean over the fits without one fold
@@ -103,9 +117,13 @@ struct StackResult {
 /// @throws Error kData naming model and fold when predictions are missing; kNumeric naming model
 /// and sample when one is
 ///   not finite; kConfiguration for bad penalties.
-/// @param check_stop called between the ridges; what it throws ends the fit; may be empty
+///
+/// Works on sums of squares and products per fold, made in one pass, from which any fold can be
+/// left out again, and on pieces of rows: beside the input it needs memory for a few tables [N, L]
+/// only.
+/// @param keep_level1 fills StackResult::level1_oof_MNL, as large as the input in fp64
 StackResult fit_stack(const StackInput& input, const StackOptions& options,
-                      const std::function<void()>& check_stop = {});
+                      bool keep_level1 = false);
 
 /// Writes `stack.json` (options, penalties, weights, flags), `oof.csv` and, with a test set,
 /// `test.csv` to `directory`, each under a temporary name first. @throws Error kStorage naming the

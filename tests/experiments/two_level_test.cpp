@@ -91,14 +91,14 @@ TEST(TwoLevelStack, RaisesF2OnCorrelatedLabels) {
 // level, never by a fit that contains the sample itself.
 TEST(TwoLevelStack, EachFoldIsPredictedByFitsThatNeverSawIt) {
   const StackInput input = synthetic(2, 200, 0.4, 3);
-  const StackResult before = fit_stack(input, {});
+  const StackResult before = fit_stack(input, {}, true);
   StackInput changed = input;
   changed.targets_NL = input.targets_NL.clone();
   for (int64_t i = 0; i < 200; ++i) {
     if (input.folds[static_cast<size_t>(i)] == 2)
       changed.targets_NL[i].copy_(1 - input.targets_NL[i]);
   }
-  const StackResult after = fit_stack(changed, {});
+  const StackResult after = fit_stack(changed, {}, true);
   for (int64_t i = 0; i < 200; ++i) {
     const bool same =
         at::equal(before.level1_oof_MNL.select(1, i), after.level1_oof_MNL.select(1, i));

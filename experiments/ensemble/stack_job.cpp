@@ -1,0 +1,146 @@
+#include "experiments/ensemble/stack_job.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/atomic_file.h"
+#include "core/base/error.h"
+#include "data/name_list.h"
+#include "data/pack/csv.h"
+#include "experiments/ensemble/contestants.h"
+#include "experiments/ensemble/ranked_lists.h"
+#include "experiments/ensemble/stack_inputs.h"
+
+namespace baleen {
+namespace {
+
+std::string table_text(const std::vector<std::string>& ids, const std::vector<int64_t>* folds,
+                       const std::vector<std::string>& labels, const at::Tensor& scores) {
+  std::string text = folds ? "id,fold" : "id";
+  for (const std::string& label : labels) text += ',' + csv_field(label);
+  text += '\n';
+  const at::Tensor dense = scores.to(at::kDouble).contiguous();
+  const double* value = dense.const_data_ptr<double>();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    text += csv_field(ids[i]);
+    if (folds) text += fmt::format(",{}", (*folds)[i]);
+    for (size_t l = 0; l < labels.size(); ++l) text += fmt::format(",{}", *value++);
+    text += '\n';
+  }
+  return text;
+}
+
+/// What is handed in: tags for labels, the class, or the probability of the one label.
+void write_submission(const std::filesystem::path& file, const StackVerdict& verdict,
+                      const Contestant& chosen, const StackInput& input) {
+  if (verdict.metric == StackMetric::kBinary) {
+    write_file_atomically(file, table_text(input.test_ids, nullptr, input.labels, chosen.test_TL));
+    return;
+  }
+  std::vector<std::vector<std::string>> words(input.test_ids.size());
+  const at::Tensor decided = verdict.metric == StackMetric::kF
+                                 ? chosen.decided_TL.to(at::kBool).contiguous()
+                                 : at::one_hot(chosen.test_TL.argmax(1), chosen.test_TL.size(1))
+                                       .to(at::kBool)
+                                       .contiguous();
+  const bool* on = decided.const_data_ptr<bool>();
+  for (std::vector<std::string>& row : words) {
+    for (const std::string& label : input.labels) {
+      if (*on++) row.push_back(label);
+    }
+  }
+  write_word_table(file, "id", verdict.metric == StackMetric::kF ? "tags" : "class", input.test_ids,
+                   words);
+}
+
+std::string stack_labelled(const StackJob& job) {
+  const LoadedStack loaded = load_stack(job);
+  const StackVerdict verdict = judge(loaded, job);
+  const Contestant& chosen = verdict.find(job.submit);
+  const std::filesystem::path directory(job.output);
+  save_stack(verdict.stack, loaded.input, directory);
+  std::string text = print_verdict(verdict, loaded, job);
+  if (job.submit != "stack") {
+    write_file_atomically(directory / "oof.csv", table_text(loaded.input.ids, &loaded.input.folds,
+                                                            loaded.input.labels, chosen.oof_NL));
+  }
+  if (!loaded.input.test_ids.empty()) {
+    if (!chosen.test_TL.defined()) {
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("submit: '{}' gives no test predictions", job.submit),
+                  "choose another name of the table");
+    }
+    write_file_atomically(directory / "test.csv", table_text(loaded.input.test_ids, nullptr,
+                                                             loaded.input.labels, chosen.test_TL));
+    write_submission(directory / "submission.csv", verdict, chosen, loaded.input);
+  }
+  write_file_atomically(directory / "scores.json", verdict_to_json(verdict, loaded, job));
+  if (job.submit != verdict.contestants[verdict.best].name) {
+    text +=
+        fmt::format("{} holds '{}'; --set submit={} would take the best.\n",
+                    (directory / (loaded.input.test_ids.empty() ? "oof.csv" : "test.csv")).string(),
+                    job.submit, csv_field(verdict.contestants[verdict.best].name));
+  }
+  return text + fmt::format("written: {}\n", directory.string());
+}
+
+bool any_run(const StackJob& job) {
+  for (const EnsembleInput& input : job.inputs) {
+    if (is_run(input)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+void validate(StackJob& job, config::Problems& problems) {
+  if (job.inputs.empty()) problems.add("inputs", "there is nothing to stack: inputs is empty");
+  if (job.thresholds.minimum > job.thresholds.maximum)
+    problems.add("thresholds", "thresholds.minimum is above thresholds.maximum");
+}
+
+std::vector<double> weights_of(const StackJob& job) {
+  std::vector<double> weights;
+  for (const EnsembleInput& input : job.inputs) {
+    weights.push_back(input.public_score ? *input.public_score * *input.public_score
+                                         : input.weight);
+  }
+  return weights;
+}
+
+std::vector<std::string> find_degenerate(const std::vector<std::string>& models,
+                                         const std::vector<std::string>& labels,
+                                         const at::Tensor& p_MNL, std::vector<size_t>& useless) {
+  std::vector<std::string> warnings;
+  for (size_t m = 0; m < models.size(); ++m) {
+    const at::Tensor table_NL = p_MNL[static_cast<int64_t>(m)];
+    const at::Tensor spread_L = table_NL.amax(0) - table_NL.amin(0);
+    std::vector<std::string> constant;
+    for (size_t l = 0; l < labels.size(); ++l) {
+      if (spread_L[static_cast<int64_t>(l)].item<double>() == 0) constant.push_back(labels[l]);
+    }
+    if (constant.size() == labels.size()) {
+      useless.push_back(m);
+      warnings.push_back(
+          fmt::format("{} is degenerate: it predicts the same for every sample", models[m]));
+    } else if (!constant.empty()) {
+      warnings.push_back(
+          fmt::format("{} predicts the same for every sample in {} of {} columns: {}", models[m],
+                      constant.size(), labels.size(), name_list(constant)));
+    }
+    for (size_t other = 0; other < m; ++other) {
+      if (!at::equal(table_NL, p_MNL[static_cast<int64_t>(other)])) continue;
+      warnings.push_back(fmt::format("{} holds the same numbers as {}", models[m], models[other]));
+      break;
+    }
+  }
+  return warnings;
+}
+
+std::string run_stack_job(const StackJob& job) {
+  return job.labels.empty() && !any_run(job) ? combine_submissions(job) : stack_labelled(job);
+}
+
+}  // namespace baleen

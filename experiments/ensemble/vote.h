@@ -1,0 +1,38 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace baleen {
+
+// Shapes: M models, N samples, L labels. All in fp64 on the CPU.
+
+/// Σ w_m p_m / Σ w_m. @param weights_M empty: all equal; else one per model, >= 0, not all 0
+at::Tensor arithmetic_mean(const at::Tensor& p_MNL, std::span<const double> weights_M = {});
+
+/// exp of the weighted mean of logarithms; probabilities below 1e-7 count as 1e-7.
+at::Tensor geometric_mean(const at::Tensor& p_MNL, std::span<const double> weights_M = {});
+
+/// Weighted mean of each sample's rank within model and label, as a share in (0, 1]; equal scores
+/// share the mean of their ranks. Scales of the models do not matter.
+at::Tensor rank_mean(const at::Tensor& p_MNL, std::span<const double> weights_M = {});
+
+/// Share of the models that decide for a label, weighted: decisions_MNL are zeros and ones.
+at::Tensor vote_share(const at::Tensor& decisions_MNL, std::span<const double> weights_M = {});
+
+/// On where the share reaches `least`; a share of exactly `least` counts as reached.
+at::Tensor decide_votes(const at::Tensor& share_NL, double least);
+
+/// How a distance d >= 0 becomes a score in (0, 1]; below 0 by rounding counts as 0.
+/// inverse: 1/(1 + d); nested_log: 1/(1 + ln(1 + ln(1 + d))); softmax: exp(−d/T) over the row;
+/// student_t: (1 + d²)⁻¹ over the row; gaussian: exp(−d²/2σ²) over the row, with each row's σ at
+/// the given perplexity (van der Maaten and Hinton 2008).
+/// @param parameter T, or the perplexity; others take none
+/// @throws Error kConfiguration for an unknown name or a parameter out of range.
+at::Tensor distances_to_scores(const at::Tensor& distances_NC, const std::string& mapping,
+                               double parameter);
+
+}  // namespace baleen

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "experiments/stacking/stack_tables.h"
+
+namespace baleen {
+
+// Shapes: M models, L labels, R rows of a piece.
+
+/// Folds that a fit leaves out, ascending: none, one, or two.
+using LeftOut = std::vector<int64_t>;
+
+/// The first level of a stack: for each model the ridges of all labels on all labels, without every
+/// set of folds that is asked for.
+class Level1Fits {
+ public:
+  /// @param all_rows adds the fits that leave nothing out; those without one fold are always made,
+  /// those without two where the options say `nested`
+  Level1Fits(const StackTables& tables, const StackOptions& options, bool classes, bool all_rows);
+
+  const RidgeModel& model(int64_t m, const LeftOut& folds) const;
+  std::vector<RidgeModel> models(const LeftOut& folds) const;
+
+  /// What the second level sees of a piece when it leaves `without` out (-1: nothing), [L, R, M]:
+  /// each row by fits that never saw its fold, nor `without` where the options say `nested`.
+  at::Tensor scores(const RowPiece& piece, int64_t without) const;
+
+ private:
+  void fit_model(int64_t m, bool classes);
+
+  const StackTables& tables_;
+  const StackOptions& options_;
+  std::map<LeftOut, size_t> index_;
+  std::vector<std::vector<RidgeModel>> models_MS_;
+};
+
+/// The second level for each label, fitted on the rows outside a fold (-1: on all).
+std::vector<RidgeModel> fit_level2(const StackTables& tables, const Level1Fits& level1,
+                                   const StackOptions& options, bool classes, int64_t without);
+
+/// Accuracy of the highest score, or the mean F2 of samples at thresholds found on these very
+/// scores: what `alpha_by: metric` compares penalties by.
+double stack_metric(const at::Tensor& scores_NL, const at::Tensor& targets_NL, bool classes);
+
+}  // namespace baleen

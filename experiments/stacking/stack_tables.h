@@ -1,0 +1,71 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "experiments/stacking/two_level.h"
+
+namespace baleen {
+
+// Shapes: M kept models, N samples, L labels, K folds, R rows of a piece.
+
+/// Consecutive rows of one fold, in the order of StackTables.
+struct RowPiece {
+  int64_t fold = 0;
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+/// The input of a stack, checked, with its rows put in the order of their folds and read in pieces.
+class StackTables {
+ public:
+  /// @throws Error kData for shapes that differ, folds without samples, targets that are neither 0
+  /// nor 1, models without a fold's predictions; kNumeric naming model and sample of a bad one.
+  StackTables(const StackInput& input, const StackOptions& options);
+
+  const std::vector<int64_t>& kept() const { return kept_M_; }  ///< columns of the input's models
+  int64_t num_models() const { return static_cast<int64_t>(kept_M_.size()); }
+  int64_t num_rows() const { return static_cast<int64_t>(rows_N_.size()); }
+  int64_t num_labels() const { return y_NL_.size(1); }
+  int64_t num_folds() const { return static_cast<int64_t>(starts_.size()) - 1; }
+  const std::vector<RowPiece>& pieces() const { return pieces_; }
+  /// Row of the input at each place.
+  const std::vector<int64_t>& rows() const { return rows_N_; }
+  /// Places [first, last) of a fold.
+  int64_t fold_begin(int64_t fold) const { return starts_[static_cast<size_t>(fold)]; }
+  int64_t fold_end(int64_t fold) const { return starts_[static_cast<size_t>(fold) + 1]; }
+
+  /// What level 1 sees of model `m` (a place in kept()), [R, L] in fp64: probabilities or logits.
+  at::Tensor inputs(int64_t m, const RowPiece& piece) const;
+  /// The same of the predictions as they are.
+  at::Tensor probabilities(int64_t m, const RowPiece& piece) const;
+  /// All of the input of model `m` without some folds, and the targets that go with it: for the few
+  /// fits that sums cannot solve.
+  at::Tensor inputs_without(int64_t m, const std::vector<int64_t>& folds) const;
+  at::Tensor targets_without(const std::vector<int64_t>& folds) const;
+  std::vector<RowPiece> pieces_without(const std::vector<int64_t>& folds) const;
+
+  at::Tensor targets(const RowPiece& piece) const {
+    return y_NL_.narrow(0, piece.first, piece.count);
+  }
+  /// Each label's mean probability: where first-level scores lie, for sums about it. Made without
+  /// targets, so that the bits of a fit do not depend on those of rows that it leaves out.
+  const at::Tensor& centre_L() const { return centre_L_; }
+  /// A table in the order of the folds, put back into the input's order.
+  at::Tensor in_input_order(const at::Tensor& table_NL) const;
+
+ private:
+  std::vector<int64_t> kept_M_, rows_N_, starts_;
+  std::vector<RowPiece> pieces_;
+  at::Tensor oof_MNL_;  // as it came, not copied
+  at::Tensor y_NL_;     // in the order of rows_N_
+  at::Tensor centre_L_;
+  bool logits_ = false;
+};
+
+/// Probabilities, or their log-odds where the options say so.
+at::Tensor level1_input(const at::Tensor& probabilities, const StackOptions& options);
+
+}  // namespace baleen

@@ -1,0 +1,99 @@
+"""`baleen stack` on other people's tables: the numbers of scikit-learn, order of rows without effect, faults by file and row."""
+
+import csv
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+from harness import call, expect, main
+
+DATA = pathlib.Path(os.environ.get("BALEEN_DATA", ""))
+
+
+def equals_scikit_learn(directory):
+    planet = DATA / "planet"
+    tables = sorted((planet / "oof_reference").glob("*.csv"))
+    text = call(["stack", *tables, "--labels", planet / "labels.csv", "--out", "out"], directory)
+    print(text)
+    expect("The second stage does not beat the best single model, resnet18" in text, text)
+    script = pathlib.Path(os.environ["BALEEN_SOURCE"]) / "tests/parity/stack_planet_full.py"
+    subprocess.run([sys.executable, script, directory / "oracle.json", planet], check=True)
+    oracle = json.loads((directory / "oracle.json").read_text())
+    scores = json.loads((directory / "out/scores.json").read_text())
+    ours = {c["name"]: c for c in scores["candidates"]}
+    for name, theirs in oracle["candidates"].items():
+        for key, mine in (("score", ours[name]["score"]["value"]), ("at_start", ours[name].get("score_at_start")),
+                          ("auc", ours[name]["auc"]), ("log_loss", ours[name]["log_loss"])):
+            if key in theirs:
+                expect(abs(mine - theirs[key]) < 1e-10, f"{name}, {key}: {mine} instead of {theirs[key]}")
+    with open(directory / "out/oof.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expect([row["id"] for row in rows] == oracle["ids"], "other ids")
+    worst = max(abs(float(row[label]) - value) for row, line in zip(rows, oracle["stacked"])
+                for label, value in zip(oracle["labels"], line))
+    print(f"largest difference of a stacked score: {worst:.1e}")
+    expect(worst < 1e-10, f"stacked scores differ by {worst}")
+    # Rows in another order, of one table only: the same bytes.
+    lines = tables[1].read_text().splitlines()
+    rest = lines[1:]
+    random.Random(0).shuffle(rest)
+    (directory / tables[1].name).write_text("\n".join(lines[:1] + rest) + "\n")
+    call(["stack", tables[0], directory / tables[1].name, tables[2], "--labels", planet / "labels.csv", "--out", "shuffled"],
+         directory)
+    expect((directory / "out/oof.csv").read_bytes() == (directory / "shuffled/oof.csv").read_bytes(), "rows matter")
+    faults(directory, tables, planet, lines)
+
+
+def faults(directory, tables, planet, lines):
+    cells = lines[9].split(",")
+    spoilt = {
+        "missing": (lines[:5] + lines[6:], lines[5].split(",")[0]),
+        "repeated": (lines + [lines[3]], "line 4"),
+        "unknown": (lines + ["nobody," + lines[3].split(",", 1)[1]], f"line {len(lines) + 1}"),
+        "nan": (lines[:9] + [",".join(cells[:4] + ["nan"] + cells[5:])] + lines[10:], "line 10"),
+        "word": (lines[:9] + [",".join(cells[:4] + ["high"] + cells[5:])] + lines[10:], "line 10"),
+        "column": ([lines[0].replace("haze", "hazy")] + lines[1:], "hazy"),
+        "fold": (lines[:9] + [",".join([cells[0], str((int(cells[1]) + 1) % 3)] + cells[2:])] + lines[10:], "line 10"),
+    }
+    for name, (content, named) in spoilt.items():
+        file = directory / f"{name}.csv"
+        file.write_text("\n".join(content) + "\n")
+        text = call(["stack", tables[0], file, "--labels", planet / "labels.csv", "--out", "bad"], directory, code=4)
+        expect(f"{name}.csv" in text and named in text, f"{name}: {text}")
+
+
+def submissions(directory):
+    text = call(["stack", *sorted((DATA / "planet/submissions").glob("*.gz")), "--out", "tags"], directory)
+    expect("pred_NIRnormal" in text and "degenerate" in text, text)
+    expect(len((directory / "tags/submission.csv").read_text().splitlines()) == 61192, "rows of the vote")
+    text = call(["stack", *sorted((DATA / "whale").glob("mapat5*.csv")), "--as", "lists", "--public-scores", ".883,.912",
+                 "--out", "lists"], directory)
+    expect("repeat a label" in text, text)
+    with open(directory / "lists/submission.csv", newline="") as file:
+        lists = [row["Id"].split() for row in csv.DictReader(file)]
+    expect(len(lists) == 7960 and all(len(set(row)) == len(row) <= 5 for row in lists), "lists repeat labels")
+    text = call(["stack", *sorted((DATA / "invasive/test_probabilities").glob("*.csv")), "--out", "numbers"], directory)
+    expect("vgg16 is degenerate" in text and "left out: vgg16" in text, text)
+    with open(directory / "numbers/submission.csv", newline="") as file:
+        ours = {row["id"]: float(row["invasive"]) for row in csv.DictReader(file)}
+    theirs = {}
+    for file in (DATA / "invasive/test_probabilities").glob("*.csv"):
+        if file.stem != "vgg16":
+            with open(file, newline="") as table:
+                for row in csv.DictReader(table):
+                    theirs.setdefault(row["name"], []).append(float(row["invasive"]))
+    expect(all(abs(ours[i] - sum(p) / len(p)) < 1e-12 for i, p in theirs.items()), "means by id differ")
+
+
+def test(directory):
+    if not (DATA / "planet/oof_reference").is_dir():
+        print(f"SKIPPED: there is no {DATA}/planet/oof_reference")
+        sys.exit(77)
+    equals_scikit_learn(directory)
+    submissions(directory)
+
+
+main(test)
