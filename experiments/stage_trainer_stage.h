@@ -3,6 +3,7 @@
 // What StageTrainer keeps while it trains one stage; included by its own files only.
 
 #include <memory>
+#include <string>
 
 #include "core/optim/ema.h"
 #include "core/optim/loss_scaler.h"
@@ -37,5 +38,10 @@ struct StageTrainer::Stage {
            (options->early_stopping.patience > 0 && options->early_stopping.restore_best);
   }
 };
+
+/// Adds tensors of a checkpoint's part under "prefix.name".
+inline void add_part(NamedTensors& to, const std::string& prefix, const NamedTensors& part) {
+  for (const auto& [name, tensor] : part) to.emplace_back(prefix + "." + name, tensor);
+}
 
 }  // namespace baleen
