@@ -180,6 +180,8 @@ bool StageTrainer::train_stage() {
                      [this] { return sink_.stop_requested(); }},
       trainer_options);
   stage.agreed_steps = state_.chain_steps;  // all ranks have just taken the first one's weights
+  if (group_.size() > 1 && recipe.reliability.digest_every_steps > 0)
+    checkpoints_.trust(stage.agreed_steps);
   bool rolled_back = false;
 
   with_context([&] { return fmt::format("stage {} ({} px)", state_.stage, stage.plan->size_px); },
