@@ -27,6 +27,8 @@ class ChainCheckpoints {
   std::optional<Checkpoint> load_latest(const std::string& identity) const;
   std::optional<Checkpoint> load_best(int64_t stage, const std::string& identity) const;
 
+  /// Up to so many optimizer steps all ranks were seen to agree: a checkpoint of those stays.
+  void trust(int64_t chain_steps) { store_.trust(chain_steps); }
   /// Drops what was written after so many optimizer steps of the chain, as it can't be trusted.
   int64_t remove_after(int64_t chain_steps);
 

@@ -189,6 +189,8 @@ StageTrainer::StageEnding StageTrainer::train_stage() {
                      [this] { return sink_.stop_requested(); }},
       trainer_options);
   stage.agreed_steps = state_.chain_steps;  // all ranks have just taken the first one's weights
+  if (group_.size() > 1 && recipe.reliability.digest_every_steps > 0)
+    checkpoints_.trust(stage.agreed_steps);
   bool rolled_back = false;
 
   const int64_t until = sink_.until_epoch();

@@ -87,6 +87,7 @@ void StageTrainer::compare_replicas(Stage& stage, bool with_buffers) {
   const std::string difference = replica_difference(tensors, group_, setup_.self);
   if (difference.empty()) {
     stage.agreed_steps = state_.chain_steps;
+    checkpoints_.trust(stage.agreed_steps);
     return;
   }
   int64_t dropped = 0;

@@ -182,12 +182,24 @@ std::vector<std::string> CheckpointStore::stems(const std::string& prefix) const
 
 void CheckpointStore::prune() const {
   const std::vector<std::string> all = names();
-  for (size_t i = static_cast<size_t>(keep_last_); i < all.size(); ++i) {
-    remove_checkpoint(directory_, all[i]);
+  const auto num_kept = std::min(std::ssize(all), keep_last_);
+  std::vector<std::string> kept(all.begin(), all.begin() + num_kept);
+  const int64_t trusted = trusted_steps_;
+  const auto is_trusted = [&](const std::string& name) {
+    const nlohmann::json record = parse_record(directory_ / (name + ".json"));
+    return record.is_object() && record.contains("state") &&
+           record["state"].value("chain_steps", trusted + 1) <= trusted;
+  };
+  if (trusted >= 0 && std::none_of(kept.begin(), kept.end(), is_trusted)) {
+    const auto older = std::find_if(all.begin() + num_kept, all.end(), is_trusted);
+    if (older != all.end()) kept.push_back(*older);
   }
+  for (const std::string& name : all)
+    if (std::find(kept.begin(), kept.end(), name) == kept.end())
+      remove_checkpoint(directory_, name);
   // Epochs before that of the oldest checkpoint are never gone back to.
-  const std::string& oldest = all[std::min(all.size(), static_cast<size_t>(keep_last_)) - 1];
-  const std::string place = oldest.substr(std::string(kPrefix).size(), start_name(0, 0).size() - 6);
+  const std::string place =
+      kept.back().substr(std::string(kPrefix).size(), start_name(0, 0).size() - 6);
   for (const std::string& start : stems("start-"))
     if (start.substr(6) < place) remove_checkpoint(directory_, start);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -94,6 +95,10 @@ class CheckpointStore {
   std::optional<Checkpoint> load_start(int64_t stage, int64_t epoch,
                                        const std::string& identity) const;
 
+  /// Up to so many optimizer steps all is known to be right: the newest checkpoint of those is kept
+  /// beside the last ones. Any thread.
+  void trust(int64_t chain_steps) { trusted_steps_ = chain_steps; }
+
   /// Removes all checkpoints and kept epochs with more optimizer steps than that, as they can't be
   /// trusted; returns how many.
   int64_t remove_after(int64_t chain_steps);
@@ -121,6 +126,7 @@ class CheckpointStore {
 
   std::filesystem::path directory_;
   int64_t keep_last_;
+  std::atomic<int64_t> trusted_steps_{-1};  ///< below 0: nobody says
 };
 
 }  // namespace baleen

@@ -49,6 +49,20 @@ TEST(CheckpointKeeping, WhatCannotBeTrustedGoes) {
   EXPECT_EQ(store.remove_after(4), 0);
 }
 
+TEST(CheckpointKeeping, TheNewestThatIsKnownToBeRightStays) {
+  testing::TemporaryDirectory directory;
+  CheckpointStore store(directory.path(), 1);
+  store.trust(4);
+  for (const int64_t step : {2, 4, 6, 8}) store.save(checkpoint_at(0, step, step));
+  EXPECT_EQ(steps_of(store.load_latest("chain")), 8);
+  EXPECT_EQ(store.remove_after(4), 1);
+  EXPECT_EQ(steps_of(store.load_latest("chain")), 4);
+  store.trust(10);
+  store.save(checkpoint_at(0, 9, 9));
+  EXPECT_EQ(store.remove_after(8), 1) << "one that is trusted and new needs no older one";
+  EXPECT_EQ(steps_of(store.load_latest("chain")), -1);
+}
+
 TEST(CheckpointKeeping, ReplacingKeepsOneRecordAndOneFileOfTensors) {
   testing::TemporaryDirectory directory;
   CheckpointStore store(directory.path(), 1);
