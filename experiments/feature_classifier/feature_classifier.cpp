@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/optim/adamw.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -13,6 +14,9 @@
 
 namespace baleen {
 namespace {
+
+/// Small galleries make few steps an epoch; they get more epochs.
+constexpr int64_t kLeastSteps = 1000;
 
 /// Dense, relu, dropout, dense; all draws come from one generator of its own.
 class TwoLayers {
@@ -59,7 +63,10 @@ at::Tensor classify_features(const at::Tensor& x_ND, const std::vector<int64_t>&
       network.parameters(),
       torch::optim::AdamWOptions(options.learning_rate).weight_decay(options.weight_decay));
   std::vector<int64_t> order(class_N.size());
-  for (int64_t epoch = 0; epoch < options.epochs; ++epoch) {
+  const int64_t steps_per_epoch = (std::ssize(order) + options.batch - 1) / options.batch;
+  const int64_t epochs =
+      std::max(options.epochs, (kLeastSteps + steps_per_epoch - 1) / steps_per_epoch);
+  for (int64_t epoch = 0; epoch < epochs; ++epoch) {
     std::iota(order.begin(), order.end(), 0);
     CounterRandom random(
         derive_seed(options.seed, Stream::kShuffle, {static_cast<uint64_t>(epoch)}));
@@ -68,7 +75,7 @@ at::Tensor classify_features(const at::Tensor& x_ND, const std::vector<int64_t>&
     // The rate falls to 0 along half a cosine.
     const double rate =
         options.learning_rate * 0.5 *
-        (1 + std::cos(M_PI * static_cast<double>(epoch) / static_cast<double>(options.epochs)));
+        (1 + std::cos(M_PI * static_cast<double>(epoch) / static_cast<double>(epochs)));
     for (auto& group : optimizer.param_groups()) group.options().set_lr(rate);
     for (const at::Tensor& rows : order_N.split(options.batch)) {
       const at::Tensor loss = at::cross_entropy_loss(
