@@ -1,12 +1,12 @@
 #include "experiments/stacking/level_fits.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 
 #include "core/base/error.h"
 #include "core/metrics/metrics.h"
+#include "experiments/stacking/on_threads.h"
 #include "experiments/stacking/ridge_sums.h"
 #include "experiments/stacking/thresholds.h"
 
@@ -17,9 +17,10 @@ bool holds(const LeftOut& folds, int64_t fold) {
   return std::find(folds.begin(), folds.end(), fold) != folds.end();
 }
 
-LeftOut both(int64_t a, int64_t b) {
-  if (b < 0 || a == b) return {a};
-  return {std::min(a, b), std::max(a, b)};
+/// The set for scoring the rows of a fold where `without` is left out throughout (-1: nothing is).
+LeftOut both(int64_t fold, int64_t without) {
+  if (without < 0 || fold == without) return {fold};
+  return {without, fold};
 }
 
 RidgeSums sums_without(const std::vector<RidgeSums>& sums_K, const LeftOut& folds) {
@@ -92,8 +93,8 @@ Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, b
   std::vector<LeftOut> sets;
   for (int64_t k = 0; k < num_folds; ++k) {
     sets.push_back({k});
-    for (int64_t j = k + 1; j < num_folds && options.nested; ++j) {
-      if (num_folds > 2) sets.push_back({k, j});
+    for (int64_t j = 0; j < num_folds && options.nested && num_folds > 2; ++j) {
+      if (j != k) sets.push_back({k, j});
     }
   }
   if (options.nested && num_folds < 3) {
@@ -105,10 +106,7 @@ Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, b
   for (size_t s = 0; s < sets.size(); ++s) index_[sets[s]] = s;
   models_MS_.resize(static_cast<size_t>(tables.num_models()));
   // One model per task: each is computed in one fixed order, whatever the number of threads.
-  at::parallel_for(0, tables.num_models(), 1, [&](int64_t begin, int64_t end) {
-    const at::NoGradGuard no_grad;
-    for (int64_t m = begin; m < end; ++m) fit_model(m, classes);
-  });
+  on_threads(tables.num_models(), [&](int64_t m) { fit_model(m, classes); });
 }
 
 void Level1Fits::fit_model(int64_t m, bool classes) {
@@ -144,12 +142,22 @@ void Level1Fits::fit_model(int64_t m, bool classes) {
 
   std::vector<RidgeModel>& models = models_MS_[static_cast<size_t>(m)];
   models.resize(index_.size());
+  // Fits without two folds take the penalties of the one without the first alone: those were chosen
+  // without the fold that is scored in the end.
+  const auto fit_pairs = [&] {
+    for (const auto& [folds, place] : index_) {
+      if (folds.size() < 2) continue;
+      const std::vector<double>& alphas_K = models[index_.at({folds[0]})].alphas_K;
+      models[place] = fit(solver_without(folds, {alphas_K.data(), 1}), folds, alphas_K);
+    }
+  };
   if (by_metric) {
     for (const auto& [folds, place] : index_) {
+      if (folds.size() == 2) continue;
       const double alpha = best_by_metric(
           tables_, options_, classes, folds, [&, &left_out = folds](int64_t fold, double tried) {
             LeftOut inner = left_out;
-            inner.insert(std::upper_bound(inner.begin(), inner.end(), fold), fold);
+            inner.push_back(fold);
             const RidgeModel model = with_one(inner, tried);
             std::vector<at::Tensor> parts;
             for (const RowPiece& piece : pieces_of(tables_, fold))
@@ -158,11 +166,12 @@ void Level1Fits::fit_model(int64_t m, bool classes) {
           });
       models[place] = with_one(folds, alpha);
     }
+    fit_pairs();
     return;
   }
   std::vector<std::pair<const LeftOut*, RidgeSolver>> solvers;
   for (const auto& [folds, place] : index_) {
-    solvers.emplace_back(&folds, solver_without(folds, options_.alphas));
+    if (folds.size() < 2) solvers.emplace_back(&folds, solver_without(folds, options_.alphas));
   }
   if (options_.alphas.size() > 1) {
     for (const RowPiece& piece : tables_.pieces()) {
@@ -175,6 +184,7 @@ void Level1Fits::fit_model(int64_t m, bool classes) {
   for (const auto& [folds, solver] : solvers) {
     models[index_.at(*folds)] = fit(solver, *folds, solver.choose_alphas(options_.alpha_per_label));
   }
+  fit_pairs();
 }
 
 const RidgeModel& Level1Fits::model(int64_t m, const LeftOut& folds) const {

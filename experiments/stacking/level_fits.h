@@ -9,7 +9,8 @@ namespace baleen {
 
 // Shapes: M models, L labels, R rows of a piece.
 
-/// Folds that a fit leaves out, ascending: none, one, or two.
+/// Folds that a fit leaves out: none, one, or two. Of two the first is the one that is left out
+/// throughout, and chose the penalties; the second is left out so that its rows can be scored.
 using LeftOut = std::vector<int64_t>;
 
 /// The first level of a stack: for each model the ridges of all labels on all labels, without every

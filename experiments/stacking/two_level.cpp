@@ -1,10 +1,10 @@
 #include "experiments/stacking/two_level.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include "core/base/error.h"
 #include "experiments/stacking/level_fits.h"
+#include "experiments/stacking/on_threads.h"
 #include "experiments/stacking/stack_tables.h"
 
 namespace baleen {
@@ -110,27 +110,24 @@ void fill_scores(const StackTables& tables, const Level1Fits& level1, StackResul
     result.level1_oof_MNL = at::empty({tables.num_models(), num_rows, num_labels}, at::kDouble);
   }
   const auto& pieces = tables.pieces();
-  at::parallel_for(0, static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
-    const at::NoGradGuard no_grad;
-    for (int64_t p = begin; p < end; ++p) {
-      const RowPiece& piece = pieces[static_cast<size_t>(p)];
-      const at::Tensor x_LRM = level1.scores(piece, piece.fold);
-      mean_NL.narrow(0, piece.first, piece.count).copy_(x_LRM.mean(2).t());
-      if (keep_level1) {
-        const at::Tensor rows = at::tensor(
-            at::ArrayRef<int64_t>(tables.rows().data() + piece.first, size_t(piece.count)),
-            at::kLong);
-        result.level1_oof_MNL.index_copy_(1, rows, x_LRM.permute({2, 1, 0}));
-      }
-      const StackFit& fit = result.by_fold_K[static_cast<size_t>(piece.fold)];
-      z_NL.narrow(0, piece.first, piece.count)
-          .copy_(apply_level2(fit, x_LRM, result.options, [&](int64_t l) {
-            at::Tensor sum = at::zeros({piece.count}, at::kDouble);
-            for (int64_t m = 0; m < tables.num_models(); ++m)
-              sum += tables.probabilities(m, piece).select(1, l);
-            return sum / double(tables.num_models());
-          }));
+  on_threads(static_cast<int64_t>(pieces.size()), [&](int64_t p) {
+    const RowPiece& piece = pieces[static_cast<size_t>(p)];
+    const at::Tensor x_LRM = level1.scores(piece, piece.fold);
+    mean_NL.narrow(0, piece.first, piece.count).copy_(x_LRM.mean(2).t());
+    if (keep_level1) {
+      const at::Tensor rows =
+          at::tensor(at::ArrayRef<int64_t>(tables.rows().data() + piece.first, size_t(piece.count)),
+                     at::kLong);
+      result.level1_oof_MNL.index_copy_(1, rows, x_LRM.permute({2, 1, 0}));
     }
+    const StackFit& fit = result.by_fold_K[static_cast<size_t>(piece.fold)];
+    z_NL.narrow(0, piece.first, piece.count)
+        .copy_(apply_level2(fit, x_LRM, result.options, [&](int64_t l) {
+          at::Tensor sum = at::zeros({piece.count}, at::kDouble);
+          for (int64_t m = 0; m < tables.num_models(); ++m)
+            sum += tables.probabilities(m, piece).select(1, l);
+          return sum / double(tables.num_models());
+        }));
   });
   result.oof_NL = tables.in_input_order(z_NL);
   result.level1_mean_NL = tables.in_input_order(mean_NL);
@@ -158,15 +155,12 @@ StackResult fit_stack(const StackInput& input, const StackOptions& options, bool
   const auto num_folds = static_cast<size_t>(tables.num_folds());
   // Each fold in turn is left out of both levels, then none where all rows are to be fitted again.
   std::vector<StackFit> fits(num_folds + (refit ? 1 : 0));
-  at::parallel_for(0, static_cast<int64_t>(fits.size()), 1, [&](int64_t begin, int64_t end) {
-    const at::NoGradGuard inner_no_grad;
-    for (int64_t k = begin; k < end; ++k) {
-      const int64_t without = k < tables.num_folds() ? k : -1;
-      fits[static_cast<size_t>(k)] = {
-          .level1_M = level1.models(without < 0 ? LeftOut{} : LeftOut{without}),
-          .level2_L = fit_level2(tables, level1, options, input.classes, without),
-          .constant_L = are_constant(constant_values(input, without))};
-    }
+  on_threads(static_cast<int64_t>(fits.size()), [&](int64_t k) {
+    const int64_t without = k < tables.num_folds() ? k : -1;
+    fits[static_cast<size_t>(k)] = {
+        .level1_M = level1.models(without < 0 ? LeftOut{} : LeftOut{without}),
+        .level2_L = fit_level2(tables, level1, options, input.classes, without),
+        .constant_L = are_constant(constant_values(input, without))};
   });
   if (refit) {
     result.refit = std::move(fits.back());

@@ -48,8 +48,8 @@ void visit_fields(Visitor& v, StackOptions& o) {
       config::one_of({"leave_one_out", "metric"}));
   v.field("nested", o.nested,
           "a fit that leaves a fold out sees first-level scores made without that fold, too: "
-          "K (K - 1) / 2 more first-level fits per model, and nothing of a fold reaches its own "
-          "scores");
+          "K (K - 1) more first-level fits per model, with its penalties, and nothing of a fold "
+          "reaches its own scores");
   v.field("test", o.test,
           "test predictions: the mean over the ridges fitted without each fold, or one refit on "
           "all samples",
