@@ -217,7 +217,7 @@ std::string parallel_coordinates(const ReportSweep& sweep) {
       "{}{}</svg></div></div>\n"
       "<p class=\"legend\"><span>worse<i class=\"ramp\"></i>better</span> <span>bold green: the "
       "best trial</span> <span>dashed: not trained to the end</span></p>\n",
-      width, kTop + kHeight + 18, 1.5 * width, 0.62 * width, lines, drawn);
+      width, kTop + kHeight + 18, 1.2 * width, 0.62 * width, lines, drawn);
 }
 
 }  // namespace baleen
