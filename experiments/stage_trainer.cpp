@@ -230,7 +230,6 @@ StageTrainer::StageEnding StageTrainer::train_stage() {
 
 /// Leaves the stage between two epochs, or at its end: what follows is the same as without a pause.
 void StageTrainer::pause(Stage& stage) {
-  // A start that finds an earlier one's checkpoint here measures what that one has measured.
   if (metrics_of_epoch_.empty()) metrics_of_epoch_ = validate(stage);
   on_first_rank(group_, [&] { checkpoints_.save_now([&] { return checkpoint(stage); }); });
   stage.reducer->close();

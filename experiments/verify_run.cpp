@@ -61,6 +61,8 @@ void check_journal(const RunDirectory& run, std::vector<std::string>& problems) 
   }
   for (const auto& [name, record] : journal.finished_steps)
     check_digests(run, record.digests, name, problems);
+  for (const auto& [number, record] : journal.finished_trials)
+    check_digests(run, record.digests, fmt::format("trial {:04}", number), problems);
 }
 
 /// Folders below `chains` that hold checkpoints.

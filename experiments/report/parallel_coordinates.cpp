@@ -163,8 +163,8 @@ std::string line_of(const ReportSweep& sweep, const std::vector<Axis>& axes, siz
 std::string drawn_axis(const Axis& axis, size_t index, size_t num_axes) {
   const double x = x_of(index);
   std::string out = fmt::format(
-      "<line class=\"axis\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"/>\n", x,
-      y_of(1), y_of(0));
+      "<line class=\"axis\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"></line>\n",
+      x, y_of(1), y_of(0));
   out += fmt::format(
       "<text class=\"key-name\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}<title>{}"
       "</title></text>\n",
@@ -173,7 +173,7 @@ std::string drawn_axis(const Axis& axis, size_t index, size_t num_axes) {
   for (const Tick& tick : axis.ticks) {
     const double y = y_of(tick.height);
     out += fmt::format(
-        "<line class=\"axis\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
+        "<line class=\"axis\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"></line>"
         "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}{}</text>\n",
         x - 4, x + 4, y, y, last ? x + 9 : x - 9, y + 4, last ? "start" : "end", escape(tick.label),
         tick.full.empty() ? "" : fmt::format("<title>{}</title>", escape(tick.full)));
@@ -217,7 +217,7 @@ std::string parallel_coordinates(const ReportSweep& sweep) {
       "{}{}</svg></div></div>\n"
       "<p class=\"legend\"><span>worse<i class=\"ramp\"></i>better</span> <span>bold green: the "
       "best trial</span> <span>dashed: not trained to the end</span></p>\n",
-      width, kTop + kHeight + 18, 1.5 * width, 0.62 * width, lines, drawn);
+      width, kTop + kHeight + 18, 1.2 * width, 0.62 * width, lines, drawn);
 }
 
 }  // namespace baleen

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "experiments/report/assets.h"
 #include "experiments/report/html.h"
+#include "experiments/report/sections.h"
 #include "tests/experiments/example_report.h"
 #include "tests/support/temporary_directory.h"
 
@@ -217,6 +218,68 @@ TEST(ReportHtml, FormatsForReaders) {
   EXPECT_EQ(html::count(1234567), "1,234,567");
   EXPECT_EQ(html::count(-999), "-999");
   EXPECT_EQ(html::escape("é<&>\"'\xc3"), "é&lt;&amp;&gt;&quot;&#39;\xef\xbf\xbd");
+}
+
+TEST(ReportTest, ASweepsTrialsAreATableAndLines) {
+  ReportData data = example_report(TargetKind::kSingleClass);
+  EXPECT_EQ(occurrences(render_report(data), "id=\"trials\""), 0u);
+  ReportSweep& sweep = data.sweep.emplace();
+  sweep.method = "random";
+  sweep.metric = "accuracy";
+  sweep.axes = {{"stages.0.optimizer.lr", true}, {"backbones", false}};
+  using State = ReportTrial::State;
+  sweep.trials.resize(4);
+  const char* rates[] = {"0.001", "0.01", "0.1", "1"};
+  const char* networks[] = {"[{\"name\":\"resnet18\"}]", "<b>&", "[{\"name\":\"resnet18\"}]", "x"};
+  for (size_t t = 0; t < 4; ++t) {
+    sweep.trials[t].name = fmt::format("000{}", t);
+    sweep.trials[t].values = {rates[t], networks[t]};
+    sweep.trials[t].state = t == 3 ? State::kStopped : State::kFinished;
+    sweep.trials[t].state_text = t == 3 ? "stopped" : "finished";
+    if (t < 3) sweep.trials[t].score = 0.8 + 0.05 * double(t % 2);
+  }
+  sweep.trials[1].best = true;
+  sweep.trials[3].note = "the loss is not finite <here>";
+  const std::string page = render_report(data);
+  const std::string markup = markup_of(page);
+  EXPECT_EQ(check_nesting(markup), "");
+  EXPECT_EQ(occurrences(markup, "<path class"), 4u);
+  EXPECT_EQ(occurrences(markup, "class=\"top\""), 1u);
+  EXPECT_NE(markup.find("0001 ★"), std::string::npos);
+  EXPECT_EQ(markup.find("<b>&<"), std::string::npos) << "a value was not escaped";
+  EXPECT_NE(markup.find("not finite &lt;here&gt;"), std::string::npos);
+  // The best stands first in the table, the stopped one last.
+  const size_t table = markup.find("aria-label=\"Trials\"");
+  EXPECT_LT(markup.find(">0001 ★", table), markup.find(">0000<", table));
+  EXPECT_LT(markup.find(">0002<", table), markup.find(">0003<", table));
+}
+
+TEST(ReportTest, LinesCrossTheirAxesWhereTheValuesAre) {
+  ReportSweep sweep;
+  sweep.metric = "loss";
+  sweep.larger_is_better = false;
+  sweep.axes = {{"lr", true}};
+  for (const char* lr : {"0.01", "0.1", "1"}) {
+    ReportTrial& trial = sweep.trials.emplace_back();
+    trial.values = {lr};
+    trial.state = ReportTrial::State::kFinished;
+    trial.score = std::stod(lr);
+  }
+  const std::string svg = parallel_coordinates(sweep);
+  // On the logarithmic axis the middle value is in the middle; on the score's it is at 0.0909.
+  std::smatch start;
+  std::vector<double> heights;
+  const std::regex path("d=\"M[0-9.]+ ([0-9.]+)C[^\"]* ([0-9.]+)\"");
+  std::vector<std::pair<double, double>> lines;
+  for (auto it = std::sregex_iterator(svg.begin(), svg.end(), path); it != std::sregex_iterator();
+       ++it)
+    lines.emplace_back(std::stod((*it)[1]), std::stod((*it)[2]));
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_NEAR(lines[1].first, (lines[0].first + lines[2].first) / 2, 0.1);
+  EXPECT_NEAR((lines[0].second - lines[1].second) / (lines[0].second - lines[2].second),
+              0.09 / 0.99, 0.002);
+  EXPECT_NE(svg.find("--q:100%"), std::string::npos);
+  EXPECT_LT(svg.find("--q:100%"), svg.find("--q:0%")) << "the smallest loss is the best";
 }
 
 }  // namespace
