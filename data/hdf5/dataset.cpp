@@ -131,6 +131,10 @@ void Dataset::write_rows(std::int64_t first, std::int64_t count, ElementType typ
   if (H5Dwrite(object_->handle.get(), native_type(type), rows_selected.memory.get(),
                rows_selected.file.get(), H5P_DEFAULT, values) < 0)
     throw_write_error("writing " + object_->description());
+  // HDF5 holds the last bytes back until the dataset is closed, and then nobody hears that they
+  // could not be written.
+  if (first + count == rows && H5Dflush(object_->handle.get()) < 0)
+    throw_write_error("writing " + object_->description());
 }
 
 std::vector<std::string> Dataset::read_strings() const {

@@ -219,8 +219,9 @@ Dataset Group::write_strings(const std::string& name, std::span<const std::strin
     std::memcpy(bytes.data() + i * width, values[i].data(), values[i].size());
   Dataset dataset(
       create_contiguous(*object_, name, type.get(), {static_cast<std::int64_t>(values.size())}));
-  if (!values.empty() && H5Dwrite(dataset.object_->handle.get(), type.get(), H5S_ALL, H5S_ALL,
-                                  H5P_DEFAULT, bytes.data()) < 0)
+  if (!values.empty() && (H5Dwrite(dataset.object_->handle.get(), type.get(), H5S_ALL, H5S_ALL,
+                                   H5P_DEFAULT, bytes.data()) < 0 ||
+                          H5Dflush(dataset.object_->handle.get()) < 0))
     throw_write_error("writing " + description() + "/" + name);
   return dataset;
 }
