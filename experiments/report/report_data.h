@@ -110,6 +110,12 @@ struct ReportData {
   std::vector<std::string> weight_labels;       ///< L: its columns
   std::vector<std::vector<double>> weights_ML;  ///< second-level stack weights, mean over folds
 
+  /// Further parts of the page, ready as HTML: name of the part in the navigation, id, content.
+  struct Part {
+    std::string title, id, html;
+  };
+  std::vector<Part> parts;
+
   std::vector<ReportSample> samples;
   std::vector<std::string> warnings;
   std::vector<ReportFailure> failures;

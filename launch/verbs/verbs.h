@@ -11,6 +11,8 @@ Verb make_run_verb();
 Verb make_status_verb();
 Verb make_report_verb();
 Verb make_stack_verb();
+Verb make_analyze_verb();
+Verb make_explain_verb();
 Verb make_export_verb();
 Verb make_verify_verb();
 Verb make_inspect_verb();
