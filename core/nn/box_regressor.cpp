@@ -82,8 +82,16 @@ std::vector<at::Tensor> BoxRegressor::features(const at::Tensor& images_NCHW) {
 }
 
 at::Tensor BoxRegressor::embedding(const at::Tensor& images_NCHW) {
-  const at::Tensor map = at::feature_dropout(features(images_NCHW).back(),
-                                             kChannelDropoutShare * dropout_, is_training());
+  return hidden_of(features(images_NCHW).back());
+}
+
+at::Tensor BoxRegressor::logits_of(const std::vector<at::Tensor>& maps) {
+  return fc_->forward(at::dropout(hidden_of(maps.back()), dropout_, is_training()));
+}
+
+at::Tensor BoxRegressor::hidden_of(const at::Tensor& map_NCHW) {
+  const at::Tensor map =
+      at::feature_dropout(map_NCHW, kChannelDropoutShare * dropout_, is_training());
   const auto hidden = [&](torch::nn::Linear& layer, int64_t dimension) {
     return layer->forward(at::dropout(profile(map, dimension), dropout_, is_training())).relu_();
   };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/nn/backbone.h"
+#include "core/nn/map_head.h"
 
 namespace baleen {
 
@@ -26,7 +27,7 @@ namespace baleen {
 ///
 /// Names: `conv1`, `conv2`, `norm1`; `block1`…`block5`, each with `down`, `conv1`, `conv2`, `norm`;
 /// `columns` and `rows`, the hidden dense layers; `fc`.
-class BoxRegressor final : public Backbone {
+class BoxRegressor final : public Backbone, public MapHead {
  public:
   static constexpr int64_t kMinSizePx = 32;
 
@@ -36,12 +37,15 @@ class BoxRegressor final : public Backbone {
   /// [N, 32]: the hidden units of both profiles.
   at::Tensor embedding(const at::Tensor& images_NCHW) override;
   at::Tensor forward(const at::Tensor& images_NCHW) override;
+  at::Tensor logits_of(const std::vector<at::Tensor>& maps) override;
   std::vector<int64_t> stage_channels() const override { return {64, 64, 64, 64, 64, 64}; }
   std::string stem_name() const override { return "conv1"; }
   std::string head_name() const override { return "fc"; }
   std::vector<std::string> hidden_names() const override { return {"columns", "rows"}; }
 
  private:
+  at::Tensor hidden_of(const at::Tensor& map_NCHW);
+
   struct Block {
     torch::nn::Conv2d down{nullptr};
     torch::nn::Conv2d conv1{nullptr};

@@ -5,13 +5,14 @@
 #include <vector>
 
 #include "core/nn/backbone.h"
+#include "core/nn/map_head.h"
 
 namespace baleen {
 
 /// A network around another one whose modules it takes over under their own names, so that weights
 /// of the inner network load by name and optimizers see one flat network. Calls go to the inner
 /// network unless a subclass says otherwise.
-class DecoratedBackbone : public Backbone {
+class DecoratedBackbone : public Backbone, public MapHead {
  public:
   std::vector<at::Tensor> features(const at::Tensor& images_NCHW) override {
     return inner_->features(images_NCHW);
@@ -21,6 +22,9 @@ class DecoratedBackbone : public Backbone {
   }
   at::Tensor forward(const at::Tensor& images_NCHW) override {
     return inner_->forward(images_NCHW);
+  }
+  at::Tensor logits_of(const std::vector<at::Tensor>& maps) override {
+    return logits_of_maps(*inner_, maps);
   }
   TrainingLogits forward_training(const at::Tensor& images_NCHW) override {
     return inner_->forward_training(images_NCHW);

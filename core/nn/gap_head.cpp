@@ -15,6 +15,14 @@ std::vector<std::string> beyond_maps(const Backbone& network) {
   return names;
 }
 
+at::Tensor means_of(const std::vector<at::Tensor>& maps) {
+  std::vector<at::Tensor> means_NC;
+  for (const at::Tensor& map_NCHW : maps) {
+    means_NC.push_back(at::adaptive_avg_pool2d(map_NCHW, {1, 1}).flatten(1));
+  }
+  return at::cat(means_NC, 1);
+}
+
 }  // namespace
 
 GapHeadBackbone::GapHeadBackbone(std::shared_ptr<Backbone> inner, int64_t num_outputs,
@@ -27,11 +35,11 @@ GapHeadBackbone::GapHeadBackbone(std::shared_ptr<Backbone> inner, int64_t num_ou
 }
 
 at::Tensor GapHeadBackbone::embedding(const at::Tensor& images_NCHW) {
-  std::vector<at::Tensor> means_NC;
-  for (const at::Tensor& map_NCHW : features(images_NCHW)) {
-    means_NC.push_back(at::adaptive_avg_pool2d(map_NCHW, {1, 1}).flatten(1));
-  }
-  return at::cat(means_NC, 1);
+  return means_of(features(images_NCHW));
+}
+
+at::Tensor GapHeadBackbone::logits_of(const std::vector<at::Tensor>& maps) {
+  return gap_fc_->forward(at::dropout(means_of(maps), dropout_, is_training()));
 }
 
 at::Tensor GapHeadBackbone::forward(const at::Tensor& images_NCHW) {

@@ -21,6 +21,7 @@ class GapHeadBackbone final : public DecoratedBackbone {
   /// The means of all stages' maps, [N, C_1 + … + C_M].
   at::Tensor embedding(const at::Tensor& images_NCHW) override;
   at::Tensor forward(const at::Tensor& images_NCHW) override;
+  at::Tensor logits_of(const std::vector<at::Tensor>& maps) override;
   TrainingLogits forward_training(const at::Tensor& images_NCHW) override {
     return {forward(images_NCHW), {}, 0.0};
   }

@@ -80,11 +80,19 @@ std::vector<at::Tensor> GapNet::features(const at::Tensor& images_NCHW) {
 }
 
 at::Tensor GapNet::embedding(const at::Tensor& images_NCHW) {
+  return hidden_of(features(images_NCHW));
+}
+
+at::Tensor GapNet::hidden_of(const std::vector<at::Tensor>& maps) {
   std::vector<at::Tensor> averages;
-  for (const at::Tensor& map_NCHW : features(images_NCHW))
+  for (const at::Tensor& map_NCHW : maps)
     averages.push_back(at::adaptive_avg_pool2d(map_NCHW, {1, 1}).flatten(1));
   const at::Tensor first = at::selu(hidden_[0]->forward(at::cat(averages, 1)));
   return at::selu(hidden_[1]->forward(at::alpha_dropout(first, dropout_, is_training())));
+}
+
+at::Tensor GapNet::logits_of(const std::vector<at::Tensor>& maps) {
+  return head_->forward(at::alpha_dropout(hidden_of(maps), dropout_, is_training()));
 }
 
 at::Tensor GapNet::forward(const at::Tensor& images_NCHW) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/nn/backbone.h"
+#include "core/nn/map_head.h"
 
 namespace baleen {
 
@@ -39,7 +40,7 @@ class PiotteBlock final : public torch::nn::Module {
 /// Names: `conv1`; `stage1.{0,1}.{norm,conv}`; `stage2`…`stage5`, each with `norm`, `conv` (1x1, to
 /// more channels) and the blocks `0`…`3` of `norm1`, `conv1`, `norm2`, `conv2`, `norm3`, `conv3`;
 /// `fc`.
-class PiotteBranch final : public Backbone {
+class PiotteBranch final : public Backbone, public MapHead {
  public:
   static constexpr int64_t kMinSizePx = 63;
   static constexpr int64_t kNumFeatures = 512;
@@ -51,6 +52,7 @@ class PiotteBranch final : public Backbone {
   /// [N, 512], the global maximum: what SymmetricHead takes.
   at::Tensor embedding(const at::Tensor& images_NCHW) override;
   at::Tensor forward(const at::Tensor& images_NCHW) override;
+  at::Tensor logits_of(const std::vector<at::Tensor>& maps) override;
   std::vector<int64_t> stage_channels() const override { return {64, 128, 256, 384, 512}; }
   std::string stem_name() const override { return "conv1"; }
   std::string head_name() const override { return "fc"; }

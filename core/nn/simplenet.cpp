@@ -103,10 +103,11 @@ std::vector<at::Tensor> SimpleNet::features(const at::Tensor& images_NCHW) {
 }
 
 at::Tensor SimpleNet::embedding(const at::Tensor& images_NCHW) {
-  const at::Tensor map_NCHW = features(images_NCHW).back();
-  // Not amax(): with ties it would spread the gradient, where pooling gives it to the first
-  // maximum.
-  return at::max_pool2d(map_NCHW, {map_NCHW.size(2), map_NCHW.size(3)}).flatten(1);
+  return global_maximum(features(images_NCHW).back());
+}
+
+at::Tensor SimpleNet::logits_of(const std::vector<at::Tensor>& maps) {
+  return classifier_->forward(global_maximum(maps.back()));
 }
 
 at::Tensor SimpleNet::forward(const at::Tensor& images_NCHW) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/nn/backbone.h"
+#include "core/nn/map_head.h"
 
 namespace baleen {
 
@@ -28,7 +29,7 @@ struct SimpleNetPlan {
 /// Names are the port's (`features.0.weight`…, `classifier.weight`), so its published weights load
 /// by name. As there, the 1x1 convolutions are padded by one pixel. `dropout` drops whole channels
 /// after every unit and every pool (the original network uses 0.2).
-class SimpleNet final : public Backbone {
+class SimpleNet final : public Backbone, public MapHead {
  public:
   SimpleNet(const SimpleNetPlan& plan, const BackboneOptions& options);
   /// Maps before the first pool (128 channels), before the second (512) and of the last convolution
@@ -38,6 +39,7 @@ class SimpleNet final : public Backbone {
   at::Tensor embedding(const at::Tensor& images_NCHW) override;
   /// @throws Error kConfiguration for images smaller than min_size_px().
   at::Tensor forward(const at::Tensor& images_NCHW) override;
+  at::Tensor logits_of(const std::vector<at::Tensor>& maps) override;
   std::vector<int64_t> stage_channels() const override { return {128, 512, 256}; }
   std::string stem_name() const override { return "features.0"; }
   std::string head_name() const override { return "classifier"; }

@@ -95,10 +95,17 @@ at::Tensor SimpleNet64::embedding(const at::Tensor& images_NCHW) {
                 "norm needs two or more",
                 "raise the stage's batch, or lower logical_shards or training.accumulate");
   }
-  const std::vector<at::Tensor> maps = features(images_NCHW);
+  return hidden_of(features(images_NCHW));
+}
+
+at::Tensor SimpleNet64::hidden_of(const std::vector<at::Tensor>& maps) {
   at::Tensor x = at::cat({average(maps[2]), average(maps[3])}, 1);
   for (Dense& dense : dense_) x = batch_norm(*dense.norm, dense.linear->forward(x)).relu_();
   return x;
+}
+
+at::Tensor SimpleNet64::logits_of(const std::vector<at::Tensor>& maps) {
+  return logit_->forward(hidden_of(maps));
 }
 
 at::Tensor SimpleNet64::forward(const at::Tensor& images_NCHW) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/nn/backbone.h"
+#include "core/nn/map_head.h"
 
 namespace baleen {
 
@@ -21,7 +22,7 @@ namespace baleen {
 /// Names are the script's (`layer0.0.weight`…, `layer5.3.weight`, `logit.weight`). `dropout` acts
 /// on the last group's map, half of it on the map before; the script has 0.5 and 0.25. Images from
 /// 16 px on.
-class SimpleNet64 final : public Backbone {
+class SimpleNet64 final : public Backbone, public MapHead {
  public:
   static constexpr int64_t kMinSizePx = 16;
 
@@ -33,6 +34,7 @@ class SimpleNet64 final : public Backbone {
   /// norm can't take a variance.
   at::Tensor embedding(const at::Tensor& images_NCHW) override;
   at::Tensor forward(const at::Tensor& images_NCHW) override;
+  at::Tensor logits_of(const std::vector<at::Tensor>& maps) override;
   std::vector<int64_t> stage_channels() const override { return {32, 32, 64, 128}; }
   std::string stem_name() const override { return "layer0.0"; }
   std::string head_name() const override { return "logit"; }
@@ -49,6 +51,8 @@ class SimpleNet64 final : public Backbone {
     torch::nn::Linear linear{nullptr};
     torch::nn::BatchNorm1d norm{nullptr};
   };
+
+  at::Tensor hidden_of(const std::vector<at::Tensor>& maps);
 
   std::array<Group, 5> groups_;
   std::array<Dense, 2> dense_;

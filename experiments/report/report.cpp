@@ -80,6 +80,13 @@ std::string render_report(const ReportData& data) {
   for (size_t i = 0; i < std::size(sections); ++i) {
     const auto& [name, content] = sections[i];
     if (content.empty()) continue;
+    // What was analysed further stands between the samples and the settings.
+    if (std::string_view(ids[i]) == "settings") {
+      for (const ReportData::Part& part : data.parts) {
+        navigation += fmt::format("<a href=\"#{}\">{}</a>\n", part.id, escape(part.title));
+        body += part.html;
+      }
+    }
     navigation += fmt::format("<a href=\"#{}\">{}</a>\n", ids[i], name);
     body += content;
   }

@@ -141,6 +141,11 @@ struct ReportData {
 
   /// Where it is set, scores, curves, labels, classes, weights and samples are its best trial's.
   std::optional<ReportSweep> sweep;
+  /// Further parts of the page, ready as HTML: name of the part in the navigation, id, content.
+  struct Part {
+    std::string title, id, html;
+  };
+  std::vector<Part> parts;
 
   std::vector<ReportSample> samples;
   std::vector<std::string> warnings;

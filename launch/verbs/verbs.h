@@ -12,6 +12,8 @@ Verb make_launch_verb();
 Verb make_status_verb();
 Verb make_report_verb();
 Verb make_stack_verb();
+Verb make_analyze_verb();
+Verb make_explain_verb();
 Verb make_export_verb();
 Verb make_verify_verb();
 Verb make_inspect_verb();

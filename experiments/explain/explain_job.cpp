@@ -1,0 +1,232 @@
+#include "experiments/explain/explain_job.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "core/base/atomic_file.h"
+#include "core/base/error.h"
+#include "core/base/nearest.h"
+#include "data/image/heat_map.h"
+#include "data/inspect.h"
+#include "data/prediction_table.h"
+#include "experiments/classification_chain.h"
+#include "experiments/explain/explain_page.h"
+#include "experiments/export_weights.h"
+#include "experiments/run.h"
+
+namespace baleen {
+namespace {
+
+/// "train 1/2.jpg" as part of a file's name.
+std::string file_part(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
+    result += plain ? c : '_';
+  }
+  return result;
+}
+
+std::vector<std::filesystem::path> image_files(const std::vector<std::string>& sources) {
+  std::vector<std::filesystem::path> files;
+  for (const std::string& source : sources) {
+    if (!std::filesystem::exists(source))
+      throw Error(ErrorKind::kData, fmt::format("there is no image {}", source));
+    if (!std::filesystem::is_directory(source)) {
+      files.emplace_back(source);
+      continue;
+    }
+    std::vector<std::filesystem::path> inside;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(source)) {
+      static const std::set<std::string> kEndings = {".jpg", ".jpeg", ".png", ".tif", ".tiff"};
+      std::string ending = entry.path().extension().string();
+      std::transform(ending.begin(), ending.end(), ending.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      if (entry.is_regular_file() && kEndings.contains(ending)) inside.push_back(entry.path());
+    }
+    std::sort(inside.begin(), inside.end());
+    files.insert(files.end(), inside.begin(), inside.end());
+  }
+  if (files.empty()) throw Error(ErrorKind::kData, "there are no images to explain");
+  return files;
+}
+
+/// Log loss of each prediction, for telling the worst from the best.
+std::vector<double> losses(const PredictionTable& predictions, const PackedDataset& dataset) {
+  const at::Tensor values = predictions.values().to(at::kDouble).clamp(1e-7, 1 - 1e-7);
+  std::vector<double> result;
+  for (int64_t n = 0; n < values.size(0); ++n) {
+    const int64_t row = dataset.row_of(predictions.ids()[static_cast<size_t>(n)]);
+    const double* p = values[n].const_data_ptr<double>();
+    double loss = 0;
+    if (row >= 0 && dataset.target_kind() == TargetKind::kSingleClass) {
+      loss = -std::log(p[dataset.class_index(row)]);
+    } else if (row >= 0 && dataset.target_kind() == TargetKind::kMultiLabel) {
+      const auto labels = dataset.labels(row);
+      for (size_t l = 0; l < labels.size(); ++l) loss -= std::log(labels[l] ? p[l] : 1 - p[l]);
+    }
+    result.push_back(loss);
+  }
+  return result;
+}
+
+std::vector<std::string> picked_ids(const ExplainJob& job, const PredictionTable& predictions,
+                                    const PackedDataset& dataset) {
+  if (!job.ids.empty()) return job.ids;
+  std::vector<size_t> order(static_cast<size_t>(predictions.num_rows()));
+  std::iota(order.begin(), order.end(), size_t{0});
+  const std::vector<double> loss = losses(predictions, dataset);
+  if (job.pick == "worst")
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return loss[a] > loss[b]; });
+  if (job.pick == "best")
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return loss[a] < loss[b]; });
+  std::vector<std::string> ids;
+  for (size_t i = 0; i < order.size() && std::ssize(ids) < job.count; ++i)
+    ids.push_back(predictions.ids()[order[i]]);
+  return ids;
+}
+
+std::vector<ExplainedImage> images_of_run(const ExplainJob& job, const RunDirectory& run,
+                                          const ExplainedNetwork& network) {
+  const PreparedRun prepared = prepare_run(load_recipe(run.config(), {}), nullptr);
+  const ChainSpec& chain = prepared.plan.chain(network.chain);
+  const auto dataset = prepared.dataset->variant(
+      prepared.recipe.backbones.at(static_cast<size_t>(chain.backbone)).variant);
+  const PredictionTable predictions =
+      PredictionTable::read(ChainFiles(run.chain(network.chain)).held_out());
+  std::vector<ExplainedImage> images;
+  std::vector<uint8_t> scratch;
+  for (const std::string& id : picked_ids(job, predictions, *dataset)) {
+    const int64_t row = dataset->row_of(id);
+    if (row < 0) {
+      throw Error(ErrorKind::kUsage, fmt::format("the dataset has no sample '{}'", id));
+    }
+    images.push_back(prepare_image(network, id, dataset->image(row, network.size_px, scratch)));
+    images.back().truth = label_text(*dataset, row);
+  }
+  return images;
+}
+
+std::string first_chain(const ExplainJob& job, const RunDirectory& run) {
+  const std::vector<std::string> chains = exportable_chains(run);
+  if (chains.empty())
+    throw Error(ErrorKind::kUsage, run.root().string() + " has no finished chain yet");
+  if (job.chain.empty()) return chains.front();
+  if (std::find(chains.begin(), chains.end(), job.chain) == chains.end()) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("{} has no finished chain '{}'", run.root().string(), job.chain),
+                suggestion(job.chain, chains));
+  }
+  return job.chain;
+}
+
+/// The outputs that are explained for an image, most probable first.
+std::vector<int64_t> outputs_of(const ExplainJob& job, const ExplainedNetwork& network,
+                                const at::Tensor& probabilities_K) {
+  std::vector<int64_t> outputs;
+  for (const std::string& label : job.labels) {
+    const auto found = std::find(network.labels.begin(), network.labels.end(), label);
+    if (found == network.labels.end()) {
+      throw Error(ErrorKind::kUsage, fmt::format("the network has no label '{}'", label),
+                  suggestion(label, network.labels));
+    }
+    outputs.push_back(found - network.labels.begin());
+  }
+  if (!outputs.empty()) return outputs;
+  const at::Tensor order = std::get<1>(probabilities_K.sort(/*stable=*/true, 0, true));
+  for (int64_t i = 0; i < std::min(job.top, order.size(0)); ++i)
+    outputs.push_back(order[i].item<int64_t>());
+  return outputs;
+}
+
+at::Tensor maps_by(const std::string& method, const ExplainJob& job, Backbone& network,
+                   const at::Tensor& input, const std::vector<int64_t>& outputs) {
+  if (method == "gradcam") return grad_cam(network, input, outputs);
+  if (method == "saliency") return saliency(network, input, outputs);
+  if (method == "smoothgrad") return smooth_grad(network, input, outputs, job.smooth);
+  if (method == "guided") return guided_backpropagation(network, input, outputs);
+  static const std::vector<std::string> kMethods = {"gradcam", "saliency", "smoothgrad", "guided"};
+  throw Error(ErrorKind::kUsage, fmt::format("unknown method '{}'", method),
+              suggestion(method, kMethods));
+}
+
+Image overlay(const ExplainedImage& image, const at::Tensor& map_HW, double opacity) {
+  const at::Tensor dense = map_HW.to(at::kFloat).contiguous();
+  const float* values = dense.const_data_ptr<float>();
+  return overlay_heat(image.shown.view(), {values, values + dense.numel()}, opacity);
+}
+
+}  // namespace
+
+std::string run_explain_job(const ExplainJob& job, const BackboneRegistry& registry) {
+  const bool from_run = std::filesystem::is_directory(job.source);
+  const RunDirectory run(job.source);
+  const std::filesystem::path weights =
+      from_run ? ChainFiles(run.chain(first_chain(job, run))).weights() : job.source;
+  const ExplainedNetwork network = load_explained(weights, registry);
+  std::vector<ExplainedImage> images;
+  if (!job.images.empty()) {
+    for (const std::filesystem::path& file : image_files(job.images)) {
+      if (std::ssize(images) == job.count) break;
+      images.push_back(prepare_image(network, file.stem().string(),
+                                     read_image(file, network.channels == 1 ? 1 : 3).view()));
+    }
+  } else if (from_run) {
+    images = images_of_run(job, run, network);
+  } else {
+    throw Error(ErrorKind::kUsage, "there are no images: a weights file brings none",
+                "give some with --images");
+  }
+  std::filesystem::create_directories(job.output);
+  ExplainPage page;
+  page.network = network.backbone;
+  page.source = weights.string();
+  page.methods = job.methods;
+  std::vector<SheetCell> cells;
+  size_t written = 0;
+  for (const ExplainedImage& image : images) {
+    at::Tensor logits;
+    {
+      const at::NoGradGuard no_grad;
+      logits = network.network->forward(image.input_1CHW)[0].to(at::kDouble);
+    }
+    const at::Tensor p = network.classes ? at::softmax(logits, 0) : at::sigmoid(logits);
+    const std::vector<int64_t> outputs = outputs_of(job, network, p);
+    std::vector<at::Tensor> maps;
+    for (const std::string& method : job.methods)
+      maps.push_back(
+          scaled_maps(maps_by(method, job, *network.network, image.input_1CHW, outputs))[0]);
+    for (size_t o = 0; o < outputs.size(); ++o) {
+      const std::string& label = network.labels[static_cast<size_t>(outputs[o])];
+      ExplainRow row{.image = image.name,
+                     .truth = image.truth,
+                     .label = label,
+                     .probability = p[outputs[o]].item<double>(),
+                     .pictures = {image.shown}};
+      for (size_t m = 0; m < job.methods.size(); ++m) {
+        row.pictures.push_back(overlay(image, maps[m][static_cast<int64_t>(o)], job.opacity));
+        const std::string name = fmt::format("{}-{}-{}.png", file_part(image.name),
+                                             file_part(label), file_part(job.methods[m]));
+        write_file_atomically(job.output / name, encode_png(row.pictures.back().view()));
+        ++written;
+      }
+      cells.push_back({row.pictures,
+                       {row.image, fmt::format("{} p = {:.3f}", label, row.probability),
+                        row.truth.empty() ? "" : "true: " + row.truth}});
+      page.rows.push_back(std::move(row));
+    }
+  }
+  write_contact_sheet(cells, job.output / "sheet.png", {.columns = 2, .cell_px = 128});
+  write_file_atomically(job.output / "explain.html", render_explain_page(page));
+  return fmt::format("{}: {} images, {} maps ({})\nwritten: {}\n", network.backbone, images.size(),
+                     written, fmt::join(job.methods, ", "), (job.output / "explain.html").string());
+}
+
+}  // namespace baleen
