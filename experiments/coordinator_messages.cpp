@@ -28,7 +28,7 @@ const char* name_in(const std::array<std::pair<Kind, const char*>, N>& names, Ki
 }
 
 using WorkerKind = WorkerMessage::Kind;
-constexpr std::array<std::pair<WorkerKind, const char*>, 10> kWorkerKinds = {{
+constexpr std::array<std::pair<WorkerKind, const char*>, 11> kWorkerKinds = {{
     {WorkerKind::kIdle, "idle"},
     {WorkerKind::kProgress, "progress"},
     {WorkerKind::kStageDone, "stage_done"},

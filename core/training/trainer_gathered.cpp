@@ -10,11 +10,10 @@ namespace baleen {
 namespace {
 
 constexpr int64_t kCountColumn = 0;
-constexpr int64_t kStopColumn = 1;
-constexpr int64_t kFirstTargetColumn = 2;
+constexpr int64_t kFirstTargetColumn = 3;  // after those that every table of the trainer has
 
 /// The table that ranks exchange: a row per logical shard with its number of samples, a wish to
-/// stop, its targets and its outputs. All shards' rows are as wide as the largest shard needs.
+/// stop, the time it took its rank in the step before, its targets and its outputs. All shards' rows are as wide as the largest shard needs.
 struct Layout {
   int64_t room;  ///< samples of the largest shard
   int64_t num_outputs;
@@ -64,7 +63,8 @@ Trainer::StepSums Trainer::backward_gathered(const std::vector<Batch>& batches, 
 
   const Layout layout{(num_samples + shards.total - 1) / shards.total, outputs.front().size(1)};
   at::Tensor rows = at::zeros({shards.last - shards.first, layout.width()}, at::kDouble);
-  rows.select(1, kStopColumn).fill_(stop ? 1.0 : 0.0);
+  static_assert(kFirstTargetColumn == kNumFixedColumns);
+  fill_own_columns(rows, stop);
   for (size_t i = 0; i < batches.size(); ++i) {
     const int64_t count = outputs[i].size(0);
     at::Tensor row = rows[places[i].local_shard];
@@ -85,6 +85,7 @@ Trainer::StepSums Trainer::backward_gathered(const std::vector<Batch>& batches, 
     const at::Tensor row = all[shard];
     const auto count = static_cast<int64_t>(row[kCountColumn].item<double>());
     sums.stop = sums.stop || row[kStopColumn].item<double>() != 0;
+    sums.compute_s.push_back(row[kTimeColumn].item<double>());
     first_of_shard.push_back(before);
     before += count;
     all_targets.push_back(row.narrow(0, kFirstTargetColumn, count));
@@ -117,6 +118,7 @@ Trainer::StepSums Trainer::backward_gathered(const std::vector<Batch>& batches, 
     parts_.reducer->backward(batch.shard, batch.first_of_shard, batch.last_of_shard, scaled(loss));
     outputs[i].reset();
   }
+  note_computed();
   return sums;
 }
 
