@@ -86,15 +86,16 @@ std::string lead_of(const ReportSweep& sweep) {
   std::string text = fmt::format(
       "{} trials by {}: {} trained to the end, {} stopped, {} under way; {} {} is "
       "better.",
-      sweep.trials.size(), sweep.method, count(State::kFinished), count(State::kStopped),
-      count(State::kRunning), sweep.larger_is_better ? "larger" : "smaller", sweep.metric);
+      sweep.trials.size(), escape(sweep.method), count(State::kFinished), count(State::kStopped),
+      count(State::kRunning), sweep.larger_is_better ? "larger" : "smaller", escape(sweep.metric));
   for (const ReportTrial& trial : sweep.trials) {
     if (!trial.best) continue;
     std::string values;
     for (size_t a = 0; a < sweep.axes.size(); ++a)
-      values += fmt::format("{}{} = {}", a > 0 ? ", " : "", sweep.axes[a].key, trial.values[a]);
+      values += fmt::format("{}{} = {}", a > 0 ? ", " : "", escape(sweep.axes[a].key),
+                            escape(trial.values[a]));
     text += fmt::format(" Best is {}: {}. Scores, curves and samples below are its own.",
-                        trial.name, values);
+                        escape(trial.name), values);
   }
   return text;
 }

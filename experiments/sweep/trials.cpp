@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <tuple>
 
 #include "core/base/error.h"
@@ -18,8 +20,24 @@ using config::Document;
 using config::Node;
 using config::Problem;
 
+bool is_number_or_word_of_json(const std::string& text) {
+  if (text == "true" || text == "false" || text == "null") return true;
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() && std::isfinite(number);
+}
+
+/// YAML's plain words get their quotes.
+Node as_json(Node node) {
+  if (node.kind == Node::Kind::kScalar)
+    node.quoted = node.quoted || !is_number_or_word_of_json(node.text);
+  for (Node& item : node.items) item = as_json(std::move(item));
+  for (config::Entry& entry : node.entries) entry.value = as_json(std::move(entry.value));
+  return node;
+}
+
 std::string text_of(const Node& value) {
-  return value.kind == Node::Kind::kScalar ? value.text : config::print_json(value);
+  return value.kind == Node::Kind::kScalar ? value.text : config::print_json(as_json(value));
 }
 
 void flatten(const Node& node, const std::string& path, std::map<std::string, std::string>& out) {

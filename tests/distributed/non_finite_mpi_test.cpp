@@ -104,7 +104,7 @@ Result train(Communicator& group, OnNonFinite policy, float bad,
   trainer_options.on_nonfinite = policy;
   trainer_options.lr_factor = 0.5;
   Trainer trainer(
-      {&network, loss.get(), &optimizer, &schedule, reducer.get(), nullptr, nullptr, stop},
+      {&network, loss.get(), &optimizer, &schedule, reducer.get(), nullptr, nullptr, nullptr, stop},
       trainer_options);
   Result result;
   const auto copy = [&] {

@@ -153,7 +153,8 @@ TEST_F(JournalTest, AnyFlippedBitBeforeTheLastLineIsAnErrorThatNamesTheLine) {
   write_run(file_);
   const std::string whole = read_file(file_);
   const size_t last_line = whole.rfind('\n', whole.size() - 2) + 1;
-  for (size_t at = 0; at < last_line; at += 7) {
+  // Without the newline before the last line: with that flipped, both are one torn last line.
+  for (size_t at = 0; at + 1 < last_line; at += 7) {
     SCOPED_TRACE(at);
     std::string damaged = whole;
     damaged[at] = static_cast<char>(damaged[at] ^ (1 << (at % 8)));

@@ -288,7 +288,9 @@ TEST(SweepStateTest, AChainThatEndsEarlyCountsInTheRungsThatItDidNotReach) {
   const SweepRules rules = rules_of(4, 3, 2, 2);
   SweepState state(rules);
   for (int64_t t = 0; t < 4; ++t) {
-    state.apply(*state.next());
+    JournalRecord record = *state.next();  // earlier trials may be promoted first
+    for (; record.kind != Kind::kTrialDrawn; record = *state.next()) state.apply(record);
+    state.apply(record);
     state.apply(result(rules, t, 0, 1, .5 + .1 * static_cast<double>(t)));
     // Early stopping: trained to its end before the first rung's epoch.
     state.apply(result(rules, t, 1, 0, .5 + .1 * static_cast<double>(t)));

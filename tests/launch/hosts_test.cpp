@@ -69,19 +69,19 @@ TEST(Hosts, ThisOneIsKnownByNameAndAddress) {
   EXPECT_TRUE(is_this_host(name));
   EXPECT_TRUE(is_this_host("localhost"));
   EXPECT_TRUE(is_this_host("127.0.0.1"));
-  EXPECT_FALSE(is_this_host("192.0.2.1")) << "an address for documentation";
+  EXPECT_FALSE(is_this_host("203.0.113.1")) << "an address for documentation";
 }
 
 TEST(Hosts, ThoseThatAnswerKeepTheirOrderAndAreAskedSideBySide) {
   std::atomic<int> asked{0};
   const auto start = std::chrono::steady_clock::now();
   const auto alive = hosts_that_answer(
-      parse_hosts("192.0.2.1:1,192.0.2.2:2,127.0.0.1:3,192.0.2.4:4"), [&](const std::string& name) {
+      parse_hosts("203.0.113.1:1,203.0.113.2:2,127.0.0.1:3,203.0.113.4:4"), [&](const std::string& name) {
         ++asked;
         std::this_thread::sleep_for(std::chrono::milliseconds(800));
-        return name != "192.0.2.2";
+        return name != "203.0.113.2";
       });
-  EXPECT_EQ(print_hosts(alive), "192.0.2.1:1,127.0.0.1:3,192.0.2.4:4");
+  EXPECT_EQ(print_hosts(alive), "203.0.113.1:1,127.0.0.1:3,203.0.113.4:4");
   EXPECT_EQ(asked, 3) << "this machine is not asked";
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(2200));
 }
