@@ -13,7 +13,8 @@ constexpr int64_t kCountColumn = 0;
 constexpr int64_t kFirstTargetColumn = 3;  // after those that every table of the trainer has
 
 /// The table that ranks exchange: a row per logical shard with its number of samples, a wish to
-/// stop, the time it took its rank in the step before, its targets and its outputs. All shards' rows are as wide as the largest shard needs.
+/// stop, the time it took its rank in the step before, its targets and its outputs. All shards'
+/// rows are as wide as the largest shard needs.
 struct Layout {
   int64_t room;  ///< samples of the largest shard
   int64_t num_outputs;

@@ -75,12 +75,13 @@ TEST(Hosts, ThisOneIsKnownByNameAndAddress) {
 TEST(Hosts, ThoseThatAnswerKeepTheirOrderAndAreAskedSideBySide) {
   std::atomic<int> asked{0};
   const auto start = std::chrono::steady_clock::now();
-  const auto alive = hosts_that_answer(
-      parse_hosts("203.0.113.1:1,203.0.113.2:2,127.0.0.1:3,203.0.113.4:4"), [&](const std::string& name) {
-        ++asked;
-        std::this_thread::sleep_for(std::chrono::milliseconds(800));
-        return name != "203.0.113.2";
-      });
+  const auto alive =
+      hosts_that_answer(parse_hosts("203.0.113.1:1,203.0.113.2:2,127.0.0.1:3,203.0.113.4:4"),
+                        [&](const std::string& name) {
+                          ++asked;
+                          std::this_thread::sleep_for(std::chrono::milliseconds(800));
+                          return name != "203.0.113.2";
+                        });
   EXPECT_EQ(print_hosts(alive), "203.0.113.1:1,127.0.0.1:3,203.0.113.4:4");
   EXPECT_EQ(asked, 3) << "this machine is not asked";
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(2200));
