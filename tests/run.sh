@@ -17,6 +17,9 @@ code is ctest's.
   -j N, --jobs N     parallel compilers and tests; default: the number of processors
   -h, --help         this text
 
+Environment:
+  BALEEN_CLUSTER=1   the tests labelled cluster, too: a real Slurm and two hosts, minutes each, as root
+
 Examples:
   tests/run.sh                            all that CI runs
   tests/run.sh --fast                     while working
@@ -73,7 +76,7 @@ fi
 start=$SECONDS
 log=build/$preset/configure.log
 mkdir -p "build/$preset"
-cmake --preset "$preset" >"$log" 2>&1 || { cat "$log" >&2; die "CMake could not configure the preset '$preset' (see above)"; }
+cmake --preset "$preset" -DBALEEN_CLUSTER_TESTS="${BALEEN_CLUSTER:-0}" >"$log" 2>&1 || { cat "$log" >&2; die "CMake could not configure the preset '$preset' (see above)"; }
 phase_done configure "$start"
 
 start=$SECONDS

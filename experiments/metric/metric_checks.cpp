@@ -60,14 +60,14 @@ void check_losses(const MetricSection& metric, config::Problems& problems) {
   if (metric.memory > 0 && !triplets)
     problems.add("metric.memory",
                  "no loss compares embeddings with each other: add margin, triplet or "
-                 "soft_triplet, or leave it out");
+                 "soft_triplet to metric.losses, or leave metric.memory out");
 }
 
 }  // namespace
 
 void validate_metric(const Recipe& recipe, config::Problems& problems) {
   if (recipe.task.kind != "metric") {
-    if (recipe.metric) problems.add("metric", "is read for task.kind: metric only");
+    if (recipe.metric) problems.add("metric", "metric is read for task.kind: metric only");
     return;
   }
   const MetricSection metric = recipe.metric.value_or(MetricSection{});
@@ -77,12 +77,13 @@ void validate_metric(const Recipe& recipe, config::Problems& problems) {
       (void)slice_of(metric.embedding, metric.divide.learners - 1, metric.divide.learners);
     });
   if (recipe.loss.kind != LossOptions{}.kind)
-    problems.add("loss.kind", "embeddings are trained by metric.losses: leave it out");
+    problems.add("loss.kind", "embeddings are trained by metric.losses: leave loss.kind out");
   if (recipe.training.shuffle != "full")
-    problems.add("training.shuffle", "batches are made by ids: leave it out");
+    problems.add("training.shuffle", "batches are made by ids: leave training.shuffle out");
   if (metric.split != "closed" && recipe.folds.kind != "auto" && recipe.folds.kind != "grouped")
-    problems.add("folds.kind",
-                 fmt::format("metric.split: {} makes groups of ids: leave it out", metric.split));
+    problems.add(
+        "folds.kind",
+        fmt::format("metric.split: {} makes groups of ids: leave folds.kind out", metric.split));
   if (recipe.prediction.tta_fusion == "rank")
     problems.add("prediction.tta_fusion", "embeddings have no ranks: take mean");
   check_backbones(recipe, metric, problems);

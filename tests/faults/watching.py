@@ -15,7 +15,7 @@ def recipe_of(directory, **changes):
     """Two chains of the network that misbehaves, on groups of two ranks."""
     file = harness.write_recipe(directory, training__logical_shards=2)
     recipe = json.loads(file.read_text())
-    recipe.update(backbones=[{"name": "faulty"}], plugins=[str(FAULTY)],
+    recipe.update(backbones=[{"name": "faulty", "min_ranks": 2}], plugins=[str(FAULTY)],
                   stages=[{"size_px": 16, "epochs": 40, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}}])
     for key, value in changes.items():
         target = recipe
