@@ -1,8 +1,7 @@
 #include "launch/signals.h"
 
-#include <time.h>
-
 #include <csignal>
+#include <ctime>
 
 #include "core/base/console.h"
 

@@ -51,6 +51,7 @@ constexpr int kTimedOut = 124;  // as timeout(1) has it
 
 ChildProcess::ChildProcess(const std::vector<std::string>& words, Output output) {
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
   pointers.push_back(nullptr);
   int ends[2] = {-1, -1};

@@ -133,6 +133,7 @@ bool is_this_host(const std::string& name) {
 std::vector<HostSlots> hosts_that_answer(const std::vector<HostSlots>& hosts,
                                          const std::function<bool(const std::string&)>& answers) {
   std::vector<std::future<bool>> verdicts;
+  verdicts.reserve(hosts.size());
   for (const HostSlots& host : hosts) {
     verdicts.push_back(std::async(std::launch::async, [&answers, name = host.name] {
       return is_this_host(name) || answers(name);

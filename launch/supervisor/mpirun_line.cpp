@@ -99,6 +99,7 @@ std::vector<std::string> mpirun_command(const MpirunOptions& options, const Topo
 
 std::string paste_ready(const std::vector<std::string>& words) {
   std::vector<const char*> pointers;
+  pointers.reserve(words.size());
   for (const std::string& word : words) pointers.push_back(word.c_str());
   return quote_command_line(static_cast<int>(pointers.size()), pointers.data());
 }
