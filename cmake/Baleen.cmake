@@ -111,7 +111,7 @@ endfunction()
 function(baleen_add_mpi_test name program)
   cmake_parse_arguments(arg "" "TIMEOUT" "RANKS;LABELS" ${ARGN})
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 180)
+    set(arg_TIMEOUT 300)
   endif()
   foreach(ranks IN LISTS arg_RANKS)
     add_test(NAME ${name}.np${ranks}
