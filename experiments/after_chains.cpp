@@ -38,7 +38,7 @@ void work_on_first_rank(Communicator& world, ControlChannel& control,
       work([&] {
         stopping = stopping || (stop_requested && stop_requested()) ||
                    control.receive(kTagStop, 0, message);
-        if (stopping) throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+        if (stopping) throw_interrupted();
       });
     } catch (...) {
       tell_others();

@@ -11,6 +11,10 @@
 
 namespace baleen {
 
+[[noreturn]] inline void throw_interrupted() {
+  throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+}
+
 /// [collective] Runs `action` on every rank and agrees on how it went before anyone goes on.
 ///
 /// If it failed anywhere, the ranks that saw a failure throw it, the others PeerFailed; if the only
@@ -32,8 +36,7 @@ auto agreed(Communicator& group, Action&& action) -> std::invoke_result_t<Action
     const int64_t worst = group.size() > 1 ? group.max(mine) : mine;
     if (worst == kFine) return;
     if (failure && mine == worst) std::rethrow_exception(failure);
-    if (worst == kInterrupted)
-      throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+    if (worst == kInterrupted) throw_interrupted();
     throw PeerFailed();
   };
   if constexpr (std::is_void_v<Result>) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "core/base/logging.h"
+#include "core/base/stopwatch.h"
 
 namespace baleen {
 namespace {
@@ -17,10 +18,6 @@ constexpr int kCoordinatorRank = 0;
 constexpr int64_t kStepsPerWord = 16;
 constexpr double kLeastPause_s = 0.1;
 constexpr double kWaitForWork_s = 0.2;  // between looks at the stop flag while there is no work
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// Whether a chain that fails so takes only itself down.
 bool stays_in_chain(ErrorKind kind) {

@@ -25,10 +25,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 }  // namespace
 
 StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
@@ -361,7 +357,7 @@ void StageTrainer::throw_if_stopping(const Stage& stage) {
 
 void StageTrainer::save_and_stop(const Stage& stage) {
   on_first_rank(group_, [&] { checkpoints_.save_now([&] { return checkpoint(stage); }); });
-  throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+  throw_interrupted();
 }
 
 }  // namespace baleen

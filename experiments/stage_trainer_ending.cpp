@@ -36,8 +36,7 @@ NamedTensors StageTrainer::with_gathered_statistics(const Stage& stage,
     const at::NoGradGuard no_grad;
     const GatheredStatistics gathered(*network_);
     for (std::optional<Batch> batch = source->next(); batch; batch = source->next()) {
-      if (sink_.stop_requested())
-        throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+      if (sink_.stop_requested()) throw_interrupted();
       network_->forward(batch->input(batch->images_NCHW.to(device_)));
     }
     return state_of(*network_);

@@ -143,12 +143,10 @@ void finish_trials(const PreparedRun& run, const RunDirectory& directory, Journa
   const std::vector<int64_t> trials = unfinished(sweep, known);
   const auto size = static_cast<size_t>(world.size());
   const CheckStop check_stop = [&stop_requested] {
-    if (stop_requested && stop_requested())
-      throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+    if (stop_requested && stop_requested()) throw_interrupted();
   };
   for (size_t first = 0; first < trials.size(); first += size) {
-    if (world.any(stop_requested && stop_requested()))
-      throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+    if (world.any(stop_requested && stop_requested())) throw_interrupted();
     const size_t mine = first + static_cast<size_t>(world.rank());
     const std::string text = agreed(world, [&]() -> std::string {
       if (mine >= trials.size()) return "";

@@ -17,6 +17,7 @@
 
 #include "core/base/error.h"
 #include "core/base/memory.h"
+#include "core/base/stopwatch.h"
 #include "core/losses/loss.h"
 #include "core/nn/memory_format.h"
 #include "core/nn/registry.h"
@@ -31,10 +32,6 @@ namespace baleen {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 struct Arguments {
   std::string data;

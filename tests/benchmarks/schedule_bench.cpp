@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "core/base/stopwatch.h"
 #include "experiments/coordinator_worker.h"
 #include "tests/experiments/memory_ranks.h"
 #include "tests/support/temporary_directory.h"
@@ -24,10 +25,6 @@ namespace baleen {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 double cpu_seconds() {
   rusage usage{};

@@ -39,6 +39,17 @@ class Launched : public ::testing::Test {
   static void set(const char* name, const std::string& value) { setenv(name, value.c_str(), 1); }
 };
 
+/// What the variables say now.
+void expect_place(const char* launcher, int rank, int world_size, int local_rank, int local_size) {
+  SCOPED_TRACE(launcher);
+  const LaunchPlace place = launch_place();
+  EXPECT_EQ(place.launcher, launcher);
+  EXPECT_EQ(place.rank, rank);
+  EXPECT_EQ(place.world_size, world_size);
+  EXPECT_EQ(place.local_rank, local_rank);
+  EXPECT_EQ(place.local_size, local_size);
+}
+
 TEST_F(Launched, AloneIsRankZeroOfOne) {
   const LaunchPlace place = launch_place();
   EXPECT_EQ(place.rank, 0);
@@ -59,27 +70,17 @@ TEST_F(Launched, InTheOrderOpenMpiThenPmiThenPmixThenSlurmThenTorchrun) {
   set("WORLD_SIZE", "11");
   set("LOCAL_RANK", "1");
   set("LOCAL_WORLD_SIZE", "5");
-  LaunchPlace place = launch_place();
-  EXPECT_EQ(place.launcher, "torchrun");
-  EXPECT_EQ(place.rank, 1);
-  EXPECT_EQ(place.world_size, 11);
-  EXPECT_EQ(place.local_rank, 1);
-  EXPECT_EQ(place.local_size, 5);
+  expect_place("torchrun", 1, 11, 1, 5);
 
   set("SLURM_PROCID", "2");
   set("SLURM_STEP_NUM_TASKS", "12");
   set("SLURM_LOCALID", "2");
   set("SLURM_NODEID", "1");
   set("SLURM_STEP_TASKS_PER_NODE", "9,3");
-  place = launch_place();
-  EXPECT_EQ(place.launcher, "srun");
-  EXPECT_EQ(place.rank, 2);
-  EXPECT_EQ(place.world_size, 12);
-  EXPECT_EQ(place.local_rank, 2);
-  EXPECT_EQ(place.local_size, 3);
+  expect_place("srun", 2, 12, 2, 3);
 
   set("PMIX_RANK", "3");
-  place = launch_place();
+  const LaunchPlace place = launch_place();
   EXPECT_EQ(place.launcher, "srun --mpi=pmix");
   EXPECT_EQ(place.rank, 3);
   EXPECT_EQ(place.world_size, 12);
@@ -88,24 +89,14 @@ TEST_F(Launched, InTheOrderOpenMpiThenPmiThenPmixThenSlurmThenTorchrun) {
   set("PMI_SIZE", "14");
   set("PMI_LOCAL_RANK", "4");
   set("PMI_LOCAL_SIZE", "7");
-  place = launch_place();
-  EXPECT_EQ(place.launcher, "PMI");
-  EXPECT_EQ(place.rank, 4);
-  EXPECT_EQ(place.world_size, 14);
-  EXPECT_EQ(place.local_rank, 4);
-  EXPECT_EQ(place.local_size, 7);
+  expect_place("PMI", 4, 14, 4, 7);
 
   // mpirun inside of a Slurm step: the inner launcher counts.
   set("OMPI_COMM_WORLD_RANK", "5");
   set("OMPI_COMM_WORLD_SIZE", "15");
   set("OMPI_COMM_WORLD_LOCAL_RANK", "0");
   set("OMPI_COMM_WORLD_LOCAL_SIZE", "8");
-  place = launch_place();
-  EXPECT_EQ(place.launcher, "mpirun");
-  EXPECT_EQ(place.rank, 5);
-  EXPECT_EQ(place.world_size, 15);
-  EXPECT_EQ(place.local_rank, 0);
-  EXPECT_EQ(place.local_size, 8);
+  expect_place("mpirun", 5, 15, 0, 8);
 }
 
 TEST_F(Launched, ValuesThatAreNoPlaceAreNotBelieved) {

@@ -12,6 +12,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/base/stopwatch.h"
 #include "data/inspect.h"
 #include "data/manifest.h"
 #include "data/pack/pack.h"
@@ -24,10 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::TemporaryDirectory;
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // Runs tests/parity/<script> with the arguments; it prints what differs and fails.
 int run_python(const std::string& script, const std::vector<std::string>& arguments) {

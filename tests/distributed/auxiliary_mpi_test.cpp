@@ -9,6 +9,7 @@
 #include "core/weights/state.h"
 #include "distributed/data_parallel.h"
 #include "tests/support/mpi_world.h"
+#include "tests/support/shard_images.h"
 
 namespace baleen {
 namespace {
@@ -16,34 +17,6 @@ namespace {
 constexpr int64_t kShards = 4;
 constexpr int64_t kImagesPerShard = 2;
 constexpr int64_t kSteps = 2;
-
-/// Images that depend on step and shard only.
-class ShardImages final : public BatchSource {
- public:
-  explicit ShardImages(ShardRange shards) : shards_(shards), shard_(shards.first) {}
-  int64_t steps_per_epoch() const override { return kSteps; }
-  void set_epoch(int64_t, int64_t first_step) override { step_ = first_step; }
-  std::optional<Batch> next() override {
-    if (step_ == kSteps) return std::nullopt;
-    Batch batch;
-    at::manual_seed(static_cast<uint64_t>(100 + step_ * kShards + shard_));
-    batch.images_NCHW = at::randn({kImagesPerShard, 3, 75, 75});
-    batch.targets = at::randint(3, {kImagesPerShard}, at::kLong);
-    batch.step = step_;
-    batch.shard = shard_;
-    batch.global_count = kShards * kImagesPerShard;
-    if (++shard_ == shards_.last) {
-      shard_ = shards_.first;
-      ++step_;
-    }
-    return batch;
-  }
-
- private:
-  ShardRange shards_;
-  int64_t shard_;
-  int64_t step_ = 0;
-};
 
 NamedTensors train(Communicator& group, NamedTensors& before) {
   BackboneRegistry registry;
@@ -59,7 +32,8 @@ NamedTensors train(Communicator& group, NamedTensors& before) {
   DataParallelOptions parallel;
   parallel.num_shards = kShards;
   const auto reducer = make_data_parallel(*network, group, parallel);
-  ShardImages source(reducer->shards());
+  testing::ShardImages source(reducer->shards(),
+                              {.num_steps = kSteps, .per_shard = kImagesPerShard, .size_px = 75});
   Trainer trainer({network.get(), loss.get(), &optimizer, &schedule, reducer.get()},
                   TrainerOptions{});
   EpochProgress progress;

@@ -13,6 +13,7 @@
 #include "core/weights/state.h"
 #include "distributed/data_parallel.h"
 #include "tests/support/mpi_world.h"
+#include "tests/support/shard_images.h"
 
 namespace baleen {
 namespace {
@@ -50,35 +51,6 @@ class SmallNet final : public Backbone {
   torch::nn::Linear fc_{nullptr};
 };
 
-/// Images that depend on step and shard only; one has a value of its own.
-class Images final : public BatchSource {
- public:
-  Images(ShardRange shards, float bad) : shards_(shards), shard_(shards.first), bad_(bad) {}
-  int64_t steps_per_epoch() const override { return kSteps; }
-  void set_epoch(int64_t, int64_t first_step) override { step_ = first_step; }
-  std::optional<Batch> next() override {
-    if (step_ == kSteps) return std::nullopt;
-    Batch batch;
-    at::manual_seed(static_cast<uint64_t>(100 + step_ * kShards + shard_));
-    batch.images_NCHW = at::randn({kImagesPerShard, 2, 8, 8});
-    if (step_ == kBadStep && shard_ == kBadShard) batch.images_NCHW[1][0][2][3] = bad_;
-    batch.targets = at::randint(3, {kImagesPerShard}, at::kLong);
-    batch.step = step_;
-    batch.shard = shard_;
-    batch.global_count = kShards * kImagesPerShard;
-    if (++shard_ == shards_.last) {
-      shard_ = shards_.first;
-      ++step_;
-    }
-    return batch;
-  }
-
- private:
-  ShardRange shards_;
-  int64_t shard_, step_ = 0;
-  float bad_;
-};
-
 struct Result {
   NamedTensors state, before, after;  ///< at the end; around the bad step
   EpochProgress progress;
@@ -99,7 +71,15 @@ Result train(Communicator& group, OnNonFinite policy, float bad,
   DataParallelOptions parallel;
   parallel.num_shards = kShards;
   const auto reducer = make_data_parallel(network, group, parallel);
-  Images source(reducer->shards(), bad);
+  testing::ShardImages source(reducer->shards(),
+                              {.num_steps = kSteps,
+                               .per_shard = kImagesPerShard,
+                               .channels = 2,
+                               .size_px = 8,
+                               .change = [bad](Batch& batch) {
+                                 if (batch.step == kBadStep && batch.shard == kBadShard)
+                                   batch.images_NCHW[1][0][2][3] = bad;
+                               }});
   TrainerOptions trainer_options;
   trainer_options.on_nonfinite = policy;
   trainer_options.lr_factor = 0.5;

@@ -2,16 +2,14 @@
 
 usage: stack_planet_full.py ANSWER PLANET_FOLDER
 """
-import csv
 import json
-import os
 import sys
 
 import numpy as np
-from sklearn.linear_model import RidgeCV
 from sklearn.metrics import fbeta_score, log_loss, roc_auc_score
 
-ALPHAS = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000]
+import planet_reference
+
 answer, folder = sys.argv[1:3]
 
 
@@ -49,28 +47,9 @@ def search(scores, truth):
     return thresholds
 
 
-with open(os.path.join(folder, "labels.csv"), newline="") as file:
-    tags = {row["image_name"]: set(row["tags"].split()) for row in csv.DictReader(file)}
-names, tables = ("densenet121", "resnet18", "simplenet5m"), []
-for network in names:
-    with open(os.path.join(folder, "oof_reference", network + ".csv"), newline="") as file:
-        rows = list(csv.DictReader(file))
-    labels = list(rows[0])[2:]
-    tables.append([[float(row[label]) for label in labels] for row in rows])
-models = np.array(tables)
-folds = np.array([int(row["fold"]) for row in rows])
-truth = np.array([[label in tags[row["image_name"]] for label in labels] for row in rows], float)
-
-corrected, stacked = np.zeros_like(models), np.zeros_like(truth)
-for fold in np.unique(folds):
-    held = folds == fold
-    for source, target in zip(models, corrected):
-        target[held] = RidgeCV(alphas=ALPHAS).fit(source[~held], truth[~held]).predict(source[held])
-for fold in np.unique(folds):
-    held = folds == fold
-    for label in range(truth.shape[1]):
-        inputs = corrected[:, :, label].T
-        stacked[held, label] = RidgeCV(alphas=ALPHAS).fit(inputs[~held], truth[~held, label]).predict(inputs[held])
+names = ("densenet121", "resnet18", "simplenet5m")
+ids, labels, models, folds, truth = planet_reference.read(folder, names)
+corrected, stacked = planet_reference.two_levels(models, folds, truth)
 candidates = dict(zip(names, models)) | {"mean": models.mean(0), "geometric": np.exp(np.log(np.maximum(models, 1e-7)).mean(0)),
                                          "ridge level 1": corrected.mean(0), "stack": stacked}
 result, votes = {}, []
@@ -88,4 +67,4 @@ for name, scores in candidates.items():
         result[name]["log_loss"] = log_loss(truth.ravel(), scores.ravel(), labels=[0, 1])
 result["vote"] = {"score": f2(truth, np.mean(votes, 0) >= 0.5)}
 with open(answer, "w") as file:
-    json.dump({"ids": [row["image_name"] for row in rows], "labels": labels, "candidates": result, "stacked": stacked.tolist()}, file)
+    json.dump({"ids": ids, "labels": labels, "candidates": result, "stacked": stacked.tolist()}, file)
