@@ -6,7 +6,7 @@ option(BALEEN_WERROR "Warnings in Baleen's own files are errors; the presets for
 set(BALEEN_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
 set(BALEEN_DATA "${PROJECT_SOURCE_DIR}/../shared/data" CACHE PATH "Real images that some tests read")
 
-# Options every target shares; being equal everywhere lets all rooms reuse one precompiled header.
+# Options every target shares; being equal everywhere lets all rooms share precompiled headers.
 add_library(baleen_options INTERFACE)
 target_compile_features(baleen_options INTERFACE cxx_std_20)
 # GCC 12 sees overlaps and overflows in std::string's operator+ that are not there (GCC bug 105651).
@@ -14,7 +14,7 @@ target_compile_options(baleen_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-re
 # At -O3 it also warns of strings that are never read, and of sizes below zero.
 target_compile_options(baleen_options INTERFACE
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<CONFIG:Release>>:-Wno-maybe-uninitialized> $<$<AND:$<CXX_COMPILER_ID:GNU>,$<CONFIG:Release>>:-Wno-array-bounds>)
-# Plain -fPIC for programs too: one precompiled header serves libraries and programs only if their options agree.
+# Plain -fPIC for programs too: a precompiled header serves libraries and programs only if their options agree.
 target_compile_options(baleen_options INTERFACE -fPIC -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers)
 if(BALEEN_WERROR)
   target_compile_options(baleen_options INTERFACE -Werror)
@@ -35,6 +35,8 @@ if(BALEEN_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime "${BALEEN_CCACHE}")
   add_compile_options(-fpch-preprocess)
 endif()
+
+include(PrecompiledHeaders)
 
 # Every header, relative to the root: what is installed, and what a plug-in must have seen in the same version.
 set(BALEEN_HEADERS "")
@@ -76,11 +78,7 @@ function(baleen_library name)
   add_library(${name} STATIC ${sources})
   # How Baleen itself is compiled is nobody else's concern.
   target_link_libraries(${name} PUBLIC $<BUILD_INTERFACE:baleen_options> baleen_headers ${arg_LIBS} PRIVATE ${arg_PRIVATE_LIBS})
-  if(name STREQUAL "baleen_core")
-    target_precompile_headers(${name} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/precompiled.h")
-  else()
-    target_precompile_headers(${name} REUSE_FROM baleen_core)
-  endif()
+  baleen_precompile(${name})
 endfunction()
 
 # baleen_tests(room LIBS ...): each *_test.cpp of the current folder is a program and a ctest entry `room.name`;
@@ -92,7 +90,7 @@ function(baleen_tests room)
     get_filename_component(stem "${source}" NAME_WE)
     set(program ${room}_${stem})
     add_executable(${program} "${source}")
-    target_precompile_headers(${program} REUSE_FROM baleen_core)
+    baleen_precompile(${program} TESTS)
     set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
     if(stem MATCHES "_mpi_test$")
       string(REGEX REPLACE "_mpi_test$" "" short "${stem}")

@@ -1,5 +1,7 @@
 #include "distributed/mpi_backend.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "distributed/mpi_call.h"

@@ -1,6 +1,7 @@
 #include "core/metrics/leave_one_out_retrieval.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 #include "data/augment/device_augment.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <array>

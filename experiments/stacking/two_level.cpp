@@ -1,6 +1,7 @@
 #include "experiments/stacking/two_level.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "core/base/error.h"
 #include "experiments/stacking/level_fits.h"

@@ -47,7 +47,7 @@ def tidy(program, build, path):
 def without_precompiled_header(build):
     """A compilation database for clang, which can't read gcc's precompiled header; files include what they use anyway."""
     text = (build / "compile_commands.json").read_text()
-    text = re.sub(r"-Winvalid-pch -include \S+cmake_pch\.hxx ", "", text).replace("-fpch-preprocess ", "")
+    text = re.sub(r"-Winvalid-pch -include \S+cmake_pch\.hxx ?", "", text).replace("-fpch-preprocess ", "")
     folder = build / "tidy"
     folder.mkdir(exist_ok=True)
     (folder / "compile_commands.json").write_text(text)

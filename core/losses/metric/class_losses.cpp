@@ -1,6 +1,7 @@
 #include "core/losses/metric/class_losses.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 #include <map>

@@ -1,0 +1,5 @@
+// As aten.h, for tests.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cmake/precompiled/aten.h"

@@ -1,0 +1,5 @@
+// As plain.h, for tests.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cmake/precompiled/plain.h"
