@@ -10,9 +10,8 @@
 #include "data/augment/device_augment.h"
 #include "data/augment/image_to_tensor.h"
 #include "data/augment/mixup.h"
-#include "data/cpu_affinity.h"
 #include "data/loader_buffers.h"
-#include "data/loader_pipeline.h"
+#include "data/pipelined_source.h"
 #include "data/sampler.h"
 
 namespace baleen {
@@ -51,8 +50,9 @@ class BatchMaker {
   }
 
   /// @param random the source's images are changed, with the draws of this epoch or pass
-  Batch make(const MicroBatch& micro, std::span<const int64_t> rows, int64_t epoch, bool random,
+  Batch make(const MicroBatch& micro, const OrderView& places, int64_t epoch, bool random,
              int64_t thread) {
+    const std::span<const int64_t> rows = places.rows;
     Batch batch;
     batch.rows.assign(rows.begin(), rows.end());
     batch.step = micro.step;
@@ -88,7 +88,7 @@ class BatchMaker {
       std::vector<AugmentDraw> draws(rows.size());
       read_each([&](int64_t row, int64_t n) {
         AugmentDraw& draw = draws[static_cast<size_t>(n)];
-        draw = draw_of(row, epoch, random);
+        draw = draw_of(row, epoch, random, places, n);
         AugmentDraw cut;  // the rest is done on the device
         cut.crop = draw.crop;
         write(row, cut, {}, scratch,
@@ -105,8 +105,10 @@ class BatchMaker {
       read_each([&](int64_t row, int64_t n) {
         std::function<void(const PixelBlock&)> change;
         if (random && !changes_.custom.empty())
-          change = [&](const PixelBlock& block) { apply_custom(block, epoch, table_->id(row)); };
-        write(row, draw_of(row, epoch, random), change, scratch,
+          change = [&](const PixelBlock& block) {
+            apply_custom(block, seed_of(places, n), epoch, table_->id(row));
+          };
+        write(row, draw_of(row, epoch, random, places, n), change, scratch,
               target(batch.images_NCHW, n * image_values));
       });
       if (blends)
@@ -122,10 +124,12 @@ class BatchMaker {
   }
 
   /// Rows that make() will be asked for soon.
-  void announce(std::span<const int64_t> rows, int64_t epoch, bool random) const {
-    for (const int64_t row : rows)
-      table_->will_need(row,
-                        {draw_of(row, epoch, random).crop, options_.size_px, options_.size_px});
+  void announce(const OrderView& places, int64_t epoch, bool random) const {
+    for (size_t n = 0; n < places.rows.size(); ++n) {
+      const int64_t row = places.rows[n];
+      const AugmentDraw draw = draw_of(row, epoch, random, places, static_cast<int64_t>(n));
+      table_->will_need(row, {draw.crop, options_.size_px, options_.size_px});
+    }
   }
 
  private:
@@ -182,12 +186,21 @@ class BatchMaker {
         options_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
   }
 
-  AugmentDraw draw_of(int64_t row, int64_t epoch, bool random) const {
+  /// Of the n-th place: an epoch's first turn of a row has the stream of rows that come once.
+  uint64_t seed_of(const OrderView& places, int64_t n) const {
+    const auto turn = places.turns.empty() ? uint64_t{0} : static_cast<uint64_t>(places.turns[n]);
+    return turn == 0 ? changes_.seed : derive_seed(changes_.seed, Stream::kAugmentation, {turn});
+  }
+
+  AugmentDraw draw_of(int64_t row, int64_t epoch, bool random, const OrderView& places,
+                      int64_t n) const {
     const ImageSize size = table_->image_size(row);
     AugmentDraw draw;
     if (random)
-      draw = draw_augment(changes_.augment, size.height, size.width, changes_.seed, epoch,
+      draw = draw_augment(changes_.augment, size.height, size.width, seed_of(places, n), epoch,
                           table_->id(row));
+    if (!places.mirrored.empty() && places.mirrored[n])
+      draw.symmetry = compose(D4::kFlipHorizontal, draw.symmetry);
     if (!random || changes_.augment.random_crop != "resized")
       draw.crop = fitted_box(fit_, size.height, size.width);
     return draw;
@@ -206,9 +219,10 @@ class BatchMaker {
     write_image(part.view, draw, options_.normalise, plain_, scratch, target, change, &part.box);
   }
 
-  void apply_custom(const PixelBlock& pixels, int64_t epoch, const std::string& id) const {
+  void apply_custom(const PixelBlock& pixels, uint64_t seed, int64_t epoch,
+                    const std::string& id) const {
     for (const AugmentationStep& step : changes_.custom) {
-      CounterRandom random = augment_random(changes_.seed, epoch, id, step.name, step.turn);
+      CounterRandom random = augment_random(seed, epoch, id, step.name, step.turn);
       with_context([&] { return fmt::format("augmentation '{}'", step.name); },
                    [&] { step.apply(pixels, random); });
     }
@@ -253,84 +267,6 @@ void check_rows(const SampleTable& table, std::span<const int64_t> rows) {
                   fmt::format("row {} of a dataset of {}", row, table.size()));
 }
 
-/// A fixed list of micro-batches over an order of rows that may change from epoch to epoch.
-class PipelinedSource : public BatchSource {
- public:
-  /// The rows in the order of an epoch.
-  using Order = std::function<std::vector<int64_t>(std::span<const int64_t> rows, int64_t epoch)>;
-
-  /// @param order nothing: the rows keep their order in every epoch
-  PipelinedSource(std::unique_ptr<BatchMaker> maker, std::vector<int64_t> rows,
-                  std::vector<MicroBatch> micro_batches, int64_t steps, Order order,
-                  const ImageFeedOptions& options)
-      : maker_(std::move(maker)),
-        rows_(std::move(rows)),
-        micro_batches_(std::move(micro_batches)),
-        steps_(steps),
-        order_of_(std::move(order)),
-        ahead_(std::max({options.queue_depth, options.threads, int64_t{1}})),
-        pipeline_(
-            options.threads, options.queue_depth,
-            [this](int64_t i, int64_t thread) { return make(i, thread); },
-            [cpus = cpus_for_threads(options.threads)] { run_on(cpus); }) {}
-
-  int64_t steps_per_epoch() const override { return steps_; }
-
-  void set_epoch(int64_t epoch, int64_t first_step) override {
-    if (first_step < 0 || first_step > steps_)
-      throw Error(ErrorKind::kInternal,
-                  fmt::format("step {} of an epoch of {} steps", first_step, steps_));
-    pipeline_.drain();  // the threads read order_ and epoch_
-    epoch_ = epoch;
-    order_ = order_of_ ? order_of_(rows_, epoch) : rows_;
-    if (!micro_batches_.empty() && std::ssize(order_) < micro_batches_.back().positions.end)
-      throw Error(ErrorKind::kInternal, fmt::format("an order of only {} rows", order_.size()));
-    const auto first =
-        std::lower_bound(micro_batches_.begin(), micro_batches_.end(), first_step,
-                         [](const MicroBatch& micro, int64_t step) { return micro.step < step; });
-    pipeline_.start(first - micro_batches_.begin(), static_cast<int64_t>(micro_batches_.size()));
-    started_ = true;
-  }
-
-  std::optional<Batch> next() override {
-    if (!started_) set_epoch(0, 0);
-    return pipeline_.take();
-  }
-
- private:
-  Batch make(int64_t index, int64_t thread) {
-    // The disk may begin with what comes after all that is being made now.
-    if (index + ahead_ < static_cast<int64_t>(micro_batches_.size())) {
-      const MicroBatch& later = micro_batches_[static_cast<size_t>(index + ahead_)];
-      maker_->announce(rows_of(later), draws_of(later), is_random(later));
-    }
-    const MicroBatch& micro = micro_batches_[static_cast<size_t>(index)];
-    return maker_->make(micro, rows_of(micro), draws_of(micro), is_random(micro), thread);
-  }
-
-  /// A training epoch is always random; of a prediction's passes all but the first.
-  bool is_random(const MicroBatch& micro) const { return order_of_ || micro.pass > 0; }
-
-  /// Which epoch's or pass's random draws a micro-batch takes.
-  int64_t draws_of(const MicroBatch& micro) const { return order_of_ ? epoch_ : micro.pass; }
-
-  std::span<const int64_t> rows_of(const MicroBatch& micro) const {
-    return std::span(order_).subspan(static_cast<size_t>(micro.positions.begin),
-                                     static_cast<size_t>(micro.positions.size()));
-  }
-
-  std::unique_ptr<BatchMaker> maker_;
-  std::vector<int64_t> rows_;
-  std::vector<MicroBatch> micro_batches_;
-  int64_t steps_;
-  Order order_of_;
-  int64_t ahead_;  ///< micro-batches that are made or waiting at a time
-  int64_t epoch_ = 0;
-  std::vector<int64_t> order_;
-  bool started_ = false;
-  OrderedPipeline<Batch> pipeline_;  ///< last: its threads end before what they use
-};
-
 }  // namespace
 
 std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTable> table,
@@ -341,23 +277,25 @@ std::unique_ptr<BatchSource> make_training_source(std::shared_ptr<const SampleTa
   if (shards.first < 0 || shards.first >= shards.last || shards.last > shards.total)
     throw Error(ErrorKind::kInternal, fmt::format("logical shards [{}, {}) of {}", shards.first,
                                                   shards.last, shards.total));
-  const BatchPlan plan(static_cast<int64_t>(rows.size()), {.batch = options.batch,
-                                                           .shards = shards.total,
-                                                           .accumulate = options.accumulate,
-                                                           .drop_last = options.drop_last});
+  const int64_t num_samples =
+      options.epoch_samples > 0 ? options.epoch_samples : static_cast<int64_t>(rows.size());
+  const BatchPlan plan(num_samples, {.batch = options.batch,
+                                     .shards = shards.total,
+                                     .accumulate = options.accumulate,
+                                     .drop_last = options.drop_last});
   std::vector<MicroBatch> micro_batches;
   for (int64_t step = 0; step < plan.steps(); ++step)
     for (MicroBatch& micro : plan.micro_batches(step, shards.first, shards.last))
       micro_batches.push_back(micro);
   auto order = [o = options](std::span<const int64_t> all, int64_t epoch) {
-    return o.order ? o.order(epoch) : epoch_order(all, o.seed, epoch, o.shuffle);
+    return o.order ? o.order(epoch) : EpochOrder(epoch_order(all, o.seed, epoch, o.shuffle));
   };
   auto maker = std::make_unique<BatchMaker>(
       std::move(table), options.image,
       RandomChanges{options.augment, options.custom, options.seed, options.augment_on_device});
-  return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
-                                           std::move(micro_batches), plan.steps(), std::move(order),
-                                           options.image);
+  return std::make_unique<PipelinedSource<BatchMaker>>(std::move(maker), std::move(rows),
+                                                       std::move(micro_batches), plan.steps(),
+                                                       std::move(order), options.image);
 }
 
 int64_t num_chunks(int64_t num_rows, int64_t chunk) { return (num_rows + chunk - 1) / chunk; }
@@ -392,9 +330,9 @@ std::unique_ptr<BatchSource> make_prediction_source(std::shared_ptr<const Sample
                   "leave mixup out of prediction.tta_augment");
   }
   auto maker = std::make_unique<BatchMaker>(std::move(table), options.image, std::move(changes));
-  return std::make_unique<PipelinedSource>(std::move(maker), std::move(rows),
-                                           std::move(micro_batches), last - options.first_chunk,
-                                           nullptr, options.image);
+  return std::make_unique<PipelinedSource<BatchMaker>>(
+      std::move(maker), std::move(rows), std::move(micro_batches), last - options.first_chunk,
+      nullptr, options.image);
 }
 
 }  // namespace baleen

@@ -11,6 +11,7 @@
 #include "data/augment/augment.h"
 #include "data/augment/normalise.h"
 #include "data/augment/registry.h"
+#include "data/epoch_order.h"
 #include "data/sample_table.h"
 #include "data/sampler.h"
 
@@ -40,10 +41,11 @@ struct TrainingFeedOptions {
   bool drop_last = true;   ///< leave out the last, smaller batch
   uint64_t seed = 0;       ///< of order and augmentation
   ShuffleOptions shuffle;  ///< how an epoch is put in order
-  /// Instead of a shuffle: the rows of an epoch, batch after batch, any of them as often as wanted.
-  /// At least as many as the epoch's steps take. Must not depend on the rank.
-  std::function<std::vector<int64_t>(int64_t epoch)> order;
-  AugmentOptions augment;                ///< its `custom` list is not looked at: see below
+  /// Instead of a shuffle: the rows of an epoch, batch after batch. At least as many as the epoch's
+  /// steps take. Must not depend on the rank.
+  std::function<EpochOrder(int64_t epoch)> order;
+  int64_t epoch_samples = 0;  ///< that an epoch's steps are cut of; 0: as many as there are rows
+  AugmentOptions augment;     ///< its `custom` list is not looked at: see below
   std::vector<AugmentationStep> custom;  ///< from AugmentationRegistry::create_all()
   /// Batches are bytes, cropped and resized, and Batch::finish does the rest on the device: smaller
   /// copies, and no work for the processor. Not with custom augmentations.

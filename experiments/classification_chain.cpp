@@ -104,7 +104,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
         outcome.optimizer_steps = trainer.chain_steps();
         outcome.stopped_early = trainer.stopped_early();
         PredictionJob job;
-        job.num_outputs = context_.task->num_outputs();
+        job.num_outputs = trainer.num_outputs();
         job.chunk = recipe.prediction.chunk;
         job.image = trainer.image_options(chain.stages.back().size_px);
         job.precision = precision_from_name(recipe.training.precision);
@@ -150,7 +150,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
             };
         const at::Tensor held_out =
             predict_and_keep("held-out fold", dataset, split.held_out, files.held_out());
-        outcome.metrics = context_.task->metrics(held_out, split.held_out, job.image);
+        outcome.metrics = trainer.judge(held_out, job.image);
         if (context_.test)
           predict_and_keep("test set", context_.test->variant(variant), context_.test->originals(),
                            files.test());

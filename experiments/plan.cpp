@@ -47,12 +47,14 @@ StagePlan plan_stage(const Recipe& recipe, const ChainSpec& chain, int64_t index
   stage.size_px = options.size_px;
   stage.epochs = options.epochs;
   stage.batch = recipe.batch_of(chain.backbone, index);
-  stage.steps_per_epoch = chain.train_rows / stage.batch;
+  stage.steps_per_epoch = chain.epoch_images / stage.batch;
   if (stage.steps_per_epoch == 0) {
     throw Error(
         ErrorKind::kConfiguration,
-        fmt::format("{}, stage {}: a batch of {} is more than the {} training rows of fold {}",
-                    chain.name, index, stage.batch, chain.train_rows, chain.fold),
+        fmt::format("{}, stage {}: a batch of {} is more than the {} {} of fold {}", chain.name,
+                    index, stage.batch, chain.epoch_images,
+                    chain.epoch_images == chain.train_rows ? "training rows" : "images in an epoch",
+                    chain.fold),
         "lower the stage's batch");
   }
   const std::string& network = recipe.backbones[static_cast<size_t>(chain.backbone)].name;
@@ -76,6 +78,8 @@ ChainSpec plan_chain(const Recipe& recipe, const DatasetFacts& facts, int64_t ba
   chain.train_rows = facts.num_samples - chain.held_out_rows;
   for (size_t k = 0; k < facts.fold_copies.size(); ++k)
     if (static_cast<int64_t>(k) != fold) chain.train_rows += facts.fold_copies[k];
+  chain.epoch_images =
+      facts.epoch_images.empty() ? chain.train_rows : facts.epoch_images[static_cast<size_t>(fold)];
   chain.logical_shards = recipe.logical_shards_of(backbone);
   chain.min_ranks = section.min_ranks;
   chain.priority = section.priority;

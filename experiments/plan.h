@@ -22,7 +22,7 @@ struct StagePlan {
   int64_t size_px = 0;          ///< side of the square input
   int64_t epochs = 0;           ///< planned; early stopping may end the stage before
   int64_t batch = 0;            ///< samples of a global batch, over all logical shards
-  int64_t steps_per_epoch = 0;  ///< floor(rows / batch): the last partial batch is dropped
+  int64_t steps_per_epoch = 0;  ///< floor(images / batch): the last partial batch is dropped
   double sample_gmac = 0;       ///< forward pass of one image
   double cost = 0;              ///< training and validation in GMAC, for whole batches
 
@@ -37,7 +37,8 @@ struct ChainSpec {
   std::string backbone_label;  ///< its label: chains of one label share measured costs
   int64_t fold = 0;
   int64_t seed = 1;
-  int64_t train_rows = 0;      ///< rows it learns from
+  int64_t train_rows = 0;    ///< rows it learns from
+  int64_t epoch_images = 0;  ///< that an epoch shows: each row once, unless the task says otherwise
   int64_t held_out_rows = 0;   ///< rows it predicts out of fold
   int64_t logical_shards = 1;  ///< V: the largest group that can help
   int64_t min_ranks = 1;       ///< the least group that holds it in memory, where there are so many
@@ -76,8 +77,10 @@ struct DatasetFacts {
   int64_t channels = 3;              ///< C
   std::vector<int64_t> fold_sizes;   ///< held-out rows of each fold; their sum is N
   std::vector<int64_t> fold_copies;  ///< copies of each fold's rows, for training; empty: none
-  std::string folds_digest;          ///< of the assignment row -> fold
-  std::string test_digest;           ///< empty: no test set
+  /// Images that an epoch of each fold's chains shows; empty: their training rows, once each.
+  std::vector<int64_t> epoch_images;
+  std::string folds_digest;  ///< of the assignment row -> fold
+  std::string test_digest;   ///< empty: no test set
   int64_t num_test = 0;
   std::string targets_digest;  ///< of what is learnt beside the dataset's labels; empty: nothing
   std::map<std::string, std::string> weights_digests;  ///< backbone label -> digest of its file

@@ -42,11 +42,8 @@ void check_precision(const Recipe& recipe) {
 void check_learning(const PreparedRun& run) {
   for (int64_t fold = 0; fold < run.folds.count; ++fold) {
     for (size_t b = 0; b < run.recipe.backbones.size(); ++b) {
-      ChainFacts facts;
-      facts.num_epochs = 0;
-      for (const StageOptions& stage : run.recipe.stages_of(static_cast<int64_t>(b)))
-        facts.num_epochs += stage.epochs;
-      facts.training_rows = run.folds.positions_outside(fold);
+      const ChainFacts facts =
+          chain_facts(run.recipe, static_cast<int64_t>(b), run.folds.positions_outside(fold));
       with_context([&] { return fmt::format("looking at the training images of fold {}", fold); },
                    [&] { (void)run.task->learning(facts); });
     }

@@ -19,6 +19,7 @@
 #include "data/augment/normalise.h"
 #include "data/folds.h"
 #include "experiments/metric/metric_section.h"
+#include "experiments/siamese/siamese_section.h"
 #include "experiments/stacking/thresholds.h"
 #include "experiments/stacking/two_level.h"
 #include "experiments/sweep/sweep_config.h"
@@ -43,6 +44,7 @@ struct StageOptions {
   bool reestimate_batch_norm = false;
   EmaOptions ema;
   EarlyStoppingOptions early_stopping;
+  std::vector<PairNoise> pair_noise;
 };
 
 /// One model of the ensemble.
@@ -143,6 +145,7 @@ struct Recipe {
   ImageSection images;
   TaskSection task;
   std::optional<MetricSection> metric;
+  std::optional<SiameseSection> siamese;
   LossOptions loss;
   TrainingSection training;
   PredictionSection prediction;

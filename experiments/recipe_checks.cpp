@@ -11,6 +11,7 @@
 #include "data/augment/d4.h"
 #include "experiments/metric/metric_checks.h"
 #include "experiments/recipe.h"
+#include "experiments/siamese/siamese_checks.h"
 
 namespace baleen {
 namespace {
@@ -47,6 +48,9 @@ void validate_stages(const Recipe& recipe, const std::vector<StageOptions>& stag
       check_padding(stage.augment, stage.size_px);
     });
     validate_augment_place(recipe, stage.augment, here + ".augment", problems);
+    if (stage.optimizer.keras_l2 > 0 && stage.optimizer.kind == "adamw")
+      problems.add(here + ".optimizer.keras_l2",
+                   "joins the gradient, which adamw's decay does not: take adam or sgd");
     report(problems, here + ".schedule", [&] {
       Schedule(stage.schedule, stage.optimizer.lr, {1, stage.epochs});
     });
@@ -136,7 +140,8 @@ void validate_task(const Recipe& recipe, config::Problems& problems) {
                    fmt::format("is read for task.kind: {} only", kind));
   }
   validate_metric(recipe, problems);
-  if (task.kind == "labels" || task.kind == "metric") return;
+  validate_siamese(recipe, problems);
+  if (task.kind == "labels" || task.kind == "metric" || task.kind == "siamese") return;
   const PredictionSection& prediction = recipe.prediction;
   for (const auto& [key, used] : {std::pair{"tta", !prediction.tta.empty()},
                                   std::pair{"tta_sizes_px", !prediction.tta_sizes_px.empty()},

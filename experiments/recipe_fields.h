@@ -28,6 +28,10 @@ void visit_fields(Visitor& v, StageOptions& o) {
           "stage's final weights and without dropout, under which their variance is another");
   v.field("ema", o.ema, "averaged weights for evaluation and for what the stage hands on");
   v.field("early_stopping", o.early_stopping, "when to end the stage before its last epoch");
+  v.field("pair_noise", o.pair_noise,
+          "task.kind: siamese: how much chance there is in the choice of hard pairs, from which "
+          "epoch on, in ascending order; empty: Piotte's table, by the epochs of the chain: 1000 "
+          "for ten, then from 100 falling to 1, 0.5 and 0.25");
 }
 
 template <class Visitor>
@@ -209,8 +213,9 @@ void visit_fields(Visitor& v, TaskSection& o) {
       "description's boxes.file for `baleen pack` takes them; masks: the subject's pixels, with "
       "the backbone unet and loss.kind bce_dice, written as PNG to masks-oof and masks-test; "
       "metric: "
-      "embeddings in which images of one class, an individual, lie close together, see metric",
-      config::one_of({"labels", "boxes", "masks", "metric"}));
+      "embeddings in which images of one class, an individual, lie close together, see metric; "
+      "siamese: whether two images show the same individual, see siamese",
+      config::one_of({"labels", "boxes", "masks", "metric", "siamese"}));
   v.field("boxes_file", o.boxes_file,
           "boxes: CSV file with a row per image of the dataset and the columns x0, y0, x1, y1, in "
           "pixels of the image before it was packed");
@@ -247,6 +252,7 @@ void visit_fields(Visitor& v, Recipe& o) {
   v.field("images", o.images, "how stored images become the network's input");
   v.field("task", o.task, "what is learnt");
   v.field("metric", o.metric, "of task.kind: metric, instead of loss");
+  v.field("siamese", o.siamese, "of task.kind: siamese, instead of loss");
   v.field("loss", o.loss, "what training minimises");
   v.field("training", o.training, "how training is carried out");
   v.field("prediction", o.prediction, "how held-out and test images are predicted");

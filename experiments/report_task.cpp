@@ -176,7 +176,7 @@ void add_saved_scores(ReportData& report, const PreparedRun& run, const RunDirec
 
 void add_task_results(ReportData& report, const PreparedRun& run, const RunDirectory& directory,
                       const JournalState& journal) {
-  if (run.recipe.task.kind == "metric") {
+  if (run.recipe.task.kind == "metric" || run.recipe.task.kind == "siamese") {
     if (journal.finished_steps.contains("scores"))
       add_saved_scores(report, run, directory, journal);
     return;

@@ -56,6 +56,8 @@ DatasetFacts facts_of(const PreparedRun& run, FileDigests& digests) {
     facts.fold_sizes.push_back(held_out);
     facts.fold_copies.push_back(std::count(run.folds.folds.begin(), run.folds.folds.end(), k) -
                                 held_out);
+    if (const auto images = run.task->epoch_images(run.folds.positions_outside(k)))
+      facts.epoch_images.push_back(*images);
   }
   for (int64_t fold : run.folds.folds) folds += std::to_string(fold) + ",";
   facts.folds_digest = digest_hex(folds);
@@ -195,7 +197,8 @@ std::string finish(const PreparedRun& run, const RunDirectory& directory, Journa
   if (run.sweep) return finish_sweep(run, directory, journal);
   if (run.recipe.task.kind == "boxes") return finish_boxes(run, directory, journal, check_stop);
   if (run.recipe.task.kind == "masks") return finish_masks(run, directory, journal, check_stop);
-  if (run.recipe.task.kind == "metric") return finish_metric(run, directory, journal, check_stop);
+  if (run.recipe.task.kind == "metric" || run.recipe.task.kind == "siamese")
+    return finish_metric(run, directory, journal, check_stop);
   return print_evaluation(finish_run(run, directory, journal, check_stop));
 }
 

@@ -37,12 +37,9 @@ StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
   normalisation_ = chain_normalisation(recipe, *setup_.dataset, setup_.training_rows,
                                        setup_.chain->stages.front().size_px);
   loss_ = setup_.task->make_loss(setup_.extensions->losses, recipe.loss);
-  ChainFacts facts;
+  ChainFacts facts = chain_facts(recipe, setup_.chain->backbone, setup_.training_rows);
   facts.name = setup_.chain->name;
-  facts.num_epochs = 0;
-  for (const StagePlan& stage : setup_.chain->stages) facts.num_epochs += stage.epochs;
   facts.seed = seed_for(0);
-  facts.training_rows = setup_.training_rows;
   learning_ = setup_.task->learning(facts);
   resumed_ = agreed(group_, [&] { return checkpoints_.load_latest(setup_.identity); });
   state_.identity = setup_.identity;
@@ -134,7 +131,9 @@ StageTrainer::StageEnding StageTrainer::train_stage() {
     make_network(state_.stage);
     std::vector<ParameterGroup> groups = parameter_groups(*network_, stage.options->optimizer);
     if (learning_) {
-      learning_->begin_stage({.epochs_before = stage.epochs_before,
+      learning_->begin_stage({.index = state_.stage,
+                              .epochs = stage.plan->epochs,
+                              .epochs_before = stage.epochs_before,
                               .steps_per_epoch = stage.plan->steps_per_epoch,
                               .batch = stage.plan->batch,
                               .seed = seed_for(state_.stage)});
@@ -157,6 +156,7 @@ StageTrainer::StageEnding StageTrainer::train_stage() {
       if (stage.scaler) stage.scaler->load(state_.scaler);
     }
     resumed_.reset();
+    if (learning_) learning_->take_optimizer(*network_, *stage.optimizer);
   });
   DataParallelOptions parallel;
   parallel.num_shards = setup_.chain->logical_shards;
@@ -285,7 +285,7 @@ std::map<std::string, double> StageTrainer::validate(Stage& stage) {
   std::optional<Ema::Swapped> averaged;
   if (stage.ema) averaged.emplace(*stage.ema);
   const PredictionTable table = predict_rows(*network_, *loss_, job, group_);
-  return setup_.task->metrics(table.values(), setup_.held_out_rows, job.image);
+  return judge(table.values(), job.image);
 }
 
 void StageTrainer::end_epoch(Stage& stage, double seconds) {

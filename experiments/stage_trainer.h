@@ -74,6 +74,10 @@ class StageTrainer {
   /// On the held-out fold, after the epoch at which the chain was paused.
   const std::map<std::string, double>& pause_metrics() const { return metrics_of_epoch_; }
   at::Device device() const { return device_; }
+  int64_t num_outputs() const;  ///< of network()
+  /// [collective] Metrics of the held-out fold's predictions by network().
+  std::map<std::string, double> judge(const at::Tensor& predictions_NK,
+                                      const ImageFeedOptions& image);
   /// How images enter the network, at this size.
   ImageFeedOptions image_options(int64_t size_px) const;
 

@@ -10,7 +10,7 @@ namespace baleen {
 PredictionJob StageTrainer::prediction_job(int64_t size_px) const {
   PredictionJob job;
   job.dataset = setup_.dataset;
-  job.num_outputs = setup_.task->num_outputs();
+  job.num_outputs = num_outputs();
   job.chunk = setup_.recipe->prediction.chunk;
   job.image = image_options(size_px);
   job.precision = precision_from_name(setup_.recipe->training.precision);
@@ -21,8 +21,33 @@ PredictionJob StageTrainer::prediction_job(int64_t size_px) const {
 /// What the task wants to do before an epoch; one that is resumed half-way has it in its state.
 void StageTrainer::begin_epoch(int64_t size_px) {
   if (!learning_ || state_.progress.next_step > 0) return;
-  learning_->begin_epoch(
-      {.epoch = state_.epoch, .features = [&] { return training_features(size_px); }}, group_);
+  EpochStart start;
+  start.epoch = state_.epoch;
+  start.features = [&] { return training_features(size_px); };
+  start.outputs = [&](const std::vector<int64_t>& rows) {
+    if (setup_.say) setup_.say(fmt::format("stage {}, outputs for all images", state_.stage), 0);
+    PredictionJob job = prediction_job(size_px);
+    job.name = setup_.chain->name + ", training images";
+    job.rows = rows;
+    return predict_rows(*network_, *loss_, job, group_).values();
+  };
+  start.stop = [this] { return sink_.stop_requested(); };
+  learning_->begin_epoch(start, group_);
+}
+
+int64_t StageTrainer::num_outputs() const {
+  const int64_t own = learning_ ? learning_->num_outputs() : 0;
+  return own > 0 ? own : setup_.task->num_outputs();
+}
+
+std::map<std::string, double> StageTrainer::judge(const at::Tensor& predictions_NK,
+                                                  const ImageFeedOptions& image) {
+  if (learning_) {
+    const HeldOut held_out{predictions_NK, setup_.held_out_rows,
+                           [this] { return sink_.stop_requested(); }};
+    if (const auto metrics = learning_->judge(held_out, group_)) return *metrics;
+  }
+  return setup_.task->metrics(predictions_NK, setup_.held_out_rows, image);
 }
 
 at::Tensor StageTrainer::training_features(int64_t size_px) {

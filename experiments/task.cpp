@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/base/error.h"
 #include "data/manifest.h"
@@ -11,6 +12,7 @@
 #include "experiments/chain_predictions.h"
 #include "experiments/mask_task.h"
 #include "experiments/metric/metric_task.h"
+#include "experiments/siamese/siamese_task.h"
 
 namespace baleen {
 namespace {
@@ -51,6 +53,19 @@ std::unique_ptr<Loss> Task::make_loss(const LossRegistry& registry,
   return registry.create(options, num_outputs());
 }
 
+ChainFacts chain_facts(const Recipe& recipe, int64_t backbone, std::vector<int64_t> training_rows) {
+  ChainFacts facts;
+  facts.num_epochs = 0;
+  for (const StageOptions& stage : recipe.stages_of(backbone)) {
+    facts.num_epochs += stage.epochs;
+    facts.pair_noise.push_back(stage.pair_noise);
+  }
+  facts.logical_shards = recipe.logical_shards_of(backbone);
+  facts.threads = recipe.training.threads_per_rank;
+  facts.training_rows = std::move(training_rows);
+  return facts;
+}
+
 void check_whole_images(const std::filesystem::path& dataset) {
   const Manifest manifest = read_manifest(dataset);
   const auto options = nlohmann::json::parse(manifest.options);
@@ -76,6 +91,8 @@ std::shared_ptr<const Task> make_task(const Recipe& recipe,
   if (recipe.task.kind == "boxes") return std::make_shared<BoxTask>(recipe, std::move(dataset));
   if (recipe.task.kind == "masks") return std::make_shared<MaskTask>(recipe, std::move(dataset));
   if (recipe.task.kind == "metric") return std::make_shared<MetricTask>(recipe, std::move(dataset));
+  if (recipe.task.kind == "siamese")
+    return std::make_shared<SiameseTask>(recipe, std::move(dataset));
   return std::make_shared<LabelTask>(std::move(dataset));
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,13 @@ struct ChainFacts {
   int64_t num_epochs = 1;  ///< of all stages, as planned
   uint64_t seed = 0;       ///< of all draws that belong to no stage
   std::vector<int64_t> training_rows;
+  std::vector<std::vector<PairNoise>> pair_noise;  ///< of each stage
+  int64_t logical_shards = 1;
+  int64_t threads = 1;  ///< of a rank
 };
+
+/// What a recipe says of a backbone's chains; name and seed are left to the caller.
+ChainFacts chain_facts(const Recipe& recipe, int64_t backbone, std::vector<int64_t> training_rows);
 
 /// What a run learns: how many outputs its networks have, what each batch's targets are, and how
 /// predictions are judged. Used from any thread.
@@ -51,6 +58,10 @@ class Task {
   /// @throws Error kConfiguration when the recipe's loss does not fit these targets.
   virtual std::unique_ptr<Loss> make_loss(const LossRegistry& registry,
                                           const LossOptions& options) const;
+  /// Images that an epoch of a chain shows, where it isn't each training image once.
+  virtual std::optional<int64_t> epoch_images(const std::vector<int64_t>& /*training_rows*/) const {
+    return std::nullopt;
+  }
   /// The dataset as folds should see it: by default as it is.
   virtual FoldSubject fold_subject(FoldSubject subject, const FoldOptions& /*options*/) const {
     return subject;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace baleen {
 
@@ -25,5 +26,21 @@ struct RetrievalScores {
 /// @throws Error kNumeric naming the first item that is not finite.
 RetrievalScores score_retrieval(const at::Tensor& embeddings_ND,
                                 std::span<const std::int64_t> labels_N, int k = 5);
+
+/// Where a query found its label, from 1; 0: nowhere that counts.
+struct RetrievalPlace {
+  int64_t of_item = 0;   ///< of the first right item among all
+  int64_t of_label = 0;  ///< of the right label among the first five distinct ones
+  bool is_query = true;  ///< false: its label has no other item
+};
+
+/// The same by other scores than cosines, some queries at a time, which may be worked out by
+/// different ranks: rows [first, first + R) of the scores [N, N], larger is more alike.
+/// @param k items that are walked through at least, see score_retrieval()
+/// @throws Error kNumeric naming the first query with a score that is not finite.
+std::vector<RetrievalPlace> retrieval_places(const at::Tensor& scores_RN, int64_t first,
+                                             std::span<const int64_t> labels_N, int k = 5);
+/// What all queries' places come to, in their order.
+RetrievalScores summarise(std::span<const RetrievalPlace> places_N, int k = 5);
 
 }  // namespace baleen

@@ -4,6 +4,7 @@
 #include <torch/nn/modules/linear.h>
 
 #include <cstdint>
+#include <span>
 
 namespace baleen {
 
@@ -14,24 +15,15 @@ namespace baleen {
 /// small network shared by all features turns into a number: 4 -> 32, relu -> 1. A weighted sum
 /// over features is the logit. All four channels are the same bits for (u, v) and (v, u), and so is
 /// the logit. 706 parameters for D = 512; Glorot's uniform initialisation, biases at 0. Names:
-/// `hidden`, `feature`, `weighted`.
+/// `hidden`, `feature`, `weighted`. PairScores (pair_scores.h) is for scoring many pairs.
 class SymmetricHead final : public torch::nn::Module {
  public:
   static constexpr int64_t kHiddenWidth = 32;
-  static constexpr int64_t kChunkPairs = 2048;
 
   explicit SymmetricHead(int64_t num_features);
   /// Logits [B] of the pairs (u_b, v_b); both [B, D].
   /// @throws Error kInternal when the shapes are not that.
   at::Tensor forward(const at::Tensor& u_BD, const at::Tensor& v_BD);
-  /// Logits of all pairs i < j with first_row <= i < last_row, in the order (i, i + 1), (i, i + 2),
-  /// …, (i + 1, i + 2), …: for rows [0, n) that is the upper triangle, n (n - 1) / 2 values. Blocks
-  /// of rows may be scored by different ranks and concatenated. Without gradients, in evaluation
-  /// mode or not; `chunk_pairs` at a time (kChunkPairs take 128 MiB at D = 512).
-  /// @param features_ND one row per image
-  /// @throws Error kInternal for rows out of range.
-  at::Tensor score_rows(const at::Tensor& features_ND, int64_t first_row, int64_t last_row,
-                        int64_t chunk_pairs = kChunkPairs);
 
  private:
   int64_t num_features_;
@@ -39,5 +31,10 @@ class SymmetricHead final : public torch::nn::Module {
   torch::nn::Linear feature_{nullptr};   ///< 32 -> 1, shared by all features
   torch::nn::Linear weighted_{nullptr};  ///< D -> 1
 };
+
+/// What forward() computes, with weights given in the order of SymmetricHead::parameters(), of any
+/// floating-point type.
+at::Tensor symmetric_logits(const at::Tensor& u_BD, const at::Tensor& v_BD,
+                            std::span<const at::Tensor> weights);
 
 }  // namespace baleen

@@ -26,6 +26,12 @@ void check(const OptimizerOptions& o) {
   }
   if (!(o.weight_decay >= 0.0))
     refuse(fmt::format("weight_decay is {}", o.weight_decay), "it must be at least 0");
+  if (!(o.keras_l2 >= 0.0))
+    refuse(fmt::format("keras_l2 is {}", o.keras_l2), "it must be at least 0");
+  if (o.keras_l2 > 0.0 && o.kind == "adamw") {
+    refuse("keras_l2 joins the gradient, which adamw's decay does not",
+           "take adam or sgd, or weight_decay");
+  }
   if (o.head_weight_decay && !(*o.head_weight_decay >= 0.0))
     refuse(fmt::format("head_weight_decay is {}", *o.head_weight_decay), "it must be at least 0");
 }
@@ -39,7 +45,8 @@ std::optional<at::Tensor> optional_of(const at::Tensor& tensor) {
 std::vector<ParameterGroup> parameter_groups(const Backbone& network,
                                              const OptimizerOptions& options) {
   const std::string head_prefix = network.head_name() + ".";
-  std::vector<ParameterGroup> groups;  // trunk, trunk without decay, head, head without decay
+  // Trunk, trunk without decay, head, head without decay, the trunk's kernels under keras_l2.
+  std::vector<ParameterGroup> groups;
   const auto add = [&](double multiplier, double decay) {
     ParameterGroup group;
     group.lr_multiplier = multiplier;
@@ -50,12 +57,14 @@ std::vector<ParameterGroup> parameter_groups(const Backbone& network,
   add(options.trunk_lr_multiplier, 0.0);
   add(options.head_lr_multiplier, options.head_weight_decay.value_or(options.weight_decay));
   add(options.head_lr_multiplier, 0.0);
+  add(options.trunk_lr_multiplier, options.weight_decay + 2.0 * options.keras_l2);
   for (const auto& item : network.named_parameters()) {
     const at::Tensor& parameter = item.value();
     if (!parameter.requires_grad()) continue;
     const bool head = item.key().starts_with(head_prefix);
     const bool bare = !options.decay_norm_and_bias && parameter.dim() < 2;
-    ParameterGroup& group = groups[(head ? 2u : 0u) + (bare ? 1u : 0u)];
+    const bool kernel = options.keras_l2 > 0.0 && !head && parameter.dim() >= 4;
+    ParameterGroup& group = groups[kernel ? 4u : (head ? 2u : 0u) + (bare ? 1u : 0u)];
     group.names.push_back(item.key());
     group.parameters.push_back(parameter);
   }

@@ -20,6 +20,7 @@ struct OptimizerOptions {
   std::string kind = "adamw";
   double lr = 1e-3;
   double weight_decay = 0.0;
+  double keras_l2 = 0.0;
   double momentum = 0.9;
   bool nesterov = false;
   double beta1 = 0.9;
@@ -41,6 +42,11 @@ void visit_fields(Visitor& v, OptimizerOptions& o) {
   v.field("weight_decay", o.weight_decay,
           "L2 penalty (sgd, adam) or shrinkage per unit of learning rate (adamw)",
           config::at_least(0.0));
+  v.field(
+      "keras_l2", o.keras_l2,
+      "sgd, adam: L2 penalty as Keras counts it, l2(x) on each convolution kernel of the trunk: "
+      "x times the sum of its squared weights joins the loss, 2x times a weight its gradient",
+      config::at_least(0.0));
   v.field("momentum", o.momentum, "sgd: share of the last update that is kept",
           config::between(0.0, 1.0));
   v.field("nesterov", o.nesterov, "sgd: look ahead along the momentum");

@@ -28,8 +28,10 @@ class BatchObjective {
   /// @param targets_B  int64 classes, on the CPU
   virtual Result evaluate(const at::Tensor& outputs_BD, const at::Tensor& targets_B, int64_t epoch,
                           int64_t step) = 0;
-  /// After the optimizer: `applied` says whether the step changed anything. For what the objective
-  /// remembers of the batch that it evaluated last.
+  /// Right after the optimizer changed the parameters, before averages of them are taken.
+  virtual void updated() {}
+  /// At the end of the step: `applied` says whether the step changed anything. For what the
+  /// objective remembers of the batch that it evaluated last.
   virtual void step_done(bool applied) = 0;
 };
 

@@ -208,6 +208,7 @@ bool Trainer::update(double lr, StepReport& report) {
   }
   if (!finite_gradient(report)) return false;
   parts_.optimizer->step(lr);
+  if (parts_.objective) parts_.objective->updated();
   if (parts_.ema) parts_.ema->update();
   return true;
 }

@@ -7,6 +7,12 @@
 
 namespace baleen {
 
+inline constexpr const char* kLikePrefix = "like ";
+
+/// Whether a group's name was made by the packer: for images of one picture, near duplicates or
+/// copies.
+inline bool is_one_picture(const std::string& group) { return group.starts_with(kLikePrefix); }
+
 /// Makes names for new groups, different from all that a list of samples has.
 class GroupNames {
  public:
@@ -17,7 +23,7 @@ class GroupNames {
 
   /// A name for the group around a sample.
   std::string fresh(const std::string& id) {
-    std::string name = "like " + id;
+    std::string name = kLikePrefix + id;
     while (!taken_.insert(name).second) name += "'";
     return name;
   }

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/nn/evaluation_mode.h"
+#include "core/nn/siamese_network.h"
 #include "core/weights/safetensors.h"
 #include "core/weights/state.h"
 #include "data/loader.h"
@@ -13,6 +14,7 @@
 #include "distributed/device.h"
 #include "experiments/collective.h"
 #include "experiments/gallery/feature_table.h"
+#include "experiments/metric/pair_retrieval.h"
 
 namespace baleen {
 namespace {
@@ -36,6 +38,8 @@ class Embedder {
                   "pack the images with the channels that the network was trained on");
     }
     network_ = extensions.backbones.create(backbone);
+    if (entry("targets") == "siamese")
+      network_ = std::make_shared<SiameseNetwork>(std::move(network_));
     // The auxiliary classifier, where it was trained with one, takes no part.
     load_state(*network_, file_.tensors(), name_,
                {.counters_may_be_missing = true, .allow_unexpected = entry("auxiliary") == "true"});
@@ -141,6 +145,11 @@ FeatureTable embed_dataset(const std::filesystem::path& weights,
     whole.merge(PredictionTable::deserialise(part));
   whole.check_complete();
   return {name, ids, whole.values()};
+}
+
+std::shared_ptr<const PairScores> read_pair_scores(const std::filesystem::path& weights) {
+  const auto head = read_pair_head(SafetensorsFile(weights), weights.string());
+  return head ? std::make_shared<const PairScores>(*head) : nullptr;
 }
 
 }  // namespace baleen

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/nn/pair_scores.h"
 #include "data/packed_dataset.h"
 #include "distributed/communicator.h"
 #include "experiments/extensions.h"
@@ -47,8 +48,9 @@ struct EmbedOptions {
 };
 
 /// [collective] Features of all original images of a dataset by exported weights, computed in
-/// parallel over the ranks: an embedding network's output in unit slices, or what any other
-/// network's head sees. Every rank returns the whole table, the same on any number of ranks.
+/// parallel over the ranks: an embedding network's output in unit slices, a siamese network's as it
+/// is, or what any other network's head sees. Every rank returns the whole table, the same on any
+/// number of ranks.
 /// @param weights as `baleen export` writes them, or a chain's weights.safetensors
 /// @throws Error kData when the weights don't say what they are of, or the images have another
 /// number of channels; kInterrupted.
@@ -56,5 +58,9 @@ FeatureTable embed_dataset(const std::filesystem::path& weights,
                            const std::shared_ptr<const PackedDataset>& dataset,
                            const std::string& name, const Extensions& extensions,
                            const EmbedOptions& options, Communicator& group);
+
+/// The head of a siamese network, which compares its features; null for weights of another network.
+/// @throws Error kData when it is not complete.
+std::shared_ptr<const PairScores> read_pair_scores(const std::filesystem::path& weights);
 
 }  // namespace baleen

@@ -17,6 +17,7 @@
 #include "data/identity_splits.h"
 #include "data/name_list.h"
 #include "data/pack/csv.h"
+#include "experiments/gallery/pair_matching.h"
 
 namespace baleen {
 namespace {
@@ -28,6 +29,8 @@ constexpr double kQueryShare = 0.3;
 /// One model's unit features.
 struct Sides {
   at::Tensor gallery_GD, queries_QD;
+  std::shared_ptr<const PairScores> head;     ///< null: cosines
+  at::Tensor raw_gallery_GD, raw_queries_QD;  ///< what the head compares, where there is one
 };
 
 /// Gallery images and whom they show; individuals by name, ascending.
@@ -65,6 +68,13 @@ Gallery gallery_of(const std::vector<std::string>& ids, const MatchNames& known)
 /// A model's distances of queries and individuals, [Q, C]; infinite for one without images.
 at::Tensor distances_of(const Sides& sides, const GalleryIdentities& identities,
                         const MatchOptions& options, const std::vector<int64_t>& own_Q) {
+  if (sides.head) {
+    if (options.rerank)
+      throw Error(ErrorKind::kUsage, "re-ranking compares angles, a siamese network does not",
+                  "leave --rerank out, or match with networks of embeddings");
+    return identity_distances_by_pairs(*sides.head, sides.raw_queries_QD, sides.raw_gallery_GD,
+                                       identities, options.score, own_Q);
+  }
   if (options.rerank) {
     at::Tensor images_QG = -reranked_distances(sides.queries_QD, sides.gallery_GD, *options.rerank);
     for (int64_t q = 0; q < std::ssize(own_Q); ++q)
@@ -127,9 +137,16 @@ Validation validate(const std::vector<Sides>& models, const Gallery& gallery,
   const at::Tensor gallery_rows = at::tensor(split.gallery, at::kLong);
   const at::Tensor query_rows = at::tensor(split.queries, at::kLong);
   std::vector<Sides> parts;
-  for (const Sides& sides : models)
+  for (const Sides& sides : models) {
     parts.push_back({sides.gallery_GD.index_select(0, gallery_rows),
-                     sides.gallery_GD.index_select(0, query_rows)});
+                     sides.gallery_GD.index_select(0, query_rows),
+                     sides.head,
+                     {},
+                     {}});
+    if (!sides.head) continue;
+    parts.back().raw_gallery_GD = sides.raw_gallery_GD.index_select(0, gallery_rows);
+    parts.back().raw_queries_QD = sides.raw_gallery_GD.index_select(0, query_rows);
+  }
   validation.distances_MQC = all_distances(parts, kept, options, {});
   return validation;
 }
@@ -242,8 +259,13 @@ void find_images(const Sides& sides, const std::vector<int64_t>& own_Q, MatchRes
       const auto found = rows_of.find(answer.name);
       if (found == rows_of.end() || std::isnan(answer.score)) continue;
       const at::Tensor rows = at::tensor(found->second, at::kLong);
+      const auto query = static_cast<int64_t>(q);
       const at::Tensor scores =
-          at::mv(sides.gallery_GD.index_select(0, rows), sides.queries_QD[static_cast<int64_t>(q)]);
+          sides.head ? sides.head
+                           ->logits(sides.raw_queries_QD.narrow(0, query, 1),
+                                    sides.raw_gallery_GD.index_select(0, rows))
+                           .squeeze(0)
+                     : at::mv(sides.gallery_GD.index_select(0, rows), sides.queries_QD[query]);
       const at::Tensor order = scores.argsort(/*stable=*/true, 0, /*descending=*/true);
       for (int64_t place = 0; place < order.numel() && answer.image < 0; ++place) {
         const int64_t row = found->second[order[place].item<int64_t>()];
@@ -290,7 +312,8 @@ MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names
                       gallery.features_ND.size(1), queries.source, queries.features_ND.size(1)),
           "both sides must come from the same network");
     }
-    sides.push_back({unit_rows(gallery.features_ND), unit_rows(queries.features_ND)});
+    sides.push_back({unit_rows(gallery.features_ND), unit_rows(queries.features_ND), model.head,
+                     gallery.features_ND, queries.features_ND});
   }
   const Gallery gallery = gallery_of(result.gallery_ids, names);
   for (const int64_t identity : gallery.identities.identity_G)

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "core/matching/decisions.h"
 #include "core/matching/identity_scores.h"
 #include "core/matching/reranking.h"
+#include "core/nn/pair_scores.h"
 #include "experiments/feature_classifier/feature_classifier.h"
 #include "experiments/gallery/feature_table.h"
 #include "experiments/newcomers/newcomers.h"
@@ -40,6 +42,9 @@ struct MatchOptions {
 struct MatchModel {
   FeatureTable gallery;
   FeatureTable queries;
+  /// Of a siamese network, which compares its features itself: a pair's distance is 1 - its score;
+  /// null: features are compared by their angle.
+  std::shared_ptr<const PairScores> head = nullptr;
 };
 
 /// What is known of the images.

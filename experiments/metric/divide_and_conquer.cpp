@@ -18,9 +18,6 @@ namespace {
 
 constexpr int64_t kLeastIds = 2;  ///< to tell apart
 
-/// The groups of images of one id that learner i of n gets in a batch of `groups`.
-PositionRange share_of(int64_t groups, int64_t i, int64_t n) { return even_part(groups, i, n); }
-
 }  // namespace
 
 DivideAndConquer::DivideAndConquer(const Setup& setup, std::vector<int64_t> rows,
@@ -65,6 +62,27 @@ bool DivideAndConquer::clusters_at(int64_t chain_epoch) const {
 /// Whether batches are those of learners.
 bool DivideAndConquer::divided(int64_t chain_epoch) const {
   return phase(chain_epoch) != LearningPhase::kJoint && !active_.empty();
+}
+
+/// The groups of images of one id that the i-th active learner gets in a batch of `num_groups`.
+///
+/// learner_parallel: V shards of equal parts. n <= V learners have the shards of even_part(V, i,
+/// n); otherwise a shard divides its part among its learners, even_part(n, s, V).
+PositionRange DivideAndConquer::groups_of(int64_t i, int64_t num_groups) const {
+  const auto n = static_cast<int64_t>(active_.size());
+  const int64_t shards = setup_.logical_shards;
+  if (setup_.options.step != "learner_parallel") return even_part(num_groups, i, n);
+  if (n <= shards) {
+    const PositionRange own = even_part(shards, i, n);
+    return {even_part(num_groups, own.begin, shards).begin,
+            even_part(num_groups, own.end - 1, shards).end};
+  }
+  int64_t shard = 0;
+  while (even_part(n, shard, shards).end <= i) ++shard;
+  const PositionRange learners = even_part(n, shard, shards);
+  const PositionRange whole = even_part(num_groups, shard, shards);
+  const PositionRange part = even_part(whole.size(), i - learners.begin, learners.size());
+  return {whole.begin + part.begin, whole.begin + part.end};
 }
 
 at::Tensor DivideAndConquer::identity_means(const at::Tensor& features_NF) const {
@@ -184,7 +202,7 @@ std::vector<int64_t> DivideAndConquer::order(int64_t chain_epoch, int64_t steps,
         {.per_class = m, .seed = seed, .stream = active_[static_cast<size_t>(i)]});
     hands.push_back(
         {in_turn ? sampler.batches(chain_epoch, (steps + n - 1 - i) / n, batch)
-                 : sampler.batches(chain_epoch, steps, share_of(batch / m, i, n).size() * m)});
+                 : sampler.batches(chain_epoch, steps, groups_of(i, batch / m).size() * m)});
   }
   std::vector<int64_t> all;
   all.reserve(static_cast<size_t>(steps * batch));
@@ -196,7 +214,7 @@ std::vector<int64_t> DivideAndConquer::order(int64_t chain_epoch, int64_t steps,
     if (in_turn) {
       deal(step % n, batch);
     } else {
-      for (int64_t i = 0; i < n; ++i) deal(i, share_of(batch / m, i, n).size() * m);
+      for (int64_t i = 0; i < n; ++i) deal(i, groups_of(i, batch / m).size() * m);
     }
   }
   return all;
@@ -205,6 +223,14 @@ std::vector<int64_t> DivideAndConquer::order(int64_t chain_epoch, int64_t steps,
 ColumnRange DivideAndConquer::columns_of(int64_t learner, int64_t chain_epoch) const {
   if (phase(chain_epoch) != LearningPhase::kSlices) return {0, setup_.dimension};
   return slice_of(setup_.dimension, learner, setup_.options.learners);
+}
+
+std::optional<ColumnRange> DivideAndConquer::only_columns(int64_t chain_epoch, int64_t step) const {
+  if (!divided(chain_epoch) || setup_.options.step != "per_learner" ||
+      phase(chain_epoch) != LearningPhase::kSlices)
+    return std::nullopt;
+  const auto n = static_cast<int64_t>(active_.size());
+  return columns_of(active_[static_cast<size_t>(step % n)], chain_epoch);
 }
 
 std::vector<BatchBlock> DivideAndConquer::focus(int64_t chain_epoch, int64_t step,
@@ -218,7 +244,7 @@ std::vector<BatchBlock> DivideAndConquer::focus(int64_t chain_epoch, int64_t ste
   const int64_t m = setup_.images_per_id;
   std::vector<BatchBlock> blocks;
   for (int64_t i = 0; i < n; ++i) {
-    const PositionRange groups = share_of(batch / m, i, n);
+    const PositionRange groups = groups_of(i, batch / m);
     blocks.push_back({groups.begin * m, groups.end * m,
                       columns_of(active_[static_cast<size_t>(i)], chain_epoch)});
   }

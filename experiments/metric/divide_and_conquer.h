@@ -3,10 +3,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/clustering/kmeans.h"
 #include "core/losses/metric/objective.h"
+#include "data/sampler.h"
 #include "experiments/metric/metric_section.h"
 
 namespace baleen {
@@ -30,6 +32,7 @@ class DivideAndConquer {
     int64_t images_per_id = 4;
     int64_t dimension = 128;
     int64_t num_epochs = 1;  ///< of the whole chain
+    int64_t logical_shards = 1;
   };
   /// @param rows       N dataset rows
   /// @param identities N, dense
@@ -60,6 +63,8 @@ class DivideAndConquer {
   /// The rows of an epoch: `steps` batches of `batch`, one after the other.
   std::vector<int64_t> order(int64_t chain_epoch, int64_t steps, int64_t batch,
                              uint64_t seed) const;
+  /// The columns that a step trains alone, where only the phase and `step` leave others out.
+  std::optional<ColumnRange> only_columns(int64_t chain_epoch, int64_t step) const;
   /// The blocks of one batch.
   std::vector<BatchBlock> focus(int64_t chain_epoch, int64_t step, int64_t batch) const;
 
@@ -70,6 +75,7 @@ class DivideAndConquer {
 
  private:
   bool divided(int64_t chain_epoch) const;
+  PositionRange groups_of(int64_t i, int64_t num_groups) const;
   std::vector<int64_t> by_identity(const at::Tensor& features_NF, const KMeansOptions& options,
                                    const KMeansShare& share, Clustering& result) const;
   at::Tensor identity_means(const at::Tensor& features_NF) const;

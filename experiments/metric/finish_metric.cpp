@@ -4,13 +4,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <numeric>
+#include <utility>
 
 #include "core/base/atomic_file.h"
-#include "core/metrics/leave_one_out_retrieval.h"
+#include "core/base/error.h"
 #include "experiments/chain_predictions.h"
 #include "experiments/classification_chain.h"
 #include "experiments/finish_run.h"
+#include "experiments/metric/pair_retrieval.h"
 #include "experiments/task_results.h"
 
 namespace baleen {
@@ -32,13 +36,57 @@ struct ModelScores {
   }
 };
 
-/// All models' embeddings side by side: their cosines add up. Each is of unit length.
-at::Tensor fused(const at::Tensor& oof_MNK) {
-  return oof_MNK.transpose(0, 1).reshape({oof_MNK.size(1), -1});
+/// How alike a fold's images are, for one model or all. `images` are positions in the data.
+using FoldScoring = std::function<ScoreRows(int64_t fold, const at::Tensor& images)>;
+
+/// Cosines; those of several models, each of unit length, add up.
+FoldScoring by_cosine(const at::Tensor& embeddings_ND) {
+  return [embeddings_ND](int64_t, const at::Tensor& images) -> ScoreRows {
+    const at::Tensor own = embeddings_ND.index_select(0, images).to(at::kDouble);
+    const at::Tensor units = own / own.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12);
+    return [units](int64_t first, int64_t count) {
+      return units.narrow(0, first, count).matmul(units.t());
+    };
+  };
 }
 
-ModelScores scores_of(const std::string& name, const at::Tensor& embeddings_ND,
-                      const PreparedRun& run, const OofData& data) {
+/// The score that each chain's own head gives to pairs of its features; the mean of several models.
+FoldScoring by_heads(const std::vector<size_t>& models, const PreparedRun& run,
+                     const RunDirectory& directory, const OofData& data) {
+  return [&, models](int64_t fold, const at::Tensor& images) -> ScoreRows {
+    std::vector<std::pair<PairScores, at::Tensor>> heads;
+    for (const ChainSpec& chain : run.plan.chains) {
+      if (chain.fold != fold) continue;
+      for (const size_t m : models) {
+        if (data.models[m] != model_name(run.recipe, chain)) continue;
+        const auto file = ChainFiles(directory.chain(chain.name)).weights();
+        const auto head = read_pair_head(SafetensorsFile(file), file.string());
+        if (!head)
+          throw Error(ErrorKind::kData, fmt::format("{} has no head for pairs", file.string()));
+        PairScores scores(*head);
+        const at::Tensor features =
+            data.oof_MNK[static_cast<int64_t>(m)].index_select(0, images).narrow(
+                1, 0, scores.num_features());
+        heads.emplace_back(std::move(scores), features.contiguous());
+      }
+    }
+    return [heads = std::move(heads)](int64_t first, int64_t count) {
+      // One model's logits tell apart what is near 1; several are comparable as probabilities.
+      if (heads.size() == 1)
+        return heads[0].first.logits(heads[0].second.narrow(0, first, count), heads[0].second);
+      at::Tensor sum;
+      for (const auto& [scores, features] : heads) {
+        const at::Tensor one =
+            at::sigmoid(scores.logits(features.narrow(0, first, count), features).to(at::kDouble));
+        sum = sum.defined() ? sum + one : one;
+      }
+      return sum;
+    };
+  };
+}
+
+ModelScores scores_of(const std::string& name, const FoldScoring& scoring, const PreparedRun& run,
+                      const OofData& data) {
   ModelScores scores{name, {}};
   for (int64_t fold = 0; fold < data.num_folds; ++fold) {
     std::vector<int64_t> positions, labels;
@@ -47,18 +95,28 @@ ModelScores scores_of(const std::string& name, const at::Tensor& embeddings_ND,
       positions.push_back(static_cast<int64_t>(i));
       labels.push_back(run.dataset->class_index(run.dataset->row_of(data.ids[i])));
     }
-    scores.by_fold.push_back(
-        score_retrieval(embeddings_ND.index_select(0, at::tensor(positions, at::kLong)), labels));
+    scores.by_fold.push_back(retrieval_by_pairs(scoring(fold, at::tensor(positions, at::kLong)),
+                                                labels, /*group=*/nullptr, {}));
   }
   return scores;
 }
 
-std::vector<ModelScores> score_all(const PreparedRun& run, const OofData& data) {
+std::vector<ModelScores> score_all(const PreparedRun& run, const RunDirectory& directory,
+                                   const OofData& data) {
+  const bool siamese = run.recipe.task.kind == "siamese";
   std::vector<ModelScores> all;
-  for (size_t m = 0; m < data.models.size(); ++m)
-    all.push_back(scores_of(data.models[m], data.oof_MNK[static_cast<int64_t>(m)], run, data));
-  if (data.models.size() > 1)
-    all.push_back(scores_of("all models", fused(data.oof_MNK), run, data));
+  std::vector<size_t> models(data.models.size());
+  std::iota(models.begin(), models.end(), size_t{0});
+  for (const size_t m : models) {
+    const FoldScoring scoring = siamese ? by_heads({m}, run, directory, data)
+                                        : by_cosine(data.oof_MNK[static_cast<int64_t>(m)]);
+    all.push_back(scores_of(data.models[m], scoring, run, data));
+  }
+  if (models.size() < 2) return all;
+  const FoldScoring fused =
+      siamese ? by_heads(models, run, directory, data)
+              : by_cosine(data.oof_MNK.transpose(0, 1).reshape({data.oof_MNK.size(1), -1}));
+  all.push_back(scores_of("all models", fused, run, data));
   return all;
 }
 
@@ -103,19 +161,40 @@ std::string scores_json(const std::vector<ModelScores>& scores) {
   return json.dump(2) + "\n";
 }
 
+/// Of the chains' tables: siamese networks of several backbones differ.
+int64_t most_columns(const PreparedRun& run, const RunDirectory& directory) {
+  if (run.recipe.task.kind != "siamese") return run.task->num_outputs();
+  int64_t most = 0;
+  for (const ChainSpec& chain : run.plan.chains)
+    most = std::max(
+        most,
+        PredictionTable::read(ChainFiles(directory.chain(chain.name)).held_out()).num_columns());
+  return most;
+}
+
+/// The table with zeros at its right.
+PredictionTable widened(const PredictionTable& table, int64_t num_columns) {
+  if (table.num_columns() == num_columns) return table;
+  PredictionTable wide(table.name(), table.ids(), num_columns);
+  wide.add(table.ids(),
+           at::constant_pad_nd(table.values(), {0, num_columns - table.num_columns()}));
+  return wide;
+}
+
 }  // namespace
 
 std::string finish_metric(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
                           const CheckStop& check_stop) {
-  std::vector<std::string> columns;
-  for (int64_t i = 0; i < run.task->num_outputs(); ++i) columns.push_back(fmt::format("e{}", i));
   OofData data;
   journalled_step(journal, directory, "assembly", {directory.oof()}, [&] {
+    std::vector<std::string> columns;
+    for (int64_t i = 0; i < most_columns(run, directory); ++i)
+      columns.push_back(fmt::format("e{}", i));
     data = assemble_predictions(
         run, directory, columns,
         [&](const PredictionTable& table, const ChainSpec&, const PackedDataset&) {
           check_stop();
-          return table;
+          return widened(table, std::ssize(columns));
         });
     // Means over folds would mix spaces: each fold's own stay.
     data.test_MTK.reset();
@@ -126,7 +205,7 @@ std::string finish_metric(const PreparedRun& run, const RunDirectory& directory,
   check_stop();
   std::vector<ModelScores> scores;
   journalled_step(journal, directory, "scores", {}, [&] {
-    scores = score_all(run, data);
+    scores = score_all(run, directory, data);
     std::filesystem::create_directories(directory.stack());
     write_file_atomically(directory.stack() / "scores.json", scores_json(scores));
   });

@@ -5,6 +5,8 @@
 #include <fmt/ranges.h>
 
 #include <cstring>
+#include <functional>
+#include <optional>
 #include <utility>
 
 #include "core/base/error.h"
@@ -60,17 +62,38 @@ class MetricLearning::Identified final : public BatchObjective {
   std::vector<at::Tensor> parameters() const override { return inner_.parameters(); }
   Result evaluate(const at::Tensor& outputs_BD, const at::Tensor& targets_B, int64_t epoch,
                   int64_t step) override {
+    kept_.clear();
+    trained_ = only_columns ? only_columns(epoch + epochs_before, step) : std::nullopt;
+    if (trained_)
+      for (const at::Tensor& rows : embedding_layer) kept_.push_back(rows.detach().clone());
     return inner_.evaluate(outputs_BD, identity_of_class_.index_select(0, targets_B),
                            epoch + epochs_before, step);
+  }
+  /// Puts back what the step was not to change.
+  void updated() override {
+    if (!trained_) return;
+    const at::NoGradGuard no_grad;
+    for (size_t i = 0; i < kept_.size(); ++i) {
+      const int64_t end = trained_->first + trained_->size();
+      for (const auto& [first, count] :
+           {std::pair{int64_t{0}, trained_->first}, std::pair{end, kept_[i].size(0) - end}})
+        embedding_layer[i].narrow(0, first, count).copy_(kept_[i].narrow(0, first, count));
+    }
   }
   void step_done(bool applied) override { inner_.step_done(applied); }
   MetricObjective& inner() { return inner_; }
 
   int64_t epochs_before = 0;  ///< of the chain: the objective counts its epochs
+  /// Where steps change one slice only, which; empty: they never do.
+  std::function<std::optional<ColumnRange>(int64_t chain_epoch, int64_t step)> only_columns;
+  /// Weight and bias of the embedding layer and the optimizer's tensors of them, a row per column.
+  std::vector<at::Tensor> embedding_layer;
 
  private:
   MetricObjective inner_;
   at::Tensor identity_of_class_;
+  std::optional<ColumnRange> trained_;
+  std::vector<at::Tensor> kept_;
 };
 
 MetricLearning::MetricLearning(Setup setup)
@@ -79,7 +102,8 @@ MetricLearning::MetricLearning(Setup setup)
       division_({.options = setup_.section.divide,
                  .images_per_id = setup_.section.images_per_id,
                  .dimension = setup_.section.embedding,
-                 .num_epochs = setup_.num_epochs},
+                 .num_epochs = setup_.num_epochs,
+                 .logical_shards = setup_.logical_shards},
                 setup_.training_rows, looked_up(setup_.classes, identity_of_class_)) {
   for (const int64_t identity : identity_of_class_)
     num_identities_ = std::max(num_identities_, identity + 1);
@@ -126,6 +150,19 @@ std::vector<ParameterGroup> MetricLearning::regrouped(std::vector<ParameterGroup
   groups.push_back(std::move(own));
   std::erase_if(groups, [](const ParameterGroup& group) { return group.parameters.empty(); });
   return groups;
+}
+
+void MetricLearning::take_optimizer(Backbone& network, const Optimizer& optimizer) {
+  if (!setup_.section.divide.mask_update) return;
+  const std::string prefix = network.head_name() + ".";
+  objective_->embedding_layer.clear();
+  for (const auto& item : network.named_parameters())
+    if (item.key().starts_with(prefix)) objective_->embedding_layer.push_back(item.value());
+  for (const auto& [name, tensor] : optimizer.state())
+    if (name.starts_with(prefix)) objective_->embedding_layer.push_back(tensor);
+  objective_->only_columns = [this](int64_t chain_epoch, int64_t step) {
+    return division_.only_columns(chain_epoch, step);
+  };
 }
 
 BatchObjective* MetricLearning::objective() {

@@ -23,6 +23,7 @@ class MetricLearning final : public ChainLearning {
     std::vector<int64_t> training_rows;
     std::vector<int64_t> classes;  ///< of the training rows
     int64_t num_classes = 0;       ///< of the dataset
+    int64_t logical_shards = 1;
   };
   /// @throws Error kData when there is nothing to tell apart; kConfiguration.
   explicit MetricLearning(Setup setup);
@@ -31,6 +32,7 @@ class MetricLearning final : public ChainLearning {
   void initialise(Backbone& network) override;
   std::shared_ptr<Backbone> adapt(std::shared_ptr<Backbone> network) override;
   std::vector<ParameterGroup> regrouped(std::vector<ParameterGroup> groups) const override;
+  void take_optimizer(Backbone& network, const Optimizer& optimizer) override;
   BatchObjective* objective() override;
   void begin_stage(const StageStart& start) override { stage_ = start; }
   void choose_batches(TrainingFeedOptions& feed) override;

@@ -17,6 +17,7 @@ struct DivideSection {
   std::optional<int64_t> full_from;
   std::optional<int64_t> joint_from;
   std::string step = "per_learner";
+  bool mask_update = false;
   std::string cluster = "images";
   int64_t iterations = 100;
   int64_t starts = 1;
@@ -61,8 +62,14 @@ void visit_fields(Visitor& v, DivideSection& o) {
           config::at_least(0));
   v.field("step", o.step,
           "per_learner: each optimizer step is one learner's batch, in turn; accumulate: each "
-          "batch has an equal part of every learner's, whose losses are averaged",
-          config::one_of({"per_learner", "accumulate"}));
+          "batch has an equal part of every learner's, whose losses are averaged; "
+          "learner_parallel: the same, but each logical shard, and so each rank, has images of as "
+          "few learners as can be: of one where there are as many shards as learners or more",
+          config::one_of({"per_learner", "accumulate", "learner_parallel"}));
+  v.field("mask_update", o.mask_update,
+          "per_learner, in the phase of slices: a step leaves the other learners' slices of the "
+          "embedding layer, and what the optimizer remembers of them, as they were; false, as "
+          "published: momentum and weight decay go on moving them");
   v.field("cluster", o.cluster,
           "images: each by itself, and those alone of their id in a cluster are left out until the "
           "next clustering; ids: by the mean of their images, so that no id is split",

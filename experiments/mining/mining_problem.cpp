@@ -23,16 +23,21 @@ MiningProblem::MiningProblem(std::vector<int64_t> members, bool both_orders)
       both_orders_(both_orders),
       costs_NN_(at::empty({size(), size()}, at::kFloat)) {}
 
-void MiningProblem::set_costs(int64_t first, const at::Tensor& scores_RN, double sign) {
-  if (scores_RN.dim() != 2 || scores_RN.size(1) != size()) {
+void MiningProblem::set_costs(int64_t first, const at::Tensor& scores_RM, double sign) {
+  if (scores_RM.dim() != 2 || scores_RM.size(1) != size() - first) {
     throw Error(ErrorKind::kInternal,
-                fmt::format("scores of {} pairs, {} columns", scores_RN.numel(), size()));
+                fmt::format("scores of {} pairs, {} columns", scores_RM.numel(), size() - first));
   }
-  if (!at::isfinite(scores_RN).all().item<bool>()) {
+  if (!at::isfinite(scores_RM).all().item<bool>()) {
     throw Error(ErrorKind::kNumeric, "scores of pairs are not finite",
                 "the network has diverged: lower the learning rate or the share of hard pairs");
   }
-  costs_NN_.narrow(0, first, scores_RN.size(0)).copy_(scores_RN).mul_(sign);
+  const int64_t rows = scores_RM.size(0), columns = scores_RM.size(1);
+  const at::Tensor upper = costs_NN_.narrow(0, first, rows).narrow(1, first, columns);
+  upper.copy_(scores_RM).mul_(sign);
+  costs_NN_.narrow(0, first + rows, columns - rows)
+      .narrow(1, first, rows)
+      .copy_(upper.narrow(1, rows, columns - rows).t());
 }
 
 void MiningProblem::add_noise(double amplitude, uint64_t seed) {

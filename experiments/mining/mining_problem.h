@@ -15,9 +15,10 @@ class MiningProblem {
   MiningProblem(std::vector<int64_t> members, bool both_orders);
 
   const std::vector<int64_t>& members() const { return members_; }
-  /// Takes the costs of a few rows: `sign` times the scores, plus noise.
-  /// @param scores_RN float32, rows [first, first + R) @throws Error kNumeric for NaN.
-  void set_costs(int64_t first, const at::Tensor& scores_RN, double sign);
+  /// Takes the costs of rows [first, first + R) and, as costs are symmetric, of these columns:
+  /// `sign` times the scores. Rows in ascending order make all costs known.
+  /// @param scores_RM float32, with the members from `first` on @throws Error kNumeric for NaN.
+  void set_costs(int64_t first, const at::Tensor& scores_RM, double sign);
   /// Subtracts K · u_ij, u a function of (seed, positions).
   void add_noise(double amplitude, uint64_t seed);
   void forbid(int64_t row, int64_t column);

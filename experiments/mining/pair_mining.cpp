@@ -109,50 +109,63 @@ class Miner {
     return problems;
   }
 
+  void heed_stop() const {
+    if (options_.stop && options_.stop()) throw_interrupted();
+  }
+
   void mine_negatives() {
-    std::vector<MiningProblem> problems;
+    std::vector<MiningProblem> problems = agreed(group_, [&] { return make_blocks(); });
     if (options_.block == 0 && group_.size() > 1) {
-      agreed(group_, [&] { problems = make_blocks(); });
       score_together(problems.front());
     } else {
-      agreed(group_, [&] {
-        problems = make_blocks();
-        for (MiningProblem& problem : problems) score(problem);
-      });
+      const int64_t rounds = (std::ssize(problems) + group_.size() - 1) / group_.size();
+      for (int64_t round = 0; round < rounds; ++round) {
+        agreed(group_, [&] {
+          heed_stop();
+          const int64_t block = round * group_.size() + group_.rank();
+          if (block < std::ssize(problems)) score(problems[static_cast<size_t>(block)]);
+        });
+      }
     }
-    std::vector<std::vector<int64_t>> found(lists_.size());  // position, partner, position, …
     agreed(group_, [&] {
-      std::vector<std::vector<std::vector<int64_t>>> partners(problems.size());
       parallel_for(problems.size(), options_.threads, [&](size_t b) {
         forbid_likeness(problems[b]);
         problems[b].add_noise(options_.noise, seed_);
-        for (size_t list = 0; list < lists_.size(); ++list)
-          partners[b].push_back(problems[b].next_list());
       });
-      for (size_t b = 0; b < problems.size(); ++b) {
-        for (size_t list = 0; list < lists_.size(); ++list) {
-          for (size_t i = 0; i < problems[b].members().size(); ++i) {
-            found[list].push_back(problems[b].members()[i]);
-            found[list].push_back(partners[b][list][i]);
-          }
-        }
-      }
     });
-    for (size_t list = 0; list < lists_.size(); ++list) {
-      for (const std::string& part : group_.all_gather(bytes_of(found[list]))) {
+    for (MinedList& list : lists_) {
+      const std::vector<int64_t> found = agreed(group_, [&] {
+        heed_stop();
+        return next_list(problems);
+      });
+      for (const std::string& part : group_.all_gather(bytes_of(found))) {
         const std::vector<int64_t> pairs = numbers_of(part);
-        for (size_t p = 0; p + 1 < pairs.size(); p += 2)
-          lists_[list].negative[pairs[p]] = pairs[p + 1];
+        for (size_t p = 0; p + 1 < pairs.size(); p += 2) list.negative[pairs[p]] = pairs[p + 1];
       }
     }
+  }
+
+  /// Position, partner, position, … of this rank's blocks.
+  std::vector<int64_t> next_list(std::vector<MiningProblem>& problems) const {
+    std::vector<std::vector<int64_t>> partners(problems.size());
+    parallel_for(problems.size(), options_.threads,
+                 [&](size_t b) { partners[b] = problems[b].next_list(); });
+    std::vector<int64_t> found;
+    for (size_t b = 0; b < problems.size(); ++b) {
+      for (size_t i = 0; i < problems[b].members().size(); ++i) {
+        found.push_back(problems[b].members()[i]);
+        found.push_back(partners[b][i]);
+      }
+    }
+    return found;
   }
 
   void score(MiningProblem& problem) const {
     const std::vector<int64_t>& members = problem.members();
     for (int64_t first = 0; first < std::ssize(members); first += kRowsPerScoring) {
-      const auto rows = std::span(members).subspan(
-          first, std::min<int64_t>(kRowsPerScoring, std::ssize(members) - first));
-      problem.set_costs(first, scorer_(rows, members), kHardest);
+      const auto others = std::span(members).subspan(first);
+      const auto rows = others.first(std::min(kRowsPerScoring, std::ssize(others)));
+      problem.set_costs(first, scorer_(rows, others), kHardest);
     }
   }
 
@@ -163,19 +176,22 @@ class Miner {
     const int64_t slab = kRowsPerScoring * group_.size();
     for (int64_t first = 0; first < n_; first += slab) {
       const std::string part = agreed(group_, [&] {
+        heed_stop();
         const int64_t mine = first + group_.rank() * kRowsPerScoring;
         if (mine >= n_) return std::string();
-        const auto rows = std::span(all).subspan(mine, std::min(kRowsPerScoring, n_ - mine));
-        const at::Tensor scores = scorer_(rows, all).to(at::kFloat).contiguous();
+        const auto others = std::span<const int64_t>(all).subspan(mine);
+        const auto rows = others.first(std::min(kRowsPerScoring, std::ssize(others)));
+        const at::Tensor scores = scorer_(rows, others).to(at::kFloat).contiguous();
         return std::string(static_cast<const char*>(scores.const_data_ptr()), scores.nbytes());
       });
       const std::vector<std::string> parts = group_.gather(part, 0);
       on_first_rank(group_, [&] {
         int64_t row = first;
         for (const std::string& bytes : parts) {
-          const auto rows = static_cast<int64_t>(bytes.size() / sizeof(float)) / n_;
-          if (rows == 0) continue;
-          at::Tensor scores = at::empty({rows, n_}, at::kFloat);
+          if (row >= n_) break;
+          const int64_t columns = n_ - row;
+          const auto rows = static_cast<int64_t>(bytes.size() / sizeof(float)) / columns;
+          at::Tensor scores = at::empty({rows, columns}, at::kFloat);
           std::memcpy(scores.mutable_data_ptr(), bytes.data(), bytes.size());
           problem.set_costs(row, scores, kHardest);
           row += rows;

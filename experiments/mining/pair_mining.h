@@ -26,6 +26,9 @@ struct MiningOptions {
   bool hard_positives = true;  ///< the least alike images of one individual; else drawn
   int64_t lists = 4;           ///< epochs that are served by one scoring, each with other pairs
   int64_t threads = 1;         ///< blocks solved side by side on a rank; no effect on the result
+  /// A signal arrived on this rank: heeded between two blocks of scores and between two lists. May
+  /// be empty.
+  std::function<bool()> stop;
 };
 
 /// What is known of the images.
@@ -41,7 +44,8 @@ struct MinedList {
   std::vector<int64_t> positive;  ///< N, another image of the individual
 };
 
-/// The network's scores in [0, 1] that pairs show one individual, float32 [A, B].
+/// The network's scores in [0, 1] that pairs show one individual, float32 [A, B]; the same for
+/// (a, b) and (b, a).
 using PairScorer =
     std::function<at::Tensor(std::span<const int64_t> first_A, std::span<const int64_t> second_B)>;
 
@@ -53,7 +57,7 @@ using PairScorer =
 /// of too many lists), as many images as possible get partners and the others none; that is logged.
 /// @param scorer called by one thread of each rank; in any cut of the images it must give the same
 /// @throws Error kData for fewer than two individuals or where no individual has two pictures;
-/// kNumeric for a score that is NaN; PeerFailed.
+/// kNumeric for a score that is NaN; kInterrupted on all ranks; PeerFailed.
 std::vector<MinedList> mine_pairs(const MiningImages& images, const PairScorer& scorer,
                                   const MiningOptions& options, uint64_t seed, int64_t period,
                                   Communicator& group);

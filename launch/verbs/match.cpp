@@ -95,8 +95,8 @@ std::vector<MatchModel> load_models(const MatchArguments& arguments, const VerbC
     }
     on_first_rank(group, [&] {
       for (size_t m = 0; m < arguments.gallery.size(); ++m)
-        models.push_back(
-            {read_features(arguments.gallery[m]), read_features(arguments.queries[m])});
+        models.push_back({.gallery = read_features(arguments.gallery[m]),
+                          .queries = read_features(arguments.queries[m])});
     });
     return models;
   }
@@ -111,8 +111,8 @@ std::vector<MatchModel> load_models(const MatchArguments& arguments, const VerbC
   for (const std::string& weights : arguments.weights) {
     models.push_back(
         {embed_dataset(weights, gallery, arguments.gallery[0], *context.extensions, options, group),
-         embed_dataset(weights, queries, arguments.queries[0], *context.extensions, options,
-                       group)});
+         embed_dataset(weights, queries, arguments.queries[0], *context.extensions, options, group),
+         agreed(group, [&] { return read_pair_scores(weights); })});
   }
   if (!arguments.keep_features.empty()) {
     on_first_rank(group, [&] {

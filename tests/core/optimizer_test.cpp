@@ -244,6 +244,36 @@ TEST(OptimizerTest, MultipliersAndDecayFollowTheGroups) {
   EXPECT_NEAR((b - parameters[1].detach()).mean().item<double>(), 1.0, 1e-12);
 }
 
+TEST(OptimizerTest, KerasL2IsThePenaltysGradientOnTheTrunksKernels) {
+  BackboneRegistry registry;
+  register_backbones(registry);
+  const auto network = registry.create({.name = "resnet18", .num_outputs = 3});
+  network->to(at::kDouble);
+  constexpr double kLambda = 0.03, kLr = 0.1;
+  const OptimizerOptions options{.kind = "sgd", .keras_l2 = kLambda, .momentum = 0.0};
+  // The gradient of λ Σ w² over convolution kernels, by autograd.
+  at::Tensor penalty = at::zeros({}, at::kDouble);
+  for (const auto& item : network->named_parameters())
+    if (item.value().dim() == 4) penalty = penalty + kLambda * item.value().square().sum();
+  penalty.backward();
+  std::map<std::string, at::Tensor> expected;
+  for (auto& item : network->named_parameters()) {
+    at::Tensor& parameter = item.value();
+    const at::Tensor gradient =
+        parameter.grad().defined() ? parameter.grad().clone() : at::zeros_like(parameter.detach());
+    expected[item.key()] = parameter.detach() - kLr * gradient;
+    parameter.mutable_grad() = at::zeros_like(parameter.detach());
+  }
+  Optimizer optimizer(parameter_groups(*network, options), options);
+  optimizer.step(kLr);
+  for (const auto& item : network->named_parameters())
+    EXPECT_LT((item.value().detach() - expected[item.key()]).abs().max().item<double>(), 1e-15)
+        << item.key();
+  EXPECT_FALSE(at::equal(expected["conv1.weight"], at::zeros_like(expected["conv1.weight"])));
+  EXPECT_THROW(Optimizer(parameter_groups(*network, {}), {.kind = "adamw", .keras_l2 = 0.1}),
+               Error);
+}
+
 TEST(OptimizerTest, AMissingGradientIsNamedAndNothingChanges) {
   const auto parameters = some_parameters();
   Optimizer optimizer({group_of(parameters)}, {});

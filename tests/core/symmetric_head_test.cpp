@@ -1,9 +1,11 @@
 #include "core/nn/symmetric_head.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "core/nn/pair_scores.h"
 
 namespace baleen {
 namespace {
@@ -27,45 +29,49 @@ TEST(SymmetricHeadTest, IsSymmetricToTheLastBit) {
   }
 }
 
-TEST(SymmetricHeadTest, ScoresEachPairOfTheUpperTriangleOnce) {
+TEST(PairScoresTest, AreTheHeadsInFp64ForEveryPair) {
   at::manual_seed(2);
-  SymmetricHead head(16);
-  constexpr int64_t kImages = 73;  // 2628 pairs: more than one chunk of any size below
-  const at::Tensor features = at::rand({kImages, 16});
-  const at::Tensor all = head.score_rows(features, 0, kImages);
-  ASSERT_EQ(all.sizes(), at::IntArrayRef({kImages * (kImages - 1) / 2}));
-  at::NoGradGuard no_grad;
-  int64_t at = 0;
-  for (int64_t i = 0; i < kImages; ++i) {
-    for (int64_t j = i + 1; j < kImages; ++j, ++at) {
-      const at::Tensor one = head.forward(features.narrow(0, i, 1), features.narrow(0, j, 1));
-      ASSERT_NEAR(all[at].item<double>(), one.item<double>(), 1e-5) << i << ' ' << j;
-    }
+  for (const int64_t width : {int64_t{1}, int64_t{16}, int64_t{512}}) {
+    SymmetricHead head(width);
+    const at::Tensor u = at::rand({7, width}) * 2, v = at::randn({73, width});
+    const PairScores scores(head);
+    const at::Tensor found = scores.logits(u, v);
+    head.to(at::kDouble);
+    const at::NoGradGuard no_grad;
+    const at::Tensor expected =
+        head.forward(u.to(at::kDouble).repeat_interleave(73, 0), v.to(at::kDouble).repeat({7, 1}))
+            .view({7, 73});
+    EXPECT_LT((found - expected).abs().max().item<double>(),
+              1e-5 * (1 + expected.abs().max().item<double>()))
+        << width;
+    EXPECT_TRUE(at::allclose(scores.probabilities(u, v), at::sigmoid(found), 1e-6, 1e-7));
   }
-  for (const int64_t chunk : {int64_t{1}, int64_t{50}, int64_t{2628}, int64_t{100000}})
-    EXPECT_TRUE(at::allclose(head.score_rows(features, 0, kImages, chunk), all, 1e-5, 1e-6));
 }
 
-TEST(SymmetricHeadTest, BlocksOfRowsMakeUpTheTriangle) {
+TEST(PairScoresTest, BitsDependOnThePairAlone) {
   at::manual_seed(3);
-  SymmetricHead head(8);
-  const at::Tensor features = at::rand({21, 8});
-  std::vector<at::Tensor> blocks;
-  const std::vector<int64_t> bounds{0, 0, 5, 6, 20, 21, 21};
-  for (size_t b = 0; b + 1 < bounds.size(); ++b)
-    blocks.push_back(head.score_rows(features, bounds[b], bounds[b + 1], 16));
-  EXPECT_EQ(blocks[0].numel(), 0);
-  EXPECT_EQ(blocks[2].numel(), 15);
-  EXPECT_EQ(blocks[4].numel(), 0) << "the last row has no partner";
-  EXPECT_TRUE(at::allclose(at::cat(blocks), head.score_rows(features, 0, 21), 1e-5, 1e-6));
+  SymmetricHead head(48);
+  const PairScores scores(head);
+  const at::Tensor features = at::rand({83, 48});
+  const at::Tensor all = scores.probabilities(features, features);
+  EXPECT_TRUE(at::equal(all, all.t())) << "symmetric to the last bit";
+  EXPECT_GT(all.std().item<double>(), 1e-4);
+  for (const auto& [first, count] : {std::pair{0, 1}, {5, 33}, {40, 43}, {82, 1}, {3, 0}}) {
+    const at::Tensor part =
+        scores.probabilities(features.narrow(0, 10, 20), features.narrow(0, first, count));
+    EXPECT_TRUE(at::equal(part, all.narrow(0, 10, 20).narrow(1, first, count))) << first;
+  }
+  const int threads = at::get_num_threads();
+  at::set_num_threads(3);
+  EXPECT_TRUE(at::equal(scores.probabilities(features, features), all));
+  at::set_num_threads(threads);
 }
 
 TEST(SymmetricHeadTest, RefusesWhatDoesNotFit) {
   SymmetricHead head(8);
   EXPECT_THROW(head.forward(at::zeros({2, 8}), at::zeros({3, 8})), Error);
   EXPECT_THROW(head.forward(at::zeros({2, 7}), at::zeros({2, 7})), Error);
-  EXPECT_THROW(head.score_rows(at::zeros({4, 8}), 2, 5), Error);
-  EXPECT_THROW(head.score_rows(at::zeros({4, 8}), 0, 4, 0), Error);
+  EXPECT_THROW(PairScores(head).logits(at::zeros({4, 8}), at::zeros({4, 7})), Error);
 }
 
 }  // namespace

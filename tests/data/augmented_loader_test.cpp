@@ -208,5 +208,43 @@ TEST(AugmentedLoaderTest, ContradictionsAreRefused) {
                [&] { make_prediction_source(table, all_rows(*table), prediction); });
 }
 
+TEST(EpochOrderTest, MirroredPlacesAreMirroredAndTurnsHaveDrawsOfTheirOwn) {
+  const auto table =
+      std::make_shared<FakeTable>(FakeTable::Options{.size = 8, .height = 18, .width = 18});
+  TrainingFeedOptions options;
+  options.batch = 4;
+  options.epoch_samples = 12;
+  options.image.size_px = 18;
+  options.image.normalise = resolve_normalisation({}, 3);
+  EpochOrder order({2, 2, 5, 5, 2, 5, 2, 5, 1, 1, 1, 1});
+  order.mirrored = {0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0};
+  order.turns = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2};
+  options.order = [order](int64_t) { return order; };
+  const auto images = [&](const TrainingFeedOptions& feed) {
+    const auto source = make_training_source(table, all_rows(*table), feed);
+    EXPECT_EQ(source->steps_per_epoch(), 3) << "12 samples of a table of 8 rows";
+    std::vector<at::Tensor> all;
+    for (const Delivered& batch : epoch_of(*source, 0)) all.push_back(batch.images);
+    return at::cat(all);
+  };
+  const at::Tensor plain = images(options);
+  EXPECT_TRUE(at::equal(plain[1], plain[0].flip({2})));
+  EXPECT_TRUE(at::equal(plain[3], plain[2].flip({2})));
+  EXPECT_TRUE(at::equal(plain[6], plain[1]));
+  EXPECT_FALSE(at::equal(plain[0], plain[1]));
+  for (const bool on_device : {false, true}) {
+    options.augment.affine = {.rotation_deg = 20, .shift = 0.2};
+    options.augment_on_device = on_device;
+    const at::Tensor changed = images(options);
+    EXPECT_TRUE(at::equal(changed[8], changed[9])) << "the same turn";
+    EXPECT_FALSE(at::equal(changed[8], changed[10]));
+    EXPECT_FALSE(at::equal(changed[10], changed[11]));
+  }
+  order.turns.pop_back();
+  options.order = [order](int64_t) { return order; };
+  const auto source = make_training_source(table, all_rows(*table), options);
+  EXPECT_THROW(source->set_epoch(0, 0), Error);
+}
+
 }  // namespace
 }  // namespace baleen

@@ -6,9 +6,11 @@
 
 #include "core/losses/metric/embedding_output.h"
 #include "core/losses/metric/objective.h"
+#include "core/losses/metric/pair_objective.h"
 #include "core/losses/metric/slices.h"
 #include "core/nn/embedding_network.h"
 #include "core/nn/registry.h"
+#include "core/nn/siamese_network.h"
 #include "core/training/random_streams.h"
 #include "core/training/trainer.h"
 #include "core/weights/state.h"
@@ -31,6 +33,7 @@ struct Scenario {
   int64_t memory = 0;
   at::ScalarType dtype = at::kFloat;
   BatchNormMode batch_norm = BatchNormMode::kLocal;
+  bool siamese = false;  ///< pairs compared by a head, instead of losses over embeddings
 };
 
 MPI_Comm duplicate_self() {
@@ -91,27 +94,8 @@ struct Outcome {
   std::vector<double> losses;
 };
 
-Outcome train(const Scenario& s, Communicator& group) {
-  BackboneRegistry registry;
-  register_backbones(registry);
-  seed_default_generator(at::kCPU, 11);
-  auto inner = registry.create(
-      {.name = "conv4", .num_outputs = kDimension, .in_channels = 1, .dropout = 0.2});
-  if (s.dtype == at::kDouble)  // dropout draws per shard: other shards, other draws
-    inner = registry.create({.name = "conv4", .num_outputs = kDimension, .in_channels = 1});
-  initialise_head_slices(*inner, s.num_slices);
-  MetricObjectiveOptions options;
-  options.losses = s.losses;
-  options.shape = {kDimension, kIdentities};
-  options.num_slices = s.num_slices;
-  options.memory = s.memory;
-  MetricObjective objective(options);
-  if (s.num_slices > 1)
-    objective.set_focus([&](int64_t rows, int64_t, int64_t step) {
-      return std::vector<BatchBlock>{
-          {0, rows, slice_of(kDimension, step % s.num_slices, s.num_slices)}};
-    });
-  EmbeddingNetwork network(inner, objective.module());
+Outcome train(const Scenario& s, Backbone& network, BatchObjective& objective,
+              Communicator& group) {
   network.to(s.dtype);
   if (s.batch_norm == BatchNormMode::kFrozen) freeze_batch_norm_parameters(network);
   const EmbeddingOutput output(s.num_slices);
@@ -138,6 +122,38 @@ Outcome train(const Scenario& s, Communicator& group) {
                                 }));
   reducer->close();
   outcome.weights = state_of(network);
+  return outcome;
+}
+
+Outcome train_pairs(const Scenario& s, const std::shared_ptr<SiameseNetwork>& network,
+                    Communicator& group) {
+  PairObjective objective(network->head(), 2.0);
+  return train(s, *network, objective, group);
+}
+
+Outcome train(const Scenario& s, Communicator& group) {
+  BackboneRegistry registry;
+  register_backbones(registry);
+  seed_default_generator(at::kCPU, 11);
+  auto inner = registry.create(
+      {.name = "conv4", .num_outputs = kDimension, .in_channels = 1, .dropout = 0.2});
+  if (s.dtype == at::kDouble)  // dropout draws per shard: other shards, other draws
+    inner = registry.create({.name = "conv4", .num_outputs = kDimension, .in_channels = 1});
+  initialise_head_slices(*inner, s.num_slices);
+  if (s.siamese) return train_pairs(s, std::make_shared<SiameseNetwork>(inner), group);
+  MetricObjectiveOptions options;
+  options.losses = s.losses;
+  options.shape = {kDimension, kIdentities};
+  options.num_slices = s.num_slices;
+  options.memory = s.memory;
+  MetricObjective objective(options);
+  if (s.num_slices > 1)
+    objective.set_focus([&](int64_t rows, int64_t, int64_t step) {
+      return std::vector<BatchBlock>{
+          {0, rows, slice_of(kDimension, step % s.num_slices, s.num_slices)}};
+    });
+  EmbeddingNetwork network(inner, objective.module());
+  Outcome outcome = train(s, network, objective, group);
   outcome.state = objective.state();
   return outcome;
 }
@@ -176,7 +192,8 @@ INSTANTIATE_TEST_SUITE_P(
         Scenario{.losses = {loss_of("arcface"), loss_of("center"), loss_of("ring")},
                  .num_shards = 4},
         Scenario{.losses = {loss_of("soft_triplet")}, .num_shards = 4, .memory = 36},
-        Scenario{.losses = {loss_of("proto"), loss_of("soft_triple")}, .accumulate = 2}));
+        Scenario{.losses = {loss_of("proto"), loss_of("soft_triple")}, .accumulate = 2},
+        Scenario{.siamese = true}, Scenario{.num_shards = 5, .accumulate = 2, .siamese = true}));
 
 /// Largest difference of any weight after the steps.
 double largest_difference(const Outcome& a, const Outcome& b) {
@@ -206,6 +223,10 @@ TEST(MetricGradients, EqualOneProcessOnTheWholeBatch) {
     if (world.rank() == 0) std::printf("%s on %d ranks: off by %.1e\n", kind, world.size(), off);
     EXPECT_LT(off, 1e-12) << kind;
   }
+  Scenario sharded{.dtype = at::kDouble, .batch_norm = BatchNormMode::kFrozen, .siamese = true};
+  Scenario whole = sharded;
+  whole.num_shards = 1;
+  EXPECT_LT(largest_difference(train(sharded, world), train(whole, alone)), 1e-12) << "siamese";
   world.barrier();
   world.close();
   alone.close();

@@ -4,33 +4,17 @@ learning to the bit, and a run that is killed, also while it clusters, ends with
 
 import copy
 import json
-import os
 import random
-import signal
 import sys
 import time
 
 import h5py
 import numpy as np
 
-from harness import Job, call, expect, expect_same_results, main, no_process_left, result_digests, write_idx
+from harness import Job, call, expect, expect_same_results, main, no_process_left, result_digests
+from metric_data import hurt, make_individuals
 
 IDS = 24
-
-
-def make_individuals(directory, name="data", per_id=6, ids=IDS, seed=1):
-    """Individuals of four kinds: a coarse pattern of the kind, a fine one of the individual, and noise."""
-    rng = np.random.default_rng(seed)
-    kinds = np.kron(rng.integers(0, 2, (4, 2, 2)), np.ones((8, 8), int))
-    own = np.kron(rng.integers(0, 2, (ids, 4, 4)), np.ones((4, 4), int))
-    labels = np.repeat(np.arange(ids), per_id)
-    images = [60 * kinds[i % 4] + 110 * own[i] + rng.integers(0, 80, (16, 16)) for i in labels]
-    write_idx(directory / f"{name}-images", np.array(images))
-    write_idx(directory / f"{name}-labels", labels)
-    description = directory / f"{name}.yaml"
-    description.write_text(f"output: {name}\nsource: idx\nimages: {name}-images\nlabels_file: {name}-labels\nchannels: 1\n"
-                           "enlarge: bilinear\n")
-    call(["pack", description], directory)
 
 
 def recipe(directory, name, run_dir=None, **metric):
@@ -50,15 +34,6 @@ def recipe(directory, name, run_dir=None, **metric):
     file = directory / f"{name}.yaml"
     file.write_text(json.dumps(content))
     return file
-
-
-def hurt(job, victims, how):
-    targets = {"one rank": victims[:1], "all ranks": victims, "mpirun": [job.process.pid]}[how]
-    for pid in targets:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def losses(run):

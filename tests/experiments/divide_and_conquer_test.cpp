@@ -108,10 +108,61 @@ TEST(DivideAndConquerTest, AccumulatedBatchesHaveAPartOfEveryLearner) {
   EXPECT_EQ(next, 20);
 }
 
+TEST(DivideAndConquerTest, LearnerParallelShardsHaveImagesOfOneLearner) {
+  const Toy toy;
+  for (const int64_t shards : {int64_t{1}, int64_t{2}, int64_t{4}, int64_t{5}, int64_t{8}}) {
+    DivideAndConquer division({.options = {.learners = 4, .step = "learner_parallel"},
+                               .images_per_id = 2,
+                               .dimension = 8,
+                               .num_epochs = 20,
+                               .logical_shards = shards},
+                              toy.rows, toy.identities);
+    division.cluster(toy.features, 0, 1, {});
+    constexpr int64_t kBatch = 80;
+    const auto order = division.order(0, 3, kBatch, 5);
+    std::vector<int64_t> images_of(4, 0);
+    for (int64_t shard = 0; shard < shards; ++shard) {
+      std::set<int64_t> learners;
+      const PositionRange part = even_part(kBatch, shard, shards);
+      for (int64_t i = part.begin; i < part.end; ++i) {
+        const auto image = static_cast<size_t>(order[static_cast<size_t>(kBatch + i)] - 1000);
+        learners.insert(division.clusters()[image]);
+        ++images_of[static_cast<size_t>(division.clusters()[image])];
+      }
+      EXPECT_LE(std::ssize(learners), (4 + shards - 1) / shards) << shards << " shards";
+    }
+    const auto blocks = division.focus(0, 1, kBatch);
+    ASSERT_EQ(blocks.size(), 4u);
+    int64_t next = 0;
+    for (size_t k = 0; k < 4; ++k) {
+      EXPECT_EQ(blocks[k].first_row, next);
+      EXPECT_EQ(blocks[k].last_row - blocks[k].first_row, images_of[k]) << shards << " shards";
+      EXPECT_EQ(blocks[k].columns.first, 2 * static_cast<int64_t>(k));
+      next = blocks[k].last_row;
+    }
+    EXPECT_EQ(next, kBatch);
+  }
+}
+
+TEST(DivideAndConquerTest, LearnerParallelIsAccumulateWhereLearnersAndShardsAreAsMany) {
+  const Toy toy;
+  const auto of_step = [&](const char* step) {
+    DivideAndConquer division({.options = {.learners = 4, .step = step},
+                               .images_per_id = 2,
+                               .dimension = 8,
+                               .num_epochs = 20,
+                               .logical_shards = 4},
+                              toy.rows, toy.identities);
+    division.cluster(toy.features, 0, 1, {});
+    return division.order(0, 5, 32, 5);
+  };
+  EXPECT_EQ(of_step("learner_parallel"), of_step("accumulate"));
+}
+
 TEST(DivideAndConquerTest, OneLearnerIsPlainMetricLearning) {
   const Toy toy;
   const DivideAndConquer plain = toy.make({});
-  for (const char* step : {"per_learner", "accumulate"}) {
+  for (const char* step : {"per_learner", "accumulate", "learner_parallel"}) {
     DivideAndConquer one = toy.make({.learners = 1, .step = step});
     one.cluster(toy.features, 0, 1, {});
     for (int64_t epoch : {0, 9, 19}) {

@@ -68,6 +68,51 @@ TEST(MatchTest, FindsIndividualsAndStrangers) {
   }
 }
 
+TEST(MatchTest, ASiameseNetworksHeadScoresPairs) {
+  Herd herd = make_herd(12, 0, 3.0, 9);
+  at::manual_seed(1);
+  SymmetricHead head(32);
+  MatchOptions options;
+  const MatchResult result =
+      match({{herd.gallery, herd.queries, std::make_shared<const PairScores>(head)}}, herd.names,
+            options);
+  const at::NoGradGuard no_grad;
+  const int64_t num_gallery = herd.gallery.size();
+  int64_t differs = 0;
+  for (int64_t q = 0; q < herd.queries.size(); ++q) {
+    const at::Tensor logits =
+        head.forward(herd.queries.features_ND.narrow(0, q, 1).expand({num_gallery, 32}),
+                     herd.gallery.features_ND);
+    const auto best = logits.argmax().item<int64_t>();
+    const MatchAnswer& first = result.answers[static_cast<size_t>(q)].front();
+    EXPECT_EQ(first.name, herd.names.gallery.at(herd.gallery.ids[static_cast<size_t>(best)])) << q;
+    EXPECT_EQ(first.image, best);
+    const double distance = 1 / (1 + std::exp(logits[best].item<double>()));
+    EXPECT_NEAR(first.score, 1 / (1 + std::log(1 + std::log(1 + distance))), 1e-5);
+    const at::Tensor cosines =
+        at::mv(unit_rows(herd.gallery.features_ND), unit_rows(herd.queries.features_ND)[q]);
+    differs += cosines.argmax().item<int64_t>() != best;
+  }
+  EXPECT_GT(differs, 0) << "by angle the answers would be the same";
+  // Each image against all others.
+  herd.names.queries = herd.names.gallery;
+  for (const char* score : {"max", "mean", "top_mean"}) {
+    options.score.kind = identity_score_from_name(score);
+    const MatchResult own =
+        match({{herd.gallery, herd.gallery, std::make_shared<const PairScores>(head)}}, herd.names,
+              options);
+    EXPECT_EQ(own.num_own, num_gallery);
+    for (int64_t q = 0; q < num_gallery; ++q)
+      for (const MatchAnswer& answer : own.answers[static_cast<size_t>(q)])
+        EXPECT_NE(answer.image, q) << score;
+  }
+  options.score.kind = IdentityScore::kMax;
+  options.rerank.emplace();
+  EXPECT_THROW(match({{herd.gallery, herd.queries, std::make_shared<const PairScores>(head)}},
+                     herd.names, options),
+               Error);
+}
+
 TEST(MatchTest, RerankingAndEveryMapWork) {
   const Herd herd = make_herd(20, 4, 0.8, 2);
   MatchOptions options;

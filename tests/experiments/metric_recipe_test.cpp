@@ -87,6 +87,12 @@ TEST(MetricChecks, MistakesAreNamedWithTheirKeys) {
   EXPECT_THAT(problems_with({"metric.divide.learners=65"}), HasSubstr("slices"));
   EXPECT_THAT(problems_with({"metric.divide.learners=20", "metric.divide.step=accumulate"}),
               HasSubstr("20 learners"));
+  EXPECT_THAT(problems_with({"metric.divide.learners=4", "metric.divide.step=learner_parallel",
+                             "training.logical_shards=3"}),
+              HasSubstr("take a multiple of 12"));
+  EXPECT_THAT(problems_with({"metric.divide.learners=4", "metric.divide.step=accumulate",
+                             "metric.divide.mask_update=true"}),
+              HasSubstr("mask_update"));
   EXPECT_THAT(problems_with({"task.kind=labels"}), HasSubstr("task.kind: metric only"));
   EXPECT_THAT(problems_with({"metric.memory=64", "metric.losses=[{kind: arcface}]"}),
               HasSubstr("metric.memory"));
@@ -128,6 +134,57 @@ TEST(MetricLearningTest, LossParametersLearnAtTheirOwnRate) {
   (void)other.adapt(known.backbones.create({.name = "conv4", .num_outputs = 8, .in_channels = 1}));
   other.load(state);
   EXPECT_THROW(other.load({}), Error);
+}
+
+TEST(MetricLearningTest, AMaskedStepLeavesOtherSlicesAndTheirMomentum) {
+  for (const bool mask : {true, false}) {
+    MetricLearning::Setup setup;
+    setup.section.embedding = 8;
+    setup.section.divide = {.learners = 2, .mask_update = mask};
+    setup.num_epochs = 20;
+    for (int64_t i = 0; i < 24; ++i) {
+      setup.training_rows.push_back(i);
+      setup.classes.push_back(i / 3);
+    }
+    setup.num_classes = 8;
+    MetricLearning learning(setup);
+    const Extensions known = extensions();
+    at::manual_seed(6);
+    auto network = known.backbones.create({.name = "conv4", .num_outputs = 8, .in_channels = 1});
+    learning.initialise(*network);
+    const auto adapted = learning.adapt(network);
+    learning.begin_stage({.epochs = 20, .steps_per_epoch = 4, .batch = 8});
+    at::Tensor cells = at::arange(24, at::kLong).div(12, "floor");
+    const int64_t* from = cells.const_data_ptr<int64_t>();
+    learning.load({{"clusters", cells}});
+    ASSERT_EQ(from[23], 1);
+    OptimizerOptions options;
+    options.kind = "adam";
+    options.weight_decay = 0.1;
+    Optimizer optimizer(learning.regrouped(parameter_groups(*adapted, options)), options);
+    learning.take_optimizer(*adapted, optimizer);
+    const at::Tensor weight = adapted->named_parameters()["fc.weight"];
+    at::Tensor momentum;
+    for (const auto& [name, tensor] : optimizer.state())
+      if (name == "fc.weight.exp_avg") momentum = tensor;
+    ASSERT_TRUE(momentum.defined());
+    const auto step = [&](int64_t number) {
+      (void)learning.objective()->evaluate(at::randn({8, 8}, at::kDouble),
+                                           at::tensor({0, 0, 0, 1, 1, 1, 2, 2}, at::kLong), 0,
+                                           number);
+      for (at::Tensor& parameter : adapted->parameters())
+        parameter.mutable_grad() = at::full_like(parameter, 0.01);
+      optimizer.step(0.1);
+      learning.objective()->updated();
+      learning.objective()->step_done(true);
+    };
+    step(0);
+    const at::Tensor before = weight.detach().clone(), momentum_before = momentum.clone();
+    step(1);  // the second learner's
+    EXPECT_EQ(at::equal(weight.narrow(0, 0, 4), before.narrow(0, 0, 4)), mask);
+    EXPECT_EQ(at::equal(momentum.narrow(0, 0, 4), momentum_before.narrow(0, 0, 4)), mask);
+    EXPECT_FALSE(at::equal(weight.narrow(0, 4, 4), before.narrow(0, 4, 4)));
+  }
 }
 
 }  // namespace

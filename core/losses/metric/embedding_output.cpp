@@ -13,7 +13,8 @@ at::Tensor EmbeddingOutput::sum(const at::Tensor&, const at::Tensor&) const {
 
 at::Tensor EmbeddingOutput::probabilities(const at::Tensor& outputs_ND) const {
   const bool wide = outputs_ND.scalar_type() == at::kDouble;
-  return unit_slices(wide ? outputs_ND : outputs_ND.to(at::kFloat), num_slices_);
+  const at::Tensor outputs = wide ? outputs_ND : outputs_ND.to(at::kFloat);
+  return num_slices_ > 0 ? unit_slices(outputs, num_slices_) : outputs;
 }
 
 }  // namespace baleen

@@ -6,8 +6,9 @@
 
 namespace baleen {
 
-/// What predictions of embeddings are: unit slices of the network's outputs (slices.h). For
-/// prediction only, since what is minimised is a function of whole batches.
+/// What predictions of embeddings are: unit slices of the network's outputs (slices.h), or the
+/// outputs as they are with 0 slices. For prediction only, since what is minimised is a function of
+/// whole batches.
 class EmbeddingOutput final : public Loss {
  public:
   explicit EmbeddingOutput(int64_t num_slices) : num_slices_(num_slices) {}
