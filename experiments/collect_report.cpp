@@ -13,9 +13,11 @@
 #include "data/image/image.h"
 #include "data/inspect.h"
 #include "data/oof.h"
+#include "experiments/analysis/analyze_job.h"
 #include "experiments/classification_chain.h"
 #include "experiments/environment.h"
 #include "experiments/evaluation.h"
+#include "experiments/explain/explain_job.h"
 #include "experiments/finish_run.h"
 #include "experiments/journal.h"
 #include "experiments/plan_print.h"
@@ -189,15 +191,47 @@ void add_curves(ReportData& report, const RunDirectory& directory, const Plan& p
   }
 }
 
+/// What may fail without harm to the rest of the page: then a warning says what is missing.
+void try_to_add(ReportData& report, const char* what, const std::function<void()>& add) {
+  try {
+    add();
+  } catch (...) {
+    const Error& error = current_error();
+    if (error.kind() == ErrorKind::kInterrupted) throw;
+    report.warnings.push_back(fmt::format("{} is missing: {}", what, error.what()));
+  }
+}
+
+/// Analysis of the predictions, and what the networks look at.
+void add_insight(ReportData& report, const RunDirectory& directory, const PreparedRun& run,
+                 const ReportTools& tools) {
+  const ReportSection& options = run.recipe.report;
+  if (options.analysis) {
+    try_to_add(report, "the analysis", [&] {
+      tools.check_stop();
+      const Analysis analysis = analyse_run(directory, run);
+      report.parts = analysis_sections(analysis, pictures_of_run(run, analysis.confusing));
+      report.analysis_text = print_analysis(analysis);
+    });
+  }
+  if (options.explanations > 0 && tools.backbones) {
+    try_to_add(report, "what the networks look at", [&] {
+      const std::string html = explained_section(
+          explain_run(directory, run, *tools.backbones, options.explanations, tools.check_stop));
+      if (!html.empty()) report.parts.push_back({"explanations", "Explanations", html});
+    });
+  }
+}
+
 /// Of a sweep: its best trial's report, as far as there is one, with the trials in front.
 ReportData with_trials(const RunDirectory& directory, const PreparedRun& run,
-                       const JournalState& journal) {
+                       const JournalState& journal, const ReportTools& tools) {
   const SweepOutline outline = outline_of(*run.sweep);
   const SweepResults results = results_of(outline, journal);
   ReportData report;
   if (journal.finished_trials.count(results.best) > 0 && run.recipe.task.kind == "labels") {
     const PreparedRun best = run.sweep->run_of(results.best);
-    report = collect_report(directory.trial(trial_name(results.best)), &best);
+    report = collect_report(directory.trial(trial_name(results.best)), &best, tools);
     report.failures.clear();
   } else {
     report.metric = report.metric_title = outline.rules.metric;
@@ -212,7 +246,8 @@ ReportData with_trials(const RunDirectory& directory, const PreparedRun& run,
 
 }  // namespace
 
-ReportData collect_report(const RunDirectory& directory, const PreparedRun* given) {
+ReportData collect_report(const RunDirectory& directory, const PreparedRun* given,
+                          const ReportTools& tools) {
   if (!std::filesystem::exists(directory.journal())) {
     throw Error(ErrorKind::kData, directory.root().string() + " holds no run: there is no " +
                                       directory.journal().filename().string());
@@ -226,7 +261,7 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
   const PreparedRun& run = given ? *given : *opened;
   const JournalState journal = read_journal(directory.journal());
   ReportData report;
-  if (run.sweep) report = with_trials(directory, run, journal);
+  if (run.sweep) report = with_trials(directory, run, journal, tools);
   report.run_name = run.recipe.name;
   report.baleen_version = baleen_version();
   report.config_yaml = read_file(directory.config());
@@ -235,7 +270,8 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
   add_environment(report, directory, run.plan);
   report.timeline = timeline_of(journal, run.plan);
   report.marks = marks_of(journal);
-  report.warnings = run.folds.warnings;
+  report.warnings.insert(report.warnings.end(), run.folds.warnings.begin(),
+                         run.folds.warnings.end());
   if (run.sweep) {
     report.run_name = run.sweep->name;
     return report;
@@ -258,6 +294,7 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
     add_targets(report, evaluation, data);
     add_weights(report, stack);
     report.samples = sample_images(run, evaluation, data, run.recipe.report.samples);
+    add_insight(report, directory, run, tools);
   } else {
     add_partial_scores(report, journal, run);
   }

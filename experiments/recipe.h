@@ -127,6 +127,8 @@ struct TaskSection {
 
 struct ReportSection {
   int64_t samples = 24;
+  bool analysis = true;
+  int64_t explanations = 3;
 };
 
 /// A whole run: data, models, training, stacking, report. Paths are relative to the working

@@ -76,6 +76,12 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
+std::string embedded_picture(const ImageView& image, int64_t size_px) {
+  const std::string png = thumbnail_png(image, size_px), jpeg = thumbnail_jpeg(image, size_px);
+  return png.size() <= jpeg.size() ? "image/png;base64," + base64(png)
+                                   : "image/jpeg;base64," + base64(jpeg);
+}
+
 std::vector<ReportSample> pick_samples(const SampleRanking& ranking,
                                        const std::vector<std::string>& ids, int64_t count,
                                        const ShowSample& show) {
@@ -90,7 +96,7 @@ std::vector<ReportSample> pick_samples(const SampleRanking& ranking,
       sample.group = group;
       sample.id = ids[static_cast<size_t>(positions[i])];
       show(positions[i], sample);
-      if (sample.png_base64.empty()) continue;
+      if (sample.picture.empty()) continue;
       sample.note = note(positions[i]);
       samples.push_back(std::move(sample));
       --left;
@@ -120,8 +126,8 @@ std::vector<ReportSample> sample_images(const PreparedRun& run, const Evaluation
       count, [&](int64_t position, ReportSample& sample) {
         const int64_t row = run.dataset->row_of(sample.id);
         if (row < 0) return;
-        sample.png_base64 =
-            base64(thumbnail_png(run.dataset->image(row, kThumbnailPx, scratch), kThumbnailPx));
+        sample.picture =
+            embedded_picture(run.dataset->image(row, kThumbnailPx, scratch), kThumbnailPx);
         sample.truth = label_text(*run.dataset, row);
         sample.predicted = predicted_text(evaluation, data, position);
       });

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/image/image.h"
 #include "experiments/evaluation.h"
 #include "experiments/report/report_data.h"
 #include "experiments/run.h"
@@ -34,6 +35,11 @@ using ShowSample = std::function<void(int64_t position, ReportSample& sample)>;
 std::vector<ReportSample> pick_samples(const SampleRanking& ranking,
                                        const std::vector<std::string>& ids, int64_t count,
                                        const ShowSample& show);
+
+/// A thumbnail as pages hold it, "image/png;base64,…" or "image/jpeg;base64,…": the smaller of
+/// both.
+/// @param size_px of the longer side, at most
+std::string embedded_picture(const ImageView& image, int64_t size_px);
 
 /// RFC 4648 base64 with padding.
 std::string base64(std::string_view bytes);

@@ -83,7 +83,7 @@ ShowSample show_boxes(const PreparedRun& run, const OofData& data) {
     const auto original_size = run.dataset->original_size(row);
     draw_box(image, truth_N4[row], original_size, kTruth);
     draw_box(image, mean_N4[position], original_size, kPredicted);
-    sample.png_base64 = base64(encode_png(image.view()));
+    sample.picture = embedded_picture(image.view(), kPicturePx);
     sample.truth = box_text(truth_N4[row], "blue");
     sample.predicted = box_text(mean_N4[position], "orange");
   };
@@ -129,7 +129,7 @@ ShowSample show_masks(const PreparedRun& run, const OofData& data) {
     Image image =
         picture(fitted(run.dataset->image(row, kPicturePx, scratch), run.recipe.images.fit).view());
     draw_masks(image, truth_NK[row], mean_NK[position]);
-    sample.png_base64 = base64(encode_png(image.view()));
+    sample.picture = embedded_picture(image.view(), kPicturePx);
     const auto share = [](const at::Tensor& mask_K, const char* colour) {
       return fmt::format("{:.1f} % of the image ({} where alone)",
                          100 * (mask_K >= 0.5).to(at::kDouble).mean().item<double>(), colour);

@@ -180,14 +180,18 @@ void drop_checkpoints(const PreparedRun& run, const RunDirectory& directory) {
     CheckpointStore(directory.chain(chain.name), 1).remove_all();
 }
 
-void write_run_report(const RunDirectory& directory, const PreparedRun& run) {
+void write_run_report(const RunDirectory& directory, const PreparedRun& run,
+                      const ReportTools& tools) {
   // A page that can't be drawn must not turn a finished training into a failure.
   try {
     if (run.sweep)
       write_trials_csv(directory, outline_of(*run.sweep), read_journal(directory.journal()));
-    write_report(directory.report(), collect_report(directory, &run));
+    write_report(directory.report(), collect_report(directory, &run, tools));
   } catch (...) {
-    log_warning("the report could not be written: {}", current_error().what());
+    const Error& error = current_error();
+    log_warning("the report is not written: {}", error.kind() == ErrorKind::kInterrupted
+                                                     ? "a signal came; `baleen report` draws it"
+                                                     : error.what());
   }
 }
 
@@ -211,7 +215,8 @@ void print_result(const RunDirectory& directory, const std::string& table) {
 
 /// The journal's last record, and what people see of how it went.
 void conclude(const PreparedRun& run, const RunDirectory& directory, const RunSummary& summary,
-              const std::string& table_file, Journal& journal, StatusWriter& status) {
+              const std::string& table_file, Journal& journal, StatusWriter& status,
+              const ReportTools& tools) {
   JournalRecord record;
   record.kind = JournalRecord::Kind::kRunFinished;
   record.exit_code = summary.exit_code;
@@ -229,7 +234,7 @@ void conclude(const PreparedRun& run, const RunDirectory& directory, const RunSu
   }
   journal.append(record);
   status.set_phase("report");
-  write_run_report(directory, run);
+  write_run_report(directory, run, tools);
   if (summary.exit_code == 0) print_result(directory, read_file(table_file));
 }
 
@@ -285,6 +290,10 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
   const RunDirectory directory(request.resume.path.empty() ? run.recipe.run_directory()
                                                            : request.resume.path);
   Ownership own = take_ownership(run, request, directory, *world);
+  ReportTools tools{.backbones = &extensions.backbones};
+  tools.check_stop = [&request] {
+    if (request.stop_requested && request.stop_requested()) throw_interrupted();
+  };
   const std::string table_file = (directory.stack() / "scores.txt").string();
   if (own.complete) {
     if (mpi.rank() == 0) {
@@ -292,7 +301,7 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
           "%s is complete: nothing to do. (another run_dir, or --resume never with a fresh one, "
           "starts anew)\n",
           directory.root().c_str());
-      if (!std::filesystem::exists(directory.report())) write_run_report(directory, run);
+      if (!std::filesystem::exists(directory.report())) write_run_report(directory, run, tools);
       if (std::filesystem::exists(table_file)) print_result(directory, read_file(table_file));
     }
     return 0;
@@ -370,8 +379,8 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
     }
   }
   mpi.set_activity("at the end");
-  on_first_rank(*world,
-                [&] { conclude(run, directory, summary, table_file, *own.journal, *status); });
+  on_first_rank(
+      *world, [&] { conclude(run, directory, summary, table_file, *own.journal, *status, tools); });
   return summary.exit_code;
 }
 

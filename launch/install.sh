@@ -16,6 +16,7 @@ Environment:
   BALEEN_APT=0         install no Debian packages (a cluster with modules; see "Without root" in README.md)
   BALEEN_GPU=1 or 0    install (or leave out) what the GPU plugin needs; default: 1 where an NVIDIA device is found
   LIBTORCH_ROOT=PATH   `quickstart` uses this LibTorch and downloads none
+  BALEEN_BROWSER=0     `tests` installs no Chromium (100 MB), in which the test of the HTML pages opens them
   BALEEN_CLUSTER=1     `tests` installs Slurm, munge and sshd, too, for the tests labelled `cluster`
   PYTHON=PROGRAM       the Python (3.11 or newer) that makes build/venv; default: python3
 TEXT
@@ -131,6 +132,10 @@ install_wheels() {
 
 mkdir -p build
 install_packages "${packages[@]}"
+if [[ $profile == tests && ${BALEEN_BROWSER:-1} != 0 ]]; then
+  # The test of the pages skips and says so where this fails.
+  (install_packages chromium fonts-dejavu-core) || echo "install: going on without a browser" >&2
+fi
 if [[ $profile == tests ]] && with_cluster; then
   # Their tests skip and say so where this fails; all others don't need them.
   (install_packages slurm-wlm munge openssh-server openssh-client iproute2) || echo "install: going on without a test cluster" >&2

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <random>
 
 #include "core/base/seeds.h"
 #include "core/metrics/metrics.h"
@@ -32,17 +33,19 @@ Interval bootstrap_f(const at::Tensor& truth_N, const at::Tensor& decided_N, dou
   };
   std::array<int64_t, 4> all{};
   for (size_t i = 0; i < num_samples; ++i) ++all[size_t{y[i]} * 2 + size_t{d[i]}];
-  // A resample of N is a draw from the multinomial distribution of the four kinds.
+  // A resample of N is a draw from the multinomial distribution of the four kinds: of each kind in
+  // turn a binomial number among those that are left.
   std::vector<double> draws;
   for (int64_t b = 0; b < resamples; ++b) {
     CounterRandom random(derive_seed(static_cast<uint64_t>(seed), Stream::kHoldOut,
                                      {static_cast<uint64_t>(b), uint64_t{2}}));
     std::array<int64_t, 4> counts{};
-    for (size_t i = 0; i < num_samples; ++i) {
-      auto place = static_cast<int64_t>(random.below(num_samples));
-      size_t kind = 0;
-      while (place >= all[kind]) place -= all[kind++];
-      ++counts[kind];
+    auto left = static_cast<int64_t>(num_samples), open = left;
+    for (size_t kind = 0; kind < all.size() && open > 0; ++kind) {
+      const double share = std::min(1.0, double(all[kind]) / double(open));
+      counts[kind] = std::binomial_distribution<int64_t>(left, share)(random);
+      left -= counts[kind];
+      open -= all[kind];
     }
     draws.push_back(score(counts));
   }

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "experiments/report/assets.h"
+#include "experiments/report/document.h"
 #include "experiments/report/html.h"
 
 namespace baleen {
@@ -75,17 +75,16 @@ std::string labels_of(const ModelAnalysis& model) {
 
 std::string matrix(const std::string& title, const std::vector<std::string>& names,
                    const at::Tensor& values, double scale, int decimals) {
-  std::string top = "<th scope=\"col\"></th>";
-  for (const std::string& name : names)
-    top += fmt::format("<th scope=\"col\" class=\"slant\"><span>{}</span></th>", escape(name));
+  const std::string top = "<td></td>" + html::slanted_heads(names);
   std::string rows;
   for (size_t r = 0; r < names.size(); ++r) {
     rows += fmt::format("<tr><th scope=\"row\">{}</th>", escape(names[r]));
     for (size_t c = 0; c < names.size(); ++c) {
       const double value = values[static_cast<int64_t>(r)][static_cast<int64_t>(c)].item<double>();
-      const std::string text = std::isfinite(value) ? fmt::format("{}{:.{}f}", value < 0 ? "−" : "",
-                                                                  std::abs(value), decimals)
-                                                    : "";
+      const std::string digits = fmt::format("{:.{}f}", std::abs(value), decimals);
+      const bool is_zero = digits.find_first_not_of("0.") == std::string::npos;
+      const std::string text =
+          std::isfinite(value) ? (value < 0 && !is_zero ? "−" : "") + digits : "";
       rows += html::tinted_cell(std::isfinite(value) && r != c ? value : 0, scale, text,
                                 names[r] + ", " + names[c] + ": " + (text.empty() ? "–" : text));
     }
@@ -135,9 +134,7 @@ std::string confusing(const Analysis& analysis, const SamplePictures& pictures) 
   for (const ConfusingSample& sample : analysis.confusing) {
     const auto picture = pictures.find(sample.id);
     items += "<figure class=\"sample bad\">";
-    if (picture != pictures.end())
-      items += fmt::format("<img loading=\"lazy\" alt=\"{}\" src=\"data:{}\">", escape(sample.id),
-                           picture->second);
+    if (picture != pictures.end()) items += html::picture(picture->second, sample.id);
     items += fmt::format(
         "<figcaption><strong>{}</strong><br>loss {:.2f}, models apart by {:.2f}{}{}</figcaption>"
         "</figure>\n",
@@ -241,32 +238,8 @@ std::vector<PageSection> analysis_sections(const Analysis& analysis,
 
 std::string render_page(const std::string& title, const std::string& lead,
                         const std::vector<PageSection>& sections) {
-  std::string navigation, body;
-  for (const PageSection& section : sections) {
-    navigation += fmt::format("<a href=\"#{}\">{}</a>\n", section.id, escape(section.title));
-    body += section.html;
-  }
-  std::string page = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-      "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n<title>{} · Baleen</title>\n"
-      "<style>\n",
-      escape(title));
-  page += report_css();
-  page += fmt::format(
-      "</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the results</a>\n"
-      "<header>\n<div class=\"title\"><h1>{}</h1></div>\n<p>{}</p>\n</header>\n<nav "
-      "aria-label=\"Sections\"><div>\n{}</div></nav>\n<main id=\"main\">\n",
-      escape(title), escape(lead), navigation);
-  page += body;
-  page +=
-      "</main>\n<script type=\"application/json\" "
-      "id=\"curve-data\">{\"models\":[]}</script>\n<script>\n";
-  page += report_js();
-  page += "</script>\n</body>\n</html>\n";
-  return page;
+  return render_document(
+      {.title = title, .header = "<p>" + escape(lead) + "</p>\n", .sections = sections});
 }
 
 }  // namespace baleen

@@ -5,6 +5,7 @@
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "data/image/image.h"
+#include "experiments/analysis/retrained.h"
 #include "experiments/chain_predictions.h"
 #include "experiments/report_samples.h"
 
@@ -22,8 +23,7 @@ SamplePictures pictures_of_folder(const std::filesystem::path& folder,
     for (const char* ending : {"", ".jpg", ".jpeg", ".png", ".tif"}) {
       const std::filesystem::path file = folder / (sample.id + ending);
       if (!std::filesystem::is_regular_file(file)) continue;
-      pictures[sample.id] =
-          "image/jpeg;base64," + base64(thumbnail_jpeg(read_image(file, 3).view(), kThumbnailPx));
+      pictures[sample.id] = embedded_picture(read_image(file, 3).view(), kThumbnailPx);
       break;
     }
   }
@@ -61,8 +61,7 @@ SamplePictures pictures_of_run(const PreparedRun& run,
     const int64_t row = run.dataset->row_of(sample.id);
     if (row < 0) continue;
     pictures[sample.id] =
-        "image/jpeg;base64," +
-        base64(thumbnail_jpeg(run.dataset->image(row, kThumbnailPx, scratch), kThumbnailPx));
+        embedded_picture(run.dataset->image(row, kThumbnailPx, scratch), kThumbnailPx);
   }
   return pictures;
 }
@@ -79,6 +78,13 @@ Analysis analyse_run(const RunDirectory& directory, const PreparedRun& run) {
 }
 
 std::string run_analyze_job(const AnalyzeJob& job) {
+  if (job.retrained) {
+    const RetrainedBoards boards = simulate_retrained(job.stack);
+    std::filesystem::create_directories(job.output);
+    const std::filesystem::path file = job.output / "retrained.json";
+    write_file_atomically(file, retrained_to_json(boards));
+    return print_retrained(boards) + fmt::format("written: {}\n", file.string());
+  }
   const LoadedStack loaded = load_stack(job.stack);
   Analysis analysis = analyse(loaded, job.stack, job.confusing);
   SamplePictures pictures;

@@ -15,10 +15,11 @@ struct AnalyzeJob {
   StackJob stack;
   int64_t confusing = 24;        ///< samples to show
   std::filesystem::path images;  ///< folder with a picture per id, where no run brings them
+  bool retrained = false;        ///< the inputs were trained on different samples: see retrained.h
   std::filesystem::path output = "analysis";
 };
 
-/// Writes analysis.json and analysis.html. @returns the tables for people
+/// Writes analysis.json and analysis.html, or retrained.json. @returns the tables for people
 /// @throws Error kData, kConfiguration as load_stack; kStorage.
 std::string run_analyze_job(const AnalyzeJob& job);
 

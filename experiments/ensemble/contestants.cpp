@@ -289,7 +289,8 @@ StackVerdict judge_models(const LoadedStack& loaded, const StackJob& job) {
   return verdict;
 }
 
-StackVerdict judge(const LoadedStack& loaded, const StackJob& job) {
+StackVerdict judge(const LoadedStack& loaded, const StackJob& job,
+                   std::optional<StackResult> fitted) {
   const at::NoGradGuard no_grad;
   const Court court = open_court(loaded, job);
   StackVerdict verdict;
@@ -301,7 +302,7 @@ StackVerdict judge(const LoadedStack& loaded, const StackJob& job) {
   verdict.contestants.push_back(by_vote(court, models));
   add_stable(court, verdict);
   add_blends(court, verdict);
-  verdict.stack = fit_stack(loaded.input, job.stacking);
+  verdict.stack = fitted ? std::move(*fitted) : fit_stack(loaded.input, job.stacking);
   verdict.contestants.push_back(
       by_scores(court, "ridge level 1", verdict.stack.level1_mean_NL, {}, false));
   verdict.contestants.push_back(

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,9 @@ struct StackVerdict {
 
 /// Fits every combination and judges it: arithmetic, geometric and rank means, the vote, greedy
 /// selection, blend, the mean of stable models, ridge level 1 and both levels.
-StackVerdict judge(const LoadedStack& loaded, const StackJob& job);
+/// @param fitted the ridges, where they have been fitted already
+StackVerdict judge(const LoadedStack& loaded, const StackJob& job,
+                   std::optional<StackResult> fitted = {});
 
 /// The same for the models and their mean alone.
 StackVerdict judge_models(const LoadedStack& loaded, const StackJob& job);

@@ -12,6 +12,7 @@
 #include "experiments/ensemble/contestants.h"
 #include "experiments/ensemble/ranked_lists.h"
 #include "experiments/ensemble/stack_inputs.h"
+#include "experiments/stacking/fit_on_ranks.h"
 
 namespace baleen {
 namespace {
@@ -55,9 +56,9 @@ void write_submission(const std::filesystem::path& file, const StackVerdict& ver
                    words);
 }
 
-std::string stack_labelled(const StackJob& job) {
-  const LoadedStack loaded = load_stack(job);
-  const StackVerdict verdict = judge(loaded, job);
+std::string judge_and_write(const StackJob& job, const LoadedStack& loaded,
+                            std::optional<StackResult> fitted) {
+  const StackVerdict verdict = judge(loaded, job, std::move(fitted));
   const Contestant& chosen = verdict.find(job.submit);
   const std::filesystem::path directory(job.output);
   save_stack(verdict.stack, loaded.input, directory);
@@ -84,6 +85,20 @@ std::string stack_labelled(const StackJob& job) {
                     job.submit, csv_field(verdict.contestants[verdict.best].name));
   }
   return text + fmt::format("written: {}\n", directory.string());
+}
+
+std::string stack_labelled(const StackJob& job, Communicator* world) {
+  if (!world) return judge_and_write(job, load_stack(job), {});
+  // What is wrong with the files is wrong everywhere; the first rank says it.
+  std::optional<LoadedStack> loaded;
+  on_first_rank(*world, [&] { loaded = load_stack(job); });
+  agreed(*world, [&] {
+    if (!loaded) loaded = load_stack(job);
+  });
+  StackResult fitted = fit_on_ranks(loaded->input, job.stacking, *world);
+  std::string text;
+  on_first_rank(*world, [&] { text = judge_and_write(job, *loaded, std::move(fitted)); });
+  return text;
 }
 
 bool any_run(const StackJob& job) {
@@ -139,8 +154,12 @@ std::vector<std::string> find_degenerate(const std::vector<std::string>& models,
   return warnings;
 }
 
-std::string run_stack_job(const StackJob& job) {
-  return job.labels.empty() && !any_run(job) ? combine_submissions(job) : stack_labelled(job);
+std::string run_stack_job(const StackJob& job, Communicator* world) {
+  if (!job.labels.empty() || any_run(job)) return stack_labelled(job, world);
+  std::string text;
+  if (!world) return combine_submissions(job);
+  on_first_rank(*world, [&] { text = combine_submissions(job); });
+  return text;
 }
 
 }  // namespace baleen

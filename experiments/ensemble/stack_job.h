@@ -8,6 +8,7 @@
 #include "core/config/field.h"
 #include "core/config/problems.h"
 #include "data/folds.h"
+#include "distributed/communicator.h"
 #include "experiments/stacking/thresholds.h"
 #include "experiments/stacking/two_level.h"
 
@@ -122,9 +123,11 @@ void visit_fields(Visitor& v, StackJob& o) {
 void validate(StackJob& job, config::Problems& problems);
 
 /// Stacks out-of-fold predictions where labels are known, else combines submissions; writes the
-/// results below `job.output`. @returns the tables for people
+/// results below `job.output`. @returns the tables for people; empty but on the first rank
+/// @param world [collective] shares the ridges among its ranks, with the same bits; null: one
+/// process
 /// @throws Error kData naming file and row of what does not fit together; kConfiguration, kStorage.
-std::string run_stack_job(const StackJob& job);
+std::string run_stack_job(const StackJob& job, Communicator* world = nullptr);
 
 /// The weights of the inputs: as given, or squares of public scores.
 std::vector<double> weights_of(const StackJob& job);

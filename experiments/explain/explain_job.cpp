@@ -15,9 +15,7 @@
 #include "data/inspect.h"
 #include "data/prediction_table.h"
 #include "experiments/classification_chain.h"
-#include "experiments/explain/explain_page.h"
 #include "experiments/export_weights.h"
-#include "experiments/run.h"
 
 namespace baleen {
 namespace {
@@ -94,8 +92,8 @@ std::vector<std::string> picked_ids(const ExplainJob& job, const PredictionTable
 }
 
 std::vector<ExplainedImage> images_of_run(const ExplainJob& job, const RunDirectory& run,
+                                          const PreparedRun& prepared,
                                           const ExplainedNetwork& network) {
-  const PreparedRun prepared = prepare_run(load_recipe(run.config(), {}), nullptr);
   const ChainSpec& chain = prepared.plan.chain(network.chain);
   const auto dataset = prepared.dataset->variant(
       prepared.recipe.backbones.at(static_cast<size_t>(chain.backbone)).variant);
@@ -163,6 +161,34 @@ Image overlay(const ExplainedImage& image, const at::Tensor& map_HW, double opac
   return overlay_heat(image.shown.view(), {values, values + dense.numel()}, opacity);
 }
 
+/// A row for each label of an image that is explained.
+std::vector<ExplainRow> explain_image(const ExplainJob& job, const ExplainedNetwork& network,
+                                      const ExplainedImage& image) {
+  at::Tensor logits;
+  {
+    const at::NoGradGuard no_grad;
+    logits = network.network->forward(image.input_1CHW)[0].to(at::kDouble);
+  }
+  const at::Tensor p = network.classes ? at::softmax(logits, 0) : at::sigmoid(logits);
+  const std::vector<int64_t> outputs = outputs_of(job, network, p);
+  std::vector<at::Tensor> maps;
+  for (const std::string& method : job.methods)
+    maps.push_back(
+        scaled_maps(maps_by(method, job, *network.network, image.input_1CHW, outputs))[0]);
+  std::vector<ExplainRow> rows;
+  for (size_t o = 0; o < outputs.size(); ++o) {
+    ExplainRow& row =
+        rows.emplace_back(ExplainRow{.image = image.name,
+                                     .truth = image.truth,
+                                     .label = network.labels[static_cast<size_t>(outputs[o])],
+                                     .probability = p[outputs[o]].item<double>(),
+                                     .pictures = {image.shown}});
+    for (const at::Tensor& map_PHW : maps)
+      row.pictures.push_back(overlay(image, map_PHW[static_cast<int64_t>(o)], job.opacity));
+  }
+  return rows;
+}
+
 }  // namespace
 
 std::string run_explain_job(const ExplainJob& job, const BackboneRegistry& registry) {
@@ -179,46 +205,24 @@ std::string run_explain_job(const ExplainJob& job, const BackboneRegistry& regis
                                      read_image(file, network.channels == 1 ? 1 : 3).view()));
     }
   } else if (from_run) {
-    images = images_of_run(job, run, network);
+    images = images_of_run(job, run, prepare_run(load_recipe(run.config(), {}), nullptr), network);
   } else {
     throw Error(ErrorKind::kUsage, "there are no images: a weights file brings none",
                 "give some with --images");
   }
   std::filesystem::create_directories(job.output);
-  ExplainPage page;
-  page.network = network.backbone;
-  page.source = weights.string();
-  page.methods = job.methods;
+  ExplainPage page{.network = network.backbone, .source = weights.string(), .methods = job.methods};
   std::vector<SheetCell> cells;
   size_t written = 0;
   for (const ExplainedImage& image : images) {
-    at::Tensor logits;
-    {
-      const at::NoGradGuard no_grad;
-      logits = network.network->forward(image.input_1CHW)[0].to(at::kDouble);
-    }
-    const at::Tensor p = network.classes ? at::softmax(logits, 0) : at::sigmoid(logits);
-    const std::vector<int64_t> outputs = outputs_of(job, network, p);
-    std::vector<at::Tensor> maps;
-    for (const std::string& method : job.methods)
-      maps.push_back(
-          scaled_maps(maps_by(method, job, *network.network, image.input_1CHW, outputs))[0]);
-    for (size_t o = 0; o < outputs.size(); ++o) {
-      const std::string& label = network.labels[static_cast<size_t>(outputs[o])];
-      ExplainRow row{.image = image.name,
-                     .truth = image.truth,
-                     .label = label,
-                     .probability = p[outputs[o]].item<double>(),
-                     .pictures = {image.shown}};
-      for (size_t m = 0; m < job.methods.size(); ++m) {
-        row.pictures.push_back(overlay(image, maps[m][static_cast<int64_t>(o)], job.opacity));
-        const std::string name = fmt::format("{}-{}-{}.png", file_part(image.name),
-                                             file_part(label), file_part(job.methods[m]));
-        write_file_atomically(job.output / name, encode_png(row.pictures.back().view()));
-        ++written;
+    for (ExplainRow& row : explain_image(job, network, image)) {
+      for (size_t m = 0; m < job.methods.size(); ++m, ++written) {
+        const std::string name = fmt::format("{}-{}-{}.png", file_part(row.image),
+                                             file_part(row.label), file_part(job.methods[m]));
+        write_file_atomically(job.output / name, encode_png(row.pictures[m + 1].view()));
       }
       cells.push_back({row.pictures,
-                       {row.image, fmt::format("{} p = {:.3f}", label, row.probability),
+                       {row.image, fmt::format("{} p = {:.3f}", row.label, row.probability),
                         row.truth.empty() ? "" : "true: " + row.truth}});
       page.rows.push_back(std::move(row));
     }
@@ -227,6 +231,38 @@ std::string run_explain_job(const ExplainJob& job, const BackboneRegistry& regis
   write_file_atomically(job.output / "explain.html", render_explain_page(page));
   return fmt::format("{}: {} images, {} maps ({})\nwritten: {}\n", network.backbone, images.size(),
                      written, fmt::join(job.methods, ", "), (job.output / "explain.html").string());
+}
+
+std::vector<ExplainPage> explain_run(const RunDirectory& directory, const PreparedRun& run,
+                                     const BackboneRegistry& registry, int64_t count,
+                                     const CheckStop& check_stop) {
+  ExplainJob job;
+  job.count = count;
+  job.top = 1;
+  job.methods = {"gradcam", "saliency"};
+  std::vector<ExplainPage> pages;
+  std::set<std::string> seen;
+  for (const ChainSpec& chain : run.plan.chains) {
+    const std::filesystem::path weights = ChainFiles(directory.chain(chain.name)).weights();
+    if (seen.contains(chain.backbone_label) || !std::filesystem::exists(weights)) continue;
+    seen.insert(chain.backbone_label);
+    ExplainPage& page = pages.emplace_back(
+        ExplainPage{.network = chain.backbone_label, .source = chain.name, .methods = job.methods});
+    try {
+      ExplainedNetwork network = load_explained(weights, registry);
+      network.chain = chain.name;
+      for (const ExplainedImage& image : images_of_run(job, directory, run, network)) {
+        check_stop();
+        for (ExplainRow& row : explain_image(job, network, image))
+          page.rows.push_back(std::move(row));
+      }
+    } catch (const Error& error) {  // one network that is unknown or has no Grad-CAM
+      if (error.kind() != ErrorKind::kConfiguration) throw;
+      page.rows.clear();
+      page.note = error.message();
+    }
+  }
+  return pages;
 }
 
 }  // namespace baleen

@@ -10,6 +10,9 @@
 #include "core/nn/backbone.h"
 #include "data/augment/normalise.h"
 #include "data/image/image.h"
+#include "experiments/after_chains.h"
+#include "experiments/explain/explain_page.h"
+#include "experiments/run.h"
 
 namespace baleen {
 
@@ -60,5 +63,14 @@ struct ExplainJob {
 /// HTML page. @returns what was written, for people
 /// @throws Error kUsage, kData, kConfiguration, kStorage.
 std::string run_explain_job(const ExplainJob& job, const BackboneRegistry& registry);
+
+/// What the networks of a run look at, for its report: of each backbone the first finished chain,
+/// with the held-out images that it gets most wrong and the label it held likeliest there, by
+/// Grad-CAM and saliency. Of one that is not registered or has no Grad-CAM there is a note.
+/// @param count images of each
+/// @throws Error kData, kInterrupted.
+std::vector<ExplainPage> explain_run(const RunDirectory& directory, const PreparedRun& run,
+                                     const BackboneRegistry& registry, int64_t count,
+                                     const CheckStop& check_stop);
 
 }  // namespace baleen

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "experiments/report/assets.h"
+#include "experiments/report/document.h"
 #include "experiments/report/html.h"
 #include "experiments/report_samples.h"
 
@@ -11,7 +11,9 @@ namespace {
 
 using html::escape;
 
-constexpr int64_t kPicturePx = 192;
+constexpr int64_t kPicturePx = 192, kReportPicturePx = 144;
+constexpr const char* kLegend =
+    "Red places move the label's score most, blue ones least; each map has a scale of its own.";
 
 /// Methods as headings.
 std::string title_of(const std::string& method) {
@@ -22,46 +24,60 @@ std::string title_of(const std::string& method) {
   return method;
 }
 
-std::string figure(const Image& picture, const std::string& title, const std::string& what) {
-  return fmt::format(
-      "<figure><img loading=\"lazy\" alt=\"{} of {}\" src=\"data:image/jpeg;base64,{}\">"
-      "<figcaption>{}</figcaption></figure>\n",
-      escape(title), escape(what), base64(thumbnail_jpeg(picture.view(), kPicturePx, 85)),
-      escape(title));
+/// The image and its overlays in a row.
+std::string figures(const ExplainPage& page, const ExplainRow& row, int64_t size_px) {
+  std::string out;
+  for (size_t m = 0; m <= page.methods.size(); ++m) {
+    const std::string title = m == 0 ? "Image" : title_of(page.methods[m - 1]);
+    out += fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n",
+                       html::picture(embedded_picture(row.pictures[m].view(), size_px),
+                                     fmt::format("{} of {}, {}", title, row.image, row.label)),
+                       escape(title));
+  }
+  return "<div class=\"explained\">\n" + out + "</div>\n";
 }
 
-// Beside the report's own styles.
-constexpr const char* kStyles =
-    ".explained{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:.75rem}"
-    ".explained figure{margin:0}.explained img{width:100%;height:auto;display:block;"
-    "border-radius:4px}.explained figcaption{font-size:.85rem;padding-top:.25rem}"
-    "h2{overflow-wrap:anywhere}";
+std::string caption(const ExplainRow& row) {
+  return fmt::format("p = {:.3f}{}", row.probability,
+                     row.truth.empty() ? "" : " · true: " + escape(row.truth));
+}
 
 }  // namespace
 
-std::string render_explain_page(const ExplainPage& page) {
+std::string explained_section(const std::vector<ExplainPage>& pages) {
   std::string body;
+  for (const ExplainPage& page : pages) {
+    if (page.rows.empty() && page.note.empty()) continue;
+    body +=
+        fmt::format("<h3>{} <small>{}</small></h3>\n", escape(page.network), escape(page.source));
+    if (!page.note.empty()) body += "<p class=\"note\">" + escape(page.note) + "</p>\n";
+    for (const ExplainRow& row : page.rows)
+      body += fmt::format("<p class=\"explained-title\">{} · {} <small>{}</small></p>\n",
+                          escape(row.label), escape(row.image), caption(row)) +
+              figures(page, row, kReportPicturePx);
+  }
+  if (body.empty()) return {};
+  return html::section("explanations", "What the networks look at",
+                       std::string("The held-out images that each network gets most wrong, and the "
+                                   "label it held likeliest. ") +
+                           kLegend,
+                       body);
+}
+
+std::string render_explain_page(const ExplainPage& page) {
+  HtmlDocument document;
+  document.title = fmt::format("What {} looks at", page.network);
+  document.header = fmt::format("<p>Weights: {}. {}</p>\n", escape(page.source), kLegend);
+  document.navigation = false;
   for (size_t r = 0; r < page.rows.size(); ++r) {
     const ExplainRow& row = page.rows[r];
-    const std::string what = row.image + ", " + row.label;
-    std::string figures = figure(row.pictures.front(), "Image", what);
-    for (size_t m = 0; m < page.methods.size(); ++m)
-      figures += figure(row.pictures[m + 1], title_of(page.methods[m]), what);
-    body +=
-        html::section(fmt::format("row{}", r), escape(fmt::format("{} · {}", row.label, row.image)),
-                      fmt::format("p = {:.3f}{}", row.probability,
-                                  row.truth.empty() ? "" : " · true: " + escape(row.truth)),
-                      "<div class=\"explained\">\n" + figures + "</div>\n");
+    const std::string id = fmt::format("row{}", r);
+    const std::string title = fmt::format("{} · {}", row.label, row.image);
+    document.sections.push_back(
+        {id, title,
+         html::section(id, escape(title), caption(row), figures(page, row, kPicturePx))});
   }
-  return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n<title>What {} looks at</title>\n"
-      "<style>{}{}</style>\n</head>\n<body>\n<main>\n<h1>What {} looks at</h1>\n"
-      "<p class=\"lead\">Weights: {}. Red places move the label's score most, blue ones least; "
-      "each "
-      "map has a scale of its own.</p>\n{}</main>\n</body>\n</html>\n",
-      escape(page.network), report_css(), kStyles, escape(page.network), escape(page.source), body);
+  return render_document(document);
 }
 
 }  // namespace baleen

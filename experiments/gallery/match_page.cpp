@@ -7,49 +7,37 @@
 #include <limits>
 #include <numeric>
 
+#include "experiments/report/document.h"
 #include "experiments/report/html.h"
 #include "experiments/report_samples.h"
 
 namespace baleen {
 namespace {
 
-constexpr const char* kStyle = R"(
-:root { color-scheme: light dark; --page: #f4f5f7; --card: #fff; --line: #e1e4ea; --ink: #1b2130;
-  --soft: #5b6577; --good: #14734a; --good-bg: #e2f4ea; --empty: #e9ebf0; }
-@media (prefers-color-scheme: dark) { :root { --page: #10131a; --card: #181c25; --line: #2d3442;
-  --ink: #e8ebf1; --soft: #a7b0c0; --good: #6fd3a1; --good-bg: #15342a; --empty: #242a36; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-header, main { max-width: 1160px; margin: 0 auto; padding: 0 1.25rem; }
-header { padding-top: 1.5rem; }
-h1 { margin: 0 0 .3rem; font-size: 1.6rem; overflow-wrap: anywhere; }
-header p { margin: .15rem 0; color: var(--soft); max-width: 75ch; }
-ol { list-style: none; margin: 0; padding: 0; }
-.query { display: grid; grid-template-columns: 190px 1fr; gap: 1.1rem; background: var(--card);
+// Beside those that all pages share.
+constexpr const char* kStyles = R"(
+.matches { list-style: none; margin: 0; padding: 0; }
+.query { display: grid; grid-template-columns: 190px 1fr; gap: 1.1rem; background: var(--surface);
   border: 1px solid var(--line); border-radius: 12px; padding: 1rem; margin: 1rem 0; }
 .answers { display: grid; grid-template-columns: repeat(auto-fill, minmax(138px, 1fr)); gap: .7rem; }
-figure { margin: 0; min-width: 0; }
-.frame { aspect-ratio: 1; width: 100%; border-radius: 8px; background: var(--empty); display: flex;
+.query figure { margin: 0; min-width: 0; }
+.frame { aspect-ratio: 1; width: 100%; border-radius: 8px; background: var(--raised); display: flex;
   align-items: center; justify-content: center; overflow: hidden; color: var(--soft); }
 .frame img { width: 100%; height: 100%; object-fit: contain; }
-figcaption { font-size: .86rem; margin-top: .35rem; overflow-wrap: anywhere; line-height: 1.35; }
-figcaption small { color: var(--soft); display: block; font-variant-numeric: tabular-nums; }
+.query figcaption { font-size: .86rem; margin-top: .35rem; overflow-wrap: anywhere; line-height: 1.35; }
+.query figcaption small { display: block; font-variant-numeric: tabular-nums; }
 .right { outline: 3px solid var(--good); border-radius: 10px; outline-offset: 3px; }
 .right figcaption b { color: var(--good); }
-.mark { color: var(--good); background: var(--good-bg); border-radius: 99px; padding: 0 .5rem;
-  font-size: .78rem; font-weight: 600; white-space: nowrap; }
 @media (max-width: 640px) { .query { grid-template-columns: 1fr; } .query > figure { max-width: 220px; } }
 @media print { .query { break-inside: avoid; } }
 )";
 
-std::string picture(const std::string& jpeg, const std::string& otherwise,
-                    const std::string& description) {
-  if (jpeg.empty()) return fmt::format("<div class=\"frame\">{}</div>", html::escape(otherwise));
-  return fmt::format(
-      "<div class=\"frame\"><img loading=\"lazy\" alt=\"{}\" "
-      "src=\"data:image/jpeg;base64,{}\"></div>",
-      html::escape(description), base64(jpeg));
+std::string framed(const std::string& jpeg, const std::string& otherwise,
+                   const std::string& description) {
+  return "<div class=\"frame\">" +
+         (jpeg.empty() ? html::escape(otherwise)
+                       : html::picture("image/jpeg;base64," + base64(jpeg), description)) +
+         "</div>";
 }
 
 /// How far the first answer is ahead of the second: small where the reader should look.
@@ -80,8 +68,9 @@ std::string answer_figure(const MatchResult& result, const MatchPageOptions& opt
       "<figure{}>{}<figcaption><b>{}. {}</b>{}<small>{}</small><small>{}</small></figcaption>"
       "</figure>\n",
       right ? " class=\"right\"" : "",
-      picture(jpeg, answer.image < 0 ? "?" : "no image", answer.name), place,
-      html::escape(answer.name), right ? " <span class=\"mark\">right</span>" : "", caption, score);
+      framed(jpeg, answer.image < 0 ? "?" : "no image", answer.name), place,
+      html::escape(answer.name), right ? " <span class=\"badge good\">right</span>" : "", caption,
+      score);
 }
 
 std::string lead(const MatchResult& result, size_t shown) {
@@ -129,27 +118,27 @@ std::string match_page(const MatchResult& result, const MatchPageOptions& option
     });
     order.resize(static_cast<size_t>(options.max_queries));
   }
-  std::string page = fmt::format(
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<title>{0}</title>\n<style>{1}</style>\n</head>\n<body>\n<header>\n<h1>{0}</h1>\n{2}"
-      "</header>\n<main>\n<ol>\n",
-      html::escape(options.title), kStyle, lead(result, order.size()));
+  std::string list;
   for (const size_t q : order) {
     const std::string& id = result.query_ids[q];
     const auto truth = options.truth.find(id);
     const std::string* name = truth == options.truth.end() ? nullptr : &truth->second;
-    page += fmt::format(
+    list += fmt::format(
         "<li class=\"query\">\n<figure>{}<figcaption><b>{}</b>{}</figcaption>"
         "</figure>\n<div class=\"answers\">\n",
-        picture(options.query_image ? options.query_image(id) : std::string(), "no image", id),
+        framed(options.query_image ? options.query_image(id) : std::string(), "no image", id),
         html::escape(id), name ? fmt::format("<small>is {}</small>", html::escape(*name)) : "");
     int64_t place = 0;
     for (const MatchAnswer& answer : result.answers[q])
-      page += answer_figure(result, options, answer, ++place, name);
-    page += "</div>\n</li>\n";
+      list += answer_figure(result, options, answer, ++place, name);
+    list += "</div>\n</li>\n";
   }
-  return page + "</ol>\n</main>\n</body>\n</html>\n";
+  return render_document(
+      {.title = options.title,
+       .header = lead(result, order.size()),
+       .sections = {{"matches", "Matches", "<ol class=\"matches\">\n" + list + "</ol>\n"}},
+       .navigation = false,
+       .styles = kStyles});
 }
 
 }  // namespace baleen

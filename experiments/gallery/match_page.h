@@ -19,8 +19,7 @@ struct MatchPageOptions {
 };
 
 /// One self-contained HTML page with every query beside the individuals it was answered with, each
-/// by its image that is most alike. Needs no network, no scripts, and follows the reader's choice
-/// of light or dark.
+/// by its image that is most alike.
 std::string match_page(const MatchResult& result, const MatchPageOptions& options);
 
 }  // namespace baleen

@@ -24,6 +24,9 @@ Json number(double value) {
   return std::stod(fmt::format("{:.6g}", value));  // enough for a screen, and a smaller page
 }
 
+// No screen shows more points of a curve; more would only make the page larger.
+constexpr size_t kMostPoints = 200;
+
 /// Records of each chain in order of epochs, chains grouped by backbone, both in order of
 /// appearance.
 struct Chain {
@@ -59,6 +62,18 @@ std::vector<Model> group(const ReportData& data) {
                      [](const Chain& a, const Chain& b) { return a.fold < b.fold; });
   }
   return models;
+}
+
+/// As many records as are drawn, evenly spread, with the first and last of each stage among them.
+std::vector<const MetricsRecord*> thinned(const std::vector<const MetricsRecord*>& records) {
+  const size_t step = (records.size() + kMostPoints - 1) / kMostPoints;
+  std::vector<const MetricsRecord*> kept;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const bool starts = i == 0 || records[i - 1]->stage != records[i]->stage;
+    const bool ends = i + 1 == records.size() || records[i + 1]->stage != records[i]->stage;
+    if (starts || ends || i % step == 0) kept.push_back(records[i]);
+  }
+  return kept;
 }
 
 /// One line per chain and stage: where the curves ended.
@@ -114,7 +129,7 @@ std::string curves_json(const ReportData& data) {
     Json folds = Json::array();
     for (const Chain& chain : model.chains) {
       Json points = Json::array();
-      for (const MetricsRecord* r : chain.records) {
+      for (const MetricsRecord* r : thinned(chain.records)) {
         points.push_back({r->epoch, r->stage, r->size_px, number(r->train_loss),
                           number(find(r->val, "loss")), number(find(r->val, data.metric))});
       }

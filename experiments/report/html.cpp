@@ -100,6 +100,20 @@ std::string count(int64_t value) {
   return digits;
 }
 
+std::string picture(std::string_view picture, std::string_view description) {
+  const std::string_view png = "image/png;base64,", jpeg = "image/jpeg;base64,";
+  const std::string_view type = picture.starts_with(png) ? png : jpeg;
+  if (!picture.starts_with(type)) return {};
+  const auto of_base64 = [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '/' || c == '=';
+  };
+  // Anything else would end the attribute.
+  if (!std::all_of(picture.begin() + std::ssize(type), picture.end(), of_base64)) return {};
+  return fmt::format("<img loading=\"lazy\" alt=\"{}\" src=\"data:{}\">", escape(description),
+                     picture);
+}
+
 std::string section(std::string_view id, std::string_view title, std::string_view lead,
                     std::string_view body) {
   return fmt::format(
@@ -108,6 +122,28 @@ std::string section(std::string_view id, std::string_view title, std::string_vie
       "</section>\n",
       id, title, lead.empty() ? std::string() : fmt::format("<p class=\"lead\">{}</p>\n", lead),
       body);
+}
+
+std::string slanted_heads(const std::vector<std::string>& names) {
+  constexpr size_t kMostLetters = 28;
+  const auto is_start = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; };
+  size_t longest = 1;
+  std::vector<std::string> shown;
+  for (const std::string& name : names) {
+    size_t letters = 0, end = 0;
+    for (; end < name.size(); ++end) {
+      if (is_start(name[end]) && ++letters > kMostLetters) break;
+    }
+    shown.push_back(end < name.size() ? name.substr(0, end) + "…" : name);
+    longest = std::max(longest, letters);
+  }
+  std::string cells;
+  for (size_t i = 0; i < names.size(); ++i) {
+    cells += fmt::format(
+        "<th scope=\"col\" class=\"slant\" style=\"--n:{}\" title=\"{}\"><span>{}</span></th>",
+        longest, escape(names[i]), escape(shown[i]));
+  }
+  return cells;
 }
 
 std::string tinted_cell(double value, double scale, std::string_view text, std::string_view hover) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace baleen::html {
 
@@ -23,9 +24,18 @@ std::string duration(double seconds);
 /// "12,345".
 std::string count(int64_t value);
 
+/// An image element that is loaded when it comes into view; empty where there is no picture.
+/// @param picture PNG or JPEG as "image/png;base64,…"; what is anything else is left out
+/// @param description for those who don't see it, plain text
+std::string picture(std::string_view picture, std::string_view description);
+
 /// A piece of the page: `<section class="card" id=… >` with its heading around `body`.
 std::string section(std::string_view id, std::string_view title, std::string_view lead,
                     std::string_view body);
+
+/// Turned headings over the columns of a matrix; what is long is shortened, with the whole name to
+/// be pointed at.
+std::string slanted_heads(const std::vector<std::string>& names);
 
 /// A cell of a matrix: the text over a tint whose strength is |value|/scale, blue for positive, red
 /// for negative.

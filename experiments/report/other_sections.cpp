@@ -11,15 +11,6 @@ namespace {
 using html::escape;
 using Group = ReportSample::Group;
 
-/// Only the letters of base64: anything else would end the attribute or be no image.
-std::string base64_only(std::string_view text) {
-  const auto allowed = [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
-           c == '/' || c == '=';
-  };
-  return std::all_of(text.begin(), text.end(), allowed) ? std::string(text) : std::string();
-}
-
 std::string entries(const std::vector<ReportEntry>& list) {
   std::string out = "<dl>\n";
   for (const auto& [name, value] : list) {
@@ -45,11 +36,10 @@ std::string samples_section(const ReportData& data) {
     for (const ReportSample& sample : data.samples) {
       if (sample.group != group) continue;
       figures += fmt::format(
-          "<figure class=\"sample {}\"><img loading=\"lazy\" alt=\"{}\" "
-          "src=\"data:image/png;base64,{}\"><figcaption><dl>"
+          "<figure class=\"sample {}\">{}<figcaption><dl>"
           "<dt>true</dt><dd>{}</dd><dt>predicted</dt><dd>{}</dd></dl><small>{}{}{}</small></"
           "figcaption></figure>\n",
-          css, escape("sample " + sample.id), base64_only(sample.png_base64), escape(sample.truth),
+          css, html::picture(sample.picture, "sample " + sample.id), escape(sample.truth),
           escape(sample.predicted), escape(sample.id), sample.note.empty() ? "" : " · ",
           escape(sample.note));
     }

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/base/atomic_file.h"
-#include "experiments/report/assets.h"
+#include "experiments/report/document.h"
 #include "experiments/report/html.h"
 #include "experiments/report/sections.h"
 
@@ -68,61 +68,30 @@ std::string tiles(const ReportData& data) {
 }  // namespace
 
 std::string render_report(const ReportData& data) {
-  const std::pair<const char*, std::string> sections[] = {
-      {"Problems", problems_section(data)},     {"Trials", trials_section(data)},
-      {"Scores", scores_section(data)},         {"Labels", labels_section(data)},
-      {"Classes", classes_section(data)},       {"Curves", curves_section(data)},
-      {"Stack weights", weights_section(data)}, {"Timeline", timeline_section(data)},
-      {"Samples", samples_section(data)},       {"Settings", settings_section(data)}};
-  const char* ids[] = {"problems", "trials",  "scores",   "labels",  "classes",
-                       "curves",   "weights", "timeline", "samples", "settings"};
-  std::string navigation, body;
-  for (size_t i = 0; i < std::size(sections); ++i) {
-    const auto& [name, content] = sections[i];
-    if (content.empty()) continue;
-    // What was analysed further stands between the samples and the settings.
-    if (std::string_view(ids[i]) == "settings") {
-      for (const ReportData::Part& part : data.parts) {
-        navigation += fmt::format("<a href=\"#{}\">{}</a>\n", part.id, escape(part.title));
-        body += part.html;
-      }
-    }
-    navigation += fmt::format("<a href=\"#{}\">{}</a>\n", ids[i], name);
-    body += content;
-  }
-  std::string page = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-      "style-src 'unsafe-inline'; "
-      "script-src 'unsafe-inline'\">\n"
-      "<meta name=\"generator\" content=\"Baleen {}\">\n<title>{} · Baleen</title>\n<style>\n",
-      escape(data.baleen_version), escape(data.run_name));
-  page += report_css();
-  page += fmt::format(
-      "</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the "
-      "results</a>\n<header>\n<div class=\"title\">"
-      "<h1>{}</h1>{}</div>\n<p>{}</p>\n{}</header>\n<nav "
-      "aria-label=\"Sections\"><div>\n{}</div></nav>\n"
-      "<main id=\"main\">\n",
-      escape(data.run_name), badge(data), escape(data.description), tiles(data), navigation);
-  page += body;
-  page += fmt::format(
-      "</main>\n<footer><p>Made by Baleen {}{}. Charts: Chart.js (MIT licence).</p></footer>\n",
-      escape(data.baleen_version),
+  HtmlDocument document;
+  const auto add = [&](const char* id, const char* title, std::string content) {
+    if (!content.empty()) document.sections.push_back({id, title, std::move(content)});
+  };
+  add("problems", "Problems", problems_section(data));
+  add("trials", "Trials", trials_section(data));
+  add("scores", "Scores", scores_section(data));
+  add("labels", "Labels", labels_section(data));
+  add("classes", "Classes", classes_section(data));
+  add("curves", "Curves", curves_section(data));
+  add("weights", "Stack weights", weights_section(data));
+  add("timeline", "Timeline", timeline_section(data));
+  add("samples", "Samples", samples_section(data));
+  document.sections.insert(document.sections.end(), data.parts.begin(), data.parts.end());
+  add("settings", "Settings", settings_section(data));
+  document.title = data.run_name;
+  document.badge = badge(data);
+  document.header = "<p>" + escape(data.description) + "</p>\n" + tiles(data);
+  document.curves = curves_json(data);
+  document.generator = data.baleen_version;
+  document.footer = fmt::format(
+      "Made by Baleen {}{}. Charts: Chart.js (MIT licence).", escape(data.baleen_version),
       data.started.empty() ? "" : "; run started " + escape(data.started));
-  page += "<script type=\"application/json\" id=\"curve-data\">" +
-          html::embed_json(curves_json(data)) + "</script>\n";
-  if (!chart_js().empty()) {
-    page += "<script>\n";
-    page += chart_js();
-    page += "\n</script>\n";
-  }
-  page += "<script>\n";
-  page += report_js();
-  page += "</script>\n</body>\n</html>\n";
-  return page;
+  return render_document(document);
 }
 
 void write_report(const std::filesystem::path& file, const ReportData& data) {

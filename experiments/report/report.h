@@ -12,6 +12,9 @@ namespace baleen {
 /// string of `data` is escaped.
 std::string render_report(const ReportData& data);
 
+/// The same in tables for a terminal, without curves, timeline and pictures.
+std::string report_text(const ReportData& data);
+
 /// Renders and puts the page in place at once. @throws Error kStorage naming the file.
 void write_report(const std::filesystem::path& file, const ReportData& data);
 

@@ -11,6 +11,11 @@
 
 namespace baleen {
 
+/// One part of a page, ready as HTML.
+struct PageSection {
+  std::string id, title, html;
+};
+
 /// A name and a value for the tables of settings, e.g. {"optimizer", "SGD, momentum 0.9"}.
 using ReportEntry = std::pair<std::string, std::string>;
 
@@ -60,8 +65,8 @@ struct ReportSample {
   enum class Group { kBest, kWorst, kConfusing };
   Group group = Group::kBest;
   std::string id;
-  std::string png_base64;  ///< the image as PNG, base64
-  std::string truth;       ///< true class or labels
+  std::string picture;  ///< as embedded_picture() gives it; empty: there is none
+  std::string truth;    ///< true class or labels
   std::string predicted;
   std::string note;  ///< e.g. "p = 0.998" or "F2 0.42"
 };
@@ -141,11 +146,8 @@ struct ReportData {
 
   /// Where it is set, scores, curves, labels, classes, weights and samples are its best trial's.
   std::optional<ReportSweep> sweep;
-  /// Further parts of the page, ready as HTML: name of the part in the navigation, id, content.
-  struct Part {
-    std::string title, id, html;
-  };
-  std::vector<Part> parts;
+  std::vector<PageSection> parts;  ///< what was analysed further, between samples and settings
+  std::string analysis_text;       ///< the analysis for a terminal
 
   std::vector<ReportSample> samples;
   std::vector<std::string> warnings;

@@ -24,10 +24,8 @@ std::string bar_cell(double share) {
 }
 
 std::string matrix(const ReportData& data) {
-  std::string head = "<th scope=\"col\">true \\ predicted</th>";
-  for (const std::string& name : data.classes) {
-    head += fmt::format("<th scope=\"col\" class=\"slant\"><span>{}</span></th>", escape(name));
-  }
+  const std::string head =
+      "<th scope=\"col\">true \\ predicted</th>" + html::slanted_heads(data.classes);
   std::string rows;
   for (size_t r = 0; r < data.confusion_CC.size(); ++r) {
     const auto& row = data.confusion_CC[r];

@@ -23,6 +23,18 @@ LeftOut both(int64_t fold, int64_t without) {
   return {without, fold};
 }
 
+/// [collective] The sums of each fold, from where its rows live.
+void add_up(std::vector<RidgeSums>& sums_K, const StackTables& tables) {
+  std::vector<at::Tensor> tensors;
+  for (size_t k = 0; k < sums_K.size(); ++k) {
+    sums_K[k].num_rows = tables.count_of(static_cast<int64_t>(k));
+    for (const at::Tensor& sum :
+         {sums_K[k].sum_D, sums_K[k].sum_K, sums_K[k].gram_DD, sums_K[k].cross_DK})
+      tensors.push_back(sum);
+  }
+  tables.ranks().add_up(tensors);
+}
+
 RidgeSums sums_without(const std::vector<RidgeSums>& sums_K, const LeftOut& folds) {
   RidgeSums all(sums_K[0].gram_DD.size(0), sums_K[0].cross_DK.size(1));
   for (size_t k = 0; k < sums_K.size(); ++k) {
@@ -50,11 +62,7 @@ std::vector<double> descending(std::vector<double> alphas) {
 template <class FitAndScore>
 double best_by_metric(const StackTables& tables, const StackOptions& options, bool classes,
                       const LeftOut& without, const FitAndScore& fit_and_score) {
-  std::vector<at::Tensor> targets;
-  for (const RowPiece& piece : tables.pieces_without(without)) {
-    targets.push_back(tables.targets(piece));
-  }
-  const at::Tensor targets_NL = at::cat(targets);
+  const at::Tensor targets_NL = tables.targets_without(without);
   double best = -1, chosen = 0;
   for (const double alpha : descending(options.alphas)) {
     std::vector<at::Tensor> scores;
@@ -62,7 +70,8 @@ double best_by_metric(const StackTables& tables, const StackOptions& options, bo
       if (holds(without, fold)) continue;
       for (at::Tensor& part : fit_and_score(fold, alpha)) scores.push_back(std::move(part));
     }
-    const double value = stack_metric(at::cat(scores), targets_NL, classes);
+    const double value =
+        stack_metric(tables.everywhere(scores, tables.num_labels(), without), targets_NL, classes);
     if (value > best + 1e-12) {
       best = value;
       chosen = alpha;
@@ -106,14 +115,17 @@ Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, b
   for (size_t s = 0; s < sets.size(); ++s) index_[sets[s]] = s;
   models_MS_.resize(static_cast<size_t>(tables.num_models()));
   // One model per task: each is computed in one fixed order, whatever the number of threads.
-  on_threads(tables.num_models(), [&](int64_t m) { fit_model(m, classes); });
+  on_threads(
+      tables.num_models(), [&](int64_t m) { fit_model(m, classes); }, !tables.ranks().alone());
 }
 
 void Level1Fits::fit_model(int64_t m, bool classes) {
   const int64_t num_labels = tables_.num_labels();
-  at::Tensor shift_D = at::zeros({num_labels}, at::kDouble);
-  for (const RowPiece& piece : tables_.pieces()) shift_D += tables_.inputs(m, piece).sum(0);
-  shift_D /= double(tables_.num_rows());
+  const at::Tensor sums_KD = at::zeros({tables_.num_folds(), num_labels}, at::kDouble);
+  for (const RowPiece& piece : tables_.pieces())
+    sums_KD[piece.fold] += tables_.inputs(m, piece).sum(0);
+  tables_.ranks().add_up({sums_KD});
+  const at::Tensor shift_D = sums_KD.sum(0) / double(tables_.num_rows_of_all());
   std::vector<RidgeSums> sums_K;
   for (int64_t k = 0; k < tables_.num_folds(); ++k) sums_K.emplace_back(num_labels, num_labels);
   const auto shifted = [&](const RowPiece& piece) {
@@ -122,11 +134,12 @@ void Level1Fits::fit_model(int64_t m, bool classes) {
   for (const RowPiece& piece : tables_.pieces()) {
     sums_K[static_cast<size_t>(piece.fold)].add(shifted(piece), tables_.targets(piece));
   }
+  add_up(sums_K, tables_);
 
   const bool by_metric = options_.alpha_by == "metric" && options_.alphas.size() > 1;
   const auto solver_without = [&](const LeftOut& folds, std::span<const double> alphas) {
     return RidgeSolver(sums_without(sums_K, folds), shift_D, at::zeros({num_labels}, at::kDouble),
-                       alphas);
+                       alphas, tables_.num_folds());
   };
   const auto fit = [&](const RidgeSolver& solver, const LeftOut& folds,
                        const std::vector<double>& alphas_K) {
@@ -177,9 +190,10 @@ void Level1Fits::fit_model(int64_t m, bool classes) {
     for (const RowPiece& piece : tables_.pieces()) {
       const at::Tensor x_RD = shifted(piece);
       for (auto& [folds, solver] : solvers) {
-        if (!holds(*folds, piece.fold)) solver.add_errors(x_RD, tables_.targets(piece));
+        if (!holds(*folds, piece.fold)) solver.add_errors(x_RD, tables_.targets(piece), piece.fold);
       }
     }
+    for (const auto& [folds, solver] : solvers) tables_.ranks().add_up(solver.errors());
   }
   for (const auto& [folds, solver] : solvers) {
     models[index_.at(*folds)] = fit(solver, *folds, solver.choose_alphas(options_.alpha_per_label));
@@ -237,9 +251,10 @@ std::vector<RidgeModel> fit_level2(const StackTables& tables, const Level1Fits& 
                                                       target(piece, l));
     }
   }
+  for (auto& sums_K : sums_LK) add_up(sums_K, tables);
   const auto solver_without = [&](size_t l, const LeftOut& folds, std::span<const double> alphas) {
     return RidgeSolver(sums_without(sums_LK[l], folds), shift(l).expand({num_models}),
-                       at::zeros({1}, at::kDouble), alphas);
+                       at::zeros({1}, at::kDouble), alphas, tables.num_folds());
   };
   const auto fit = [&](const RidgeSolver& solver, size_t l, const LeftOut& folds,
                        const std::vector<double>& alpha_1) {
@@ -248,7 +263,7 @@ std::vector<RidgeModel> fit_level2(const StackTables& tables, const Level1Fits& 
       for (const RowPiece& piece : tables.pieces_without(folds))
         x.push_back(level1.scores(piece, without)[static_cast<int64_t>(l)]);
       return std::pair(
-          at::cat(x),
+          tables.everywhere(x, num_models, folds),
           tables.targets_without(folds).select(1, static_cast<int64_t>(l)).unsqueeze(1));
     });
   };
@@ -284,8 +299,11 @@ std::vector<RidgeModel> fit_level2(const StackTables& tables, const Level1Fits& 
   for (size_t p = 0; p < pieces.size() && choice; ++p) {
     const at::Tensor x_LRM = shifted_inputs(pieces[p]);
     for (size_t l = 0; l < num_labels; ++l) {
-      solvers[l].add_errors(x_LRM[static_cast<int64_t>(l)], target(pieces[p], l));
+      solvers[l].add_errors(x_LRM[static_cast<int64_t>(l)], target(pieces[p], l), pieces[p].fold);
     }
+  }
+  if (choice) {
+    for (const RidgeSolver& solver : solvers) tables.ranks().add_up(solver.errors());
   }
   for (size_t l = 0; l < num_labels; ++l) {
     models.push_back(fit(solvers[l], l, left_out, solvers[l].choose_alphas(true)));

@@ -37,12 +37,12 @@ void add_squares(const double* __restrict predicted_RKA, const double* __restric
                  const double* __restrict leverage_RA, const double* __restrict offset_K,
                  double freedom, int64_t num_rows, int64_t num_targets, int64_t num_alphas,
                  double* __restrict scale_A, double* __restrict squares_KA,
-                 double* __restrict least_A) {
+                 double* __restrict taken_A) {
   for (int64_t r = 0; r < num_rows; ++r) {
     const double* __restrict leverage = leverage_RA + r * num_alphas;
     for (int64_t a = 0; a < num_alphas; ++a) {
       const double left = freedom - leverage[a];
-      least_A[a] = left < least_A[a] ? left : least_A[a];
+      taken_A[a] = 1.0 - left > taken_A[a] ? 1.0 - left : taken_A[a];
       scale_A[a] = 1.0 / left;
     }
     for (int64_t k = 0; k < num_targets; ++k) {
@@ -82,7 +82,7 @@ void RidgeSums::merge(const RidgeSums& other) {
 }
 
 RidgeSolver::RidgeSolver(const RidgeSums& sums, at::Tensor shift_D, at::Tensor shift_K,
-                         std::span<const double> alphas)
+                         std::span<const double> alphas, int64_t num_folds)
     : alphas_(alphas.begin(), alphas.end()), num_rows_(sums.num_rows) {
   if (alphas_.empty()) {
     throw Error(ErrorKind::kConfiguration, "ridge: the list of penalties is empty",
@@ -124,11 +124,11 @@ RidgeSolver::RidgeSolver(const RidgeSums& sums, at::Tensor shift_D, at::Tensor s
   coefficients_DKA_ = (rotated_DK.unsqueeze(2) * inverse_DA_.unsqueeze(1))
                           .reshape({num_inputs, num_targets * padded})
                           .contiguous();
-  squares_KA_ = at::zeros({num_targets, padded}, at::kDouble);
-  least_freedom_A_ = at::ones({padded}, at::kDouble);
+  squares_FKA_ = at::zeros({num_folds, num_targets, padded}, at::kDouble);
+  most_taken_FA_ = at::zeros({num_folds, padded}, at::kDouble);
 }
 
-void RidgeSolver::add_errors(const at::Tensor& x_RD, const at::Tensor& y_RK) {
+void RidgeSolver::add_errors(const at::Tensor& x_RD, const at::Tensor& y_RK, int64_t fold) {
   const at::Tensor rotated_RD = at::addmm(shift_rotated_D_, x_RD, vectors_DD_);
   const at::Tensor predicted = at::mm(rotated_RD, coefficients_DKA_);
   const at::Tensor leverage = at::mm(rotated_RD.square(), inverse_DA_);
@@ -137,16 +137,19 @@ void RidgeSolver::add_errors(const at::Tensor& x_RD, const at::Tensor& y_RK) {
   add_squares(predicted.const_data_ptr<double>(), y_RK.const_data_ptr<double>(),
               leverage.const_data_ptr<double>(), offset_K_.const_data_ptr<double>(),
               1.0 - 1.0 / double(num_rows_), x_RD.size(0), y_RK.size(1), num_alphas, scale.data(),
-              squares_KA_.data_ptr<double>(), least_freedom_A_.data_ptr<double>());
+              squares_FKA_.data_ptr<double>() + fold * y_RK.size(1) * num_alphas,
+              most_taken_FA_.data_ptr<double>() + fold * num_alphas);
 }
 
 std::vector<double> RidgeSolver::choose_alphas(bool per_target) const {
   const auto num_targets = static_cast<size_t>(cross_DK_.size(1));
   std::vector<double> chosen(num_targets, alphas_.front());
   if (!has_choice()) return chosen;
-  const auto stride = static_cast<size_t>(squares_KA_.size(1));
-  const double* squares = squares_KA_.const_data_ptr<double>();
-  const double* freedom = least_freedom_A_.const_data_ptr<double>();
+  const auto stride = static_cast<size_t>(squares_FKA_.size(2));
+  const at::Tensor squares_KA = squares_FKA_.sum(0).contiguous();
+  const at::Tensor freedom_A = (1.0 - most_taken_FA_.amax(0)).contiguous();
+  const double* squares = squares_KA.const_data_ptr<double>();
+  const double* freedom = freedom_A.const_data_ptr<double>();
   std::vector<double> least(num_targets, std::numeric_limits<double>::infinity());
   for (size_t a = 0; a < alphas_.size(); ++a) {
     if (freedom[a] < kLeastFreedom) continue;

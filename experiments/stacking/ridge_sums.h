@@ -36,13 +36,16 @@ class RidgeSolver {
   /// @param shift_D, shift_K the point that the sums are about
   /// @param alphas penalties to choose from, finite and >= 0; at least one
   RidgeSolver(const RidgeSums& sums, at::Tensor shift_D, at::Tensor shift_K,
-              std::span<const double> alphas);
+              std::span<const double> alphas, int64_t num_folds = 1);
 
   /// Whether leave-one-out errors are needed: there is more than one penalty.
   bool has_choice() const { return alphas_.size() > 1; }
   /// Adds the squared leave-one-out errors of rows that are among those of the sums.
   /// @param x_RD, y_RK shifted, as in RidgeSums::add
-  void add_errors(const at::Tensor& x_RD, const at::Tensor& y_RK);
+  /// @param fold theirs; each fold's errors are summed by themselves, wherever its rows live
+  void add_errors(const at::Tensor& x_RD, const at::Tensor& y_RK, int64_t fold = 0);
+  /// The errors so far, to be added up over the ranks.
+  std::vector<at::Tensor> errors() const { return {squares_FKA_, most_taken_FA_}; }
   /// The penalty with the least leave-one-out error, for all targets or for each; the largest of
   /// equals. As RidgeProblem::choose_alphas.
   std::vector<double> choose_alphas(bool per_target) const;
@@ -59,7 +62,8 @@ class RidgeSolver {
   at::Tensor vectors_DD_, shift_rotated_D_;
   at::Tensor coefficients_DKA_;  // rotated solutions, penalties fastest, padded to whole vectors
   at::Tensor inverse_DA_;
-  at::Tensor squares_KA_, least_freedom_A_;
+  at::Tensor squares_FKA_;    // by fold
+  at::Tensor most_taken_FA_;  // 1 less the least freedom of a fold's rows; 0 without rows
 };
 
 }  // namespace baleen

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/base/error.h"
 
@@ -14,7 +15,7 @@ constexpr double kLeastProbability = 1e-6;
 // Small enough for a piece's intermediate tables to stay in the processor's cache.
 constexpr int64_t kPieceRows = 512;
 
-void check_shapes(const StackInput& input) {
+void check_shapes(const StackInput& input, bool may_be_empty) {
   const auto num_models = static_cast<int64_t>(input.models.size());
   const auto num_labels = static_cast<int64_t>(input.labels.size());
   const auto num_samples = static_cast<int64_t>(input.ids.size());
@@ -25,7 +26,7 @@ void check_shapes(const StackInput& input) {
                                               values.defined() ? c10::str(values.sizes()) : "none",
                                               c10::str(at::IntArrayRef(shape))));
   };
-  if (num_models < 1 || num_labels < 1 || num_samples < 1) {
+  if (num_models < 1 || num_labels < 1 || (num_samples < 1 && !may_be_empty)) {
     throw Error(ErrorKind::kData, fmt::format("stack: {} models, {} labels and {} samples",
                                               num_models, num_labels, num_samples));
   }
@@ -68,7 +69,8 @@ at::Tensor gathered(const at::Tensor& table_NL, const int64_t* rows, int64_t cou
   return result;
 }
 
-/// What is wrong with a model's rows: a fold of nothing but NaN, or else the first bad row.
+/// What is wrong with a model's rows: a fold of nothing but NaN, or else the first bad row. Folds
+/// that live on other ranks are their business.
 struct Faults {
   int64_t missing_fold = -1;
   int64_t bad_row = -1;
@@ -78,7 +80,8 @@ template <class T>
 Faults find_faults(const T* table, const std::vector<int64_t>& folds, int64_t num_folds,
                    int64_t columns) {
   Faults faults;
-  std::vector<bool> seen(static_cast<size_t>(num_folds), false);
+  std::vector<bool> seen(static_cast<size_t>(num_folds), true);
+  for (const int64_t fold : folds) seen[static_cast<size_t>(fold)] = false;
   for (size_t n = 0; n < folds.size(); ++n) {
     const T* row = table + static_cast<int64_t>(n) * columns;
     bool finite = true;
@@ -95,30 +98,39 @@ Faults find_faults(const T* table, const std::vector<int64_t>& folds, int64_t nu
   return faults;
 }
 
+/// [collective] The models that have predictions for all rows.
 std::vector<int64_t> complete_models(const StackInput& input, const at::Tensor& oof_MNL,
-                                     int64_t num_folds, const StackOptions& options) {
+                                     int64_t num_folds, const StackOptions& options,
+                                     const StackRanks& ranks) {
+  const at::Tensor lacking_M = at::zeros({std::ssize(input.models)}, at::kDouble);
+  ranks.agree([&] {
+    for (size_t m = 0; m < input.models.size(); ++m) {
+      const at::Tensor table_NL = oof_MNL[static_cast<int64_t>(m)];
+      const Faults faults = table_NL.scalar_type() == at::kFloat
+                                ? find_faults(table_NL.const_data_ptr<float>(), input.folds,
+                                              num_folds, table_NL.size(1))
+                                : find_faults(table_NL.const_data_ptr<double>(), input.folds,
+                                              num_folds, table_NL.size(1));
+      if (faults.missing_fold >= 0) {
+        lacking_M[static_cast<int64_t>(m)] = 1;
+        if (options.missing_models == "drop") continue;
+        throw Error(ErrorKind::kData,
+                    fmt::format("stack: model {} has no predictions for fold {}", input.models[m],
+                                faults.missing_fold),
+                    "finish that chain (resume the run), or set stack.missing_models to drop");
+      }
+      if (faults.bad_row >= 0) {
+        throw Error(ErrorKind::kNumeric,
+                    fmt::format("stack: the prediction of model {} for sample {} is not finite",
+                                input.models[m], input.ids[static_cast<size_t>(faults.bad_row)]),
+                    "its training diverged: look at the model's curves");
+      }
+    }
+  });
+  ranks.add_up({lacking_M});
   std::vector<int64_t> kept;
-  for (size_t m = 0; m < input.models.size(); ++m) {
-    const at::Tensor table_NL = oof_MNL[static_cast<int64_t>(m)];
-    const Faults faults = table_NL.scalar_type() == at::kFloat
-                              ? find_faults(table_NL.const_data_ptr<float>(), input.folds,
-                                            num_folds, table_NL.size(1))
-                              : find_faults(table_NL.const_data_ptr<double>(), input.folds,
-                                            num_folds, table_NL.size(1));
-    if (faults.missing_fold >= 0) {
-      if (options.missing_models == "drop") continue;
-      throw Error(ErrorKind::kData,
-                  fmt::format("stack: model {} has no predictions for fold {}", input.models[m],
-                              faults.missing_fold),
-                  "finish that chain (resume the run), or set stack.missing_models to drop");
-    }
-    if (faults.bad_row >= 0) {
-      throw Error(ErrorKind::kNumeric,
-                  fmt::format("stack: the prediction of model {} for sample {} is not finite",
-                              input.models[m], input.ids[static_cast<size_t>(faults.bad_row)]),
-                  "its training diverged: look at the model's curves");
-    }
-    kept.push_back(static_cast<int64_t>(m));
+  for (int64_t m = 0; m < lacking_M.numel(); ++m) {
+    if (lacking_M[m].item<double>() == 0) kept.push_back(m);
   }
   if (kept.empty()) {
     throw Error(ErrorKind::kData, "stack: no model has predictions for every fold",
@@ -146,47 +158,84 @@ at::Tensor level1_input(const at::Tensor& probabilities, const StackOptions& opt
   return at::logit(probabilities, kLeastProbability);
 }
 
-StackTables::StackTables(const StackInput& input, const StackOptions& options)
-    : logits_(options.inputs != "probabilities") {
-  check_shapes(input);
-  int64_t num_folds = 0;
-  for (size_t i = 0; i < input.folds.size(); ++i) {
-    if (input.folds[i] < 0) {
-      throw Error(ErrorKind::kData, fmt::format("stack: sample {} has no fold", input.ids[i]));
+StackTables::StackTables(const StackInput& input, const StackOptions& options,
+                         const StackRanks& ranks)
+    : ranks_(ranks), logits_(options.inputs != "probabilities") {
+  double last_fold = -1;
+  ranks_.agree([&] {
+    check_shapes(input, !ranks_.alone());
+    for (size_t i = 0; i < input.folds.size(); ++i) {
+      if (input.folds[i] < 0) {
+        throw Error(ErrorKind::kData, fmt::format("stack: sample {} has no fold", input.ids[i]));
+      }
+      last_fold = std::max(last_fold, double(input.folds[i]));
     }
-    num_folds = std::max(num_folds, input.folds[i] + 1);
-  }
+  });
+  for (const at::Tensor& there : ranks_.gather(at::scalar_tensor(last_fold, at::kDouble)))
+    last_fold = std::max(last_fold, there.item<double>());
+  const auto num_folds = static_cast<int64_t>(last_fold) + 1;
+
+  const at::Tensor counts_K = at::zeros({num_folds}, at::kDouble);
   for (int64_t fold = 0; fold < num_folds; ++fold) {
-    starts_.push_back(static_cast<int64_t>(rows_N_.size()));
+    const int64_t start = num_rows();
     for (size_t i = 0; i < input.folds.size(); ++i) {
       if (input.folds[i] == fold) rows_N_.push_back(static_cast<int64_t>(i));
     }
-    const int64_t count = static_cast<int64_t>(rows_N_.size()) - starts_.back();
-    if (count == 0 || count == static_cast<int64_t>(input.folds.size())) {
-      throw Error(ErrorKind::kData,
-                  fmt::format("stack: fold {} of {} holds {} of {} samples", fold, num_folds, count,
-                              input.folds.size()),
-                  "stacking needs at least two folds, each with samples");
-    }
-    for (int64_t first = 0; first < count; first += kPieceRows) {
-      pieces_.push_back({fold, starts_.back() + first, std::min(kPieceRows, count - first)});
-    }
+    const int64_t count = num_rows() - start;
+    counts_K[fold] = double(count);
+    for (int64_t first = 0; first < count; first += kPieceRows)
+      pieces_.push_back({fold, start + first, std::min(kPieceRows, count - first)});
   }
-  starts_.push_back(static_cast<int64_t>(rows_N_.size()));
+  divide_folds(counts_K);
+
   oof_MNL_ = readable(input.oof_MNL);
   const at::Tensor targets_NL = readable(input.targets_NL);
   y_NL_ = gathered(targets_NL, rows_N_.data(), num_rows());
-  if (targets_NL.scalar_type() == at::kDouble) {
-    check_targets(input, targets_NL);
-  } else {
-    check_targets(input, targets_NL.to(at::kDouble));
-  }
-  kept_M_ = complete_models(input, oof_MNL_, num_folds, options);
-  centre_L_ = at::zeros({num_labels()}, at::kDouble);
+  ranks_.agree([&] { check_targets(input, targets_NL.to(at::kDouble)); });
+  positives_KL_ = at::zeros({num_folds, num_labels()}, at::kDouble);
+  for (const RowPiece& piece : pieces_) positives_KL_[piece.fold] += targets(piece).sum(0);
+  ranks_.add_up({positives_KL_});
+
+  kept_M_ = complete_models(input, oof_MNL_, num_folds, options, ranks_);
+  const at::Tensor sums_KL = at::zeros({num_folds, num_labels()}, at::kDouble);
   for (int64_t m = 0; m < num_models(); ++m) {
-    for (const RowPiece& piece : pieces_) centre_L_ += probabilities(m, piece).sum(0);
+    for (const RowPiece& piece : pieces_) sums_KL[piece.fold] += probabilities(m, piece).sum(0);
   }
-  centre_L_ /= double(num_models() * num_rows());
+  ranks_.add_up({sums_KL});
+  centre_L_ = sums_KL.sum(0) / double(num_models() * num_rows_of_all());
+}
+
+void StackTables::divide_folds(const at::Tensor& counts_K) {
+  const std::vector<at::Tensor> by_rank = ranks_.gather(counts_K);
+  double all = 0;
+  for (const at::Tensor& counts : by_rank) all += counts.sum().item<double>();
+  for (int64_t fold = 0; fold < counts_K.numel(); ++fold) {
+    double count = 0;
+    std::vector<int64_t> owners;
+    for (size_t r = 0; r < by_rank.size(); ++r) {
+      const double here = by_rank[r][fold].item<double>();
+      count += here;
+      if (here > 0) owners.push_back(static_cast<int64_t>(r));
+    }
+    if (count == 0 || count == all) {
+      throw Error(ErrorKind::kData,
+                  fmt::format("stack: fold {} of {} holds {} of {} samples", fold, counts_K.numel(),
+                              count, all),
+                  "stacking needs at least two folds, each with samples");
+    }
+    if (owners.size() > 1) {
+      throw Error(
+          ErrorKind::kData,
+          fmt::format("stack: rows of fold {} live on ranks {} and {}", fold, owners[0], owners[1]),
+          "give all rows of a fold to one rank");
+    }
+    counts_K_.push_back(static_cast<int64_t>(count));
+    owners_K_.push_back(owners[0]);
+  }
+}
+
+int64_t StackTables::num_rows_of_all() const {
+  return std::accumulate(counts_K_.begin(), counts_K_.end(), int64_t{0});
 }
 
 at::Tensor StackTables::probabilities(int64_t m, const RowPiece& piece) const {
@@ -208,16 +257,34 @@ std::vector<RowPiece> StackTables::pieces_without(const std::vector<int64_t>& fo
   return result;
 }
 
+at::Tensor StackTables::everywhere(const std::vector<at::Tensor>& parts_RC, int64_t num_columns,
+                                   const std::vector<int64_t>& without) const {
+  const at::Tensor here_NC =
+      parts_RC.empty() ? at::empty({0, num_columns}, at::kDouble) : at::cat(parts_RC);
+  if (ranks_.alone()) return here_NC;
+  const std::vector<at::Tensor> by_rank = ranks_.gather(here_NC);
+  std::vector<int64_t> taken(by_rank.size(), 0);
+  std::vector<at::Tensor> parts;
+  for (int64_t fold = 0; fold < num_folds(); ++fold) {
+    if (std::find(without.begin(), without.end(), fold) != without.end()) continue;
+    const auto owner = static_cast<size_t>(owners_K_[static_cast<size_t>(fold)]);
+    const int64_t count = count_of(fold) * num_columns;
+    parts.push_back(by_rank[owner].narrow(0, taken[owner], count).reshape({-1, num_columns}));
+    taken[owner] += count;
+  }
+  return at::cat(parts);
+}
+
 at::Tensor StackTables::inputs_without(int64_t m, const std::vector<int64_t>& folds) const {
   std::vector<at::Tensor> parts;
   for (const RowPiece& piece : pieces_without(folds)) parts.push_back(inputs(m, piece));
-  return at::cat(parts);
+  return everywhere(parts, num_labels(), folds);
 }
 
 at::Tensor StackTables::targets_without(const std::vector<int64_t>& folds) const {
   std::vector<at::Tensor> parts;
   for (const RowPiece& piece : pieces_without(folds)) parts.push_back(targets(piece));
-  return at::cat(parts);
+  return everywhere(parts, num_labels(), folds);
 }
 
 at::Tensor StackTables::in_input_order(const at::Tensor& table_NL) const {

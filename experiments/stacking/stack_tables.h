@@ -5,11 +5,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "experiments/stacking/stack_ranks.h"
 #include "experiments/stacking/two_level.h"
 
 namespace baleen {
 
-// Shapes: M kept models, N samples, L labels, K folds, R rows of a piece.
+// Shapes: M kept models, N samples of this rank, L labels, K folds, R rows of a piece.
 
 /// Consecutive rows of one fold, in the order of StackTables.
 struct RowPiece {
@@ -21,28 +22,38 @@ struct RowPiece {
 /// The input of a stack, checked, with its rows put in the order of their folds and read in pieces.
 class StackTables {
  public:
-  /// @throws Error kData for shapes that differ, folds without samples, targets that are neither 0
-  /// nor 1, models without a fold's predictions; kNumeric naming model and sample of a bad one.
-  StackTables(const StackInput& input, const StackOptions& options);
+  /// [collective over `ranks`]
+  /// @throws Error kData for shapes that differ, folds without samples or on several ranks, targets
+  /// that are neither 0 nor 1, models without a fold's predictions; kNumeric naming model and
+  /// sample of a bad one.
+  StackTables(const StackInput& input, const StackOptions& options, const StackRanks& ranks);
+
+  const StackRanks& ranks() const { return ranks_; }
 
   const std::vector<int64_t>& kept() const { return kept_M_; }  ///< columns of the input's models
   int64_t num_models() const { return static_cast<int64_t>(kept_M_.size()); }
   int64_t num_rows() const { return static_cast<int64_t>(rows_N_.size()); }
   int64_t num_labels() const { return y_NL_.size(1); }
-  int64_t num_folds() const { return static_cast<int64_t>(starts_.size()) - 1; }
+  int64_t num_folds() const { return static_cast<int64_t>(counts_K_.size()); }
+  /// Rows of a fold, wherever they live.
+  int64_t count_of(int64_t fold) const { return counts_K_[static_cast<size_t>(fold)]; }
+  int64_t num_rows_of_all() const;
+  /// Samples of each fold that have a label, on all ranks, [K, L].
+  const at::Tensor& positives_KL() const { return positives_KL_; }
   const std::vector<RowPiece>& pieces() const { return pieces_; }
   /// Row of the input at each place.
   const std::vector<int64_t>& rows() const { return rows_N_; }
-  /// Places [first, last) of a fold.
-  int64_t fold_begin(int64_t fold) const { return starts_[static_cast<size_t>(fold)]; }
-  int64_t fold_end(int64_t fold) const { return starts_[static_cast<size_t>(fold) + 1]; }
 
   /// What level 1 sees of model `m` (a place in kept()), [R, L] in fp64: probabilities or logits.
   at::Tensor inputs(int64_t m, const RowPiece& piece) const;
   /// The same of the predictions as they are.
   at::Tensor probabilities(int64_t m, const RowPiece& piece) const;
-  /// All of the input of model `m` without some folds, and the targets that go with it: for the few
-  /// fits that sums cannot solve.
+  /// [collective] Rows of every rank in the order of the folds, without some of them.
+  /// @param parts this rank's, fold by fold, as pieces_without() has them
+  at::Tensor everywhere(const std::vector<at::Tensor>& parts_RC, int64_t num_columns,
+                        const std::vector<int64_t>& without) const;
+  /// [collective] All of the input of model `m` without some folds, and the targets that go with
+  /// it: for the few fits that sums cannot solve.
   at::Tensor inputs_without(int64_t m, const std::vector<int64_t>& folds) const;
   at::Tensor targets_without(const std::vector<int64_t>& folds) const;
   std::vector<RowPiece> pieces_without(const std::vector<int64_t>& folds) const;
@@ -57,7 +68,12 @@ class StackTables {
   at::Tensor in_input_order(const at::Tensor& table_NL) const;
 
  private:
-  std::vector<int64_t> kept_M_, rows_N_, starts_;
+  void divide_folds(const at::Tensor& counts_K);
+
+  StackRanks ranks_;
+  std::vector<int64_t> kept_M_, rows_N_;
+  std::vector<int64_t> counts_K_, owners_K_;  // of the rows on all ranks
+  at::Tensor positives_KL_;
   std::vector<RowPiece> pieces_;
   at::Tensor oof_MNL_;  // as it came, not copied
   at::Tensor y_NL_;     // in the order of rows_N_

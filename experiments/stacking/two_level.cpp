@@ -43,24 +43,20 @@ at::Tensor apply_level2(const StackFit& fit, const at::Tensor& x_LRM, const Stac
 }
 
 /// For each label what it always is in the rows outside a fold (-1: in all rows), or NaN.
-std::vector<double> constant_values(const StackInput& input, int64_t without) {
-  const at::Tensor y_NL = to_double(input.targets_NL);
-  const double* y = y_NL.const_data_ptr<double>();
-  const auto num_labels = static_cast<size_t>(y_NL.size(1));
-  std::vector<double> value(num_labels, -1);
-  std::vector<bool> varies(num_labels, false);
-  for (size_t i = 0; i < input.folds.size(); ++i) {
-    if (input.folds[i] == without) continue;
-    for (size_t l = 0; l < num_labels; ++l) {
-      const double here = y[i * num_labels + l];
-      if (value[l] < 0) value[l] = here;
-      if (here != value[l]) varies[l] = true;
+std::vector<double> constant_values(const StackTables& tables, int64_t without) {
+  std::vector<double> values;
+  for (int64_t l = 0; l < tables.num_labels(); ++l) {
+    double positives = 0, rows = 0;
+    for (int64_t fold = 0; fold < tables.num_folds(); ++fold) {
+      if (fold == without) continue;
+      positives += tables.positives_KL()[fold][l].item<double>();
+      rows += double(tables.count_of(fold));
     }
+    values.push_back(positives == 0      ? 0.0
+                     : positives == rows ? 1.0
+                                         : std::numeric_limits<double>::quiet_NaN());
   }
-  for (size_t l = 0; l < num_labels; ++l) {
-    if (varies[l]) value[l] = std::numeric_limits<double>::quiet_NaN();
-  }
-  return value;
+  return values;
 }
 
 std::vector<bool> are_constant(const std::vector<double>& values) {
@@ -69,11 +65,11 @@ std::vector<bool> are_constant(const std::vector<double>& values) {
   return constant;
 }
 
-std::vector<ConstantLabel> find_constant_labels(const StackInput& input, int64_t num_folds) {
+std::vector<ConstantLabel> find_constant_labels(const StackTables& tables) {
   std::vector<ConstantLabel> found;
-  const std::vector<double> everywhere = constant_values(input, -1);
-  for (int64_t fold = -1; fold < num_folds; ++fold) {
-    const std::vector<double> here = fold < 0 ? everywhere : constant_values(input, fold);
+  const std::vector<double> everywhere = constant_values(tables, -1);
+  for (int64_t fold = -1; fold < tables.num_folds(); ++fold) {
+    const std::vector<double> here = fold < 0 ? everywhere : constant_values(tables, fold);
     for (size_t l = 0; l < here.size(); ++l) {
       if (std::isnan(here[l]) || (fold >= 0 && !std::isnan(everywhere[l]))) continue;
       found.push_back({static_cast<int64_t>(l), fold, here[l]});
@@ -136,33 +132,37 @@ void fill_scores(const StackTables& tables, const Level1Fits& level1, StackResul
 
 }  // namespace
 
-StackResult fit_stack(const StackInput& input, const StackOptions& options, bool keep_level1) {
+StackResult fit_stack(const StackInput& input, const StackOptions& options, bool keep_level1,
+                      const StackRanks& ranks) {
   const at::NoGradGuard no_grad;
-  const StackTables tables(input, options);
+  const StackTables tables(input, options, ranks);
   StackResult result{.options = options, .labels = input.labels};
   for (size_t m = 0; m < input.models.size(); ++m) {
     const auto& kept = tables.kept();
     const bool used = std::find(kept.begin(), kept.end(), static_cast<int64_t>(m)) != kept.end();
     (used ? result.models : result.dropped).push_back(input.models[m]);
   }
-  for (const int64_t m : tables.kept()) {
-    if (!input.test_ids.empty())
-      check_test(input, to_double(input.test_MTL[m]), static_cast<size_t>(m));
-  }
-  result.constant_labels = find_constant_labels(input, tables.num_folds());
+  ranks.agree([&] {
+    for (const int64_t m : tables.kept()) {
+      if (!input.test_ids.empty())
+        check_test(input, to_double(input.test_MTL[m]), static_cast<size_t>(m));
+    }
+  });
+  result.constant_labels = find_constant_labels(tables);
 
   const bool refit = options.test == "refit";
   const Level1Fits level1(tables, options, input.classes, refit);
   const auto num_folds = static_cast<size_t>(tables.num_folds());
   // Each fold in turn is left out of both levels, then none where all rows are to be fitted again.
   std::vector<StackFit> fits(num_folds + (refit ? 1 : 0));
-  on_threads(static_cast<int64_t>(fits.size()), [&](int64_t k) {
+  const auto fit_without = [&](int64_t k) {
     const int64_t without = k < tables.num_folds() ? k : -1;
     fits[static_cast<size_t>(k)] = {
         .level1_M = level1.models(without < 0 ? LeftOut{} : LeftOut{without}),
         .level2_L = fit_level2(tables, level1, options, input.classes, without),
-        .constant_L = are_constant(constant_values(input, without))};
-  });
+        .constant_L = are_constant(constant_values(tables, without))};
+  };
+  on_threads(static_cast<int64_t>(fits.size()), fit_without, !ranks.alone());
   if (refit) {
     result.refit = std::move(fits.back());
     fits.pop_back();

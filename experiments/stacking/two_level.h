@@ -10,6 +10,7 @@
 
 #include "core/config/field.h"
 #include "experiments/stacking/ridge.h"
+#include "experiments/stacking/stack_ranks.h"
 
 namespace baleen {
 
@@ -121,9 +122,11 @@ struct StackResult {
 /// Works on sums of squares and products per fold, made in one pass, from which any fold can be
 /// left out again, and on pieces of rows: beside the input it needs memory for a few tables [N, L]
 /// only.
+/// [collective over `ranks`] Each rank gives the rows that it holds, whole folds of them, and any
+/// part of the test set; it gets the scores of these rows, and the same fits as the others.
 /// @param keep_level1 fills StackResult::level1_oof_MNL, as large as the input in fp64
 StackResult fit_stack(const StackInput& input, const StackOptions& options,
-                      bool keep_level1 = false);
+                      bool keep_level1 = false, const StackRanks& ranks = {});
 
 /// Writes `stack.json` (options, penalties, weights, flags), `oof.csv` and, with a test set,
 /// `test.csv` to `directory`, each under a temporary name first. @throws Error kStorage naming the

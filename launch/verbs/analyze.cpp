@@ -38,6 +38,7 @@ Verb make_analyze_verb() {
   verb.examples =
       "  baleen analyze runs/planet\n"
       "  baleen analyze oof/*.csv --labels labels.csv --images train/\n"
+      "  baleen analyze --retrained runs/half-*\n"
       "docs/analysis.md explains the figures.";
   auto arguments = std::make_shared<AnalyzeArguments>();
   verb.declare_options = [arguments](CLI::App& app) {
@@ -51,6 +52,9 @@ Verb make_analyze_verb() {
     app.add_option("--confusing", arguments->job.confusing, "samples to show; default: 24")
         ->check(CLI::Range(0, 10000).description(""))
         ->option_text("N");
+    app.add_flag("--retrained", arguments->job.retrained,
+                 "simulate competitions: the runs are one recipe trained on different samples, by "
+                 "another folds.seed each");
     app.add_option("--out", arguments->job.output, "folder to write to; default: analysis")
         ->option_text("DIR");
     app.add_option("--set", arguments->assignments,

@@ -5,6 +5,7 @@
 
 #include "core/config/decode.h"
 #include "core/config/encode.h"
+#include "distributed/communicator.h"
 #include "experiments/ensemble/stack_job.h"
 #include "launch/process.h"
 #include "launch/verbs/verbs.h"
@@ -63,14 +64,15 @@ StackJob make_job(const StackArguments& arguments) {
   return job;
 }
 
-int stack(const StackArguments& arguments) {
-  if (launch_place().rank > 0) return 0;
+int stack(const StackArguments& arguments, VerbContext& context) {
+  const bool first = launch_place().rank == 0;
   const StackJob job = make_job(arguments);
   if (arguments.print_config) {
-    std::fputs(config::print_yaml(config::encode(job, true)).c_str(), stdout);
+    if (first) std::fputs(config::print_yaml(config::encode(job, true)).c_str(), stdout);
     return 0;
   }
-  std::fputs(run_stack_job(job).c_str(), stdout);
+  const auto world = context.mpi ? context.mpi->world() : nullptr;
+  std::fputs(run_stack_job(job, world.get()).c_str(), stdout);
   return 0;
 }
 
@@ -79,6 +81,7 @@ int stack(const StackArguments& arguments) {
 Verb make_stack_verb() {
   Verb verb;
   verb.name = "stack";
+  verb.shares_work = true;
   verb.summary = "combine models: ridge, votes, blends; runs, or anyone's tables and submissions";
   verb.examples =
       "  baleen stack runs/planet runs/planet-dehazed --out stack\n"
@@ -86,6 +89,7 @@ Verb make_stack_verb() {
       "  baleen stack oof/a.csv oof/b.csv --test test/a.csv test/b.csv --labels labels.csv\n"
       "  baleen stack top5/*.csv --as lists --public-scores .883,.912\n"
       "  baleen stack stack.yaml\n"
+      "  mpirun -n 5 baleen stack runs/planet\n"
       "docs/stacking.md explains the methods and every key.";
   auto arguments = std::make_shared<StackArguments>();
   verb.declare_options = [arguments](CLI::App& app) {
@@ -120,7 +124,7 @@ Verb make_stack_verb() {
     app.add_flag("--print-config", arguments->print_config,
                  "print every key with its value, and stop");
   };
-  verb.run = [arguments](VerbContext&) { return stack(*arguments); };
+  verb.run = [arguments](VerbContext& context) { return stack(*arguments, context); };
   return verb;
 }
 

@@ -1,10 +1,11 @@
-// Saliency, SmoothGrad, guided backpropagation and Grad-CAM against PyTorch on the same weights.
+// Saliency, SmoothGrad, guided backpropagation and Grad-CAM against captum on the same weights.
 
 #include "core/explain/attribution.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
@@ -19,22 +20,41 @@ namespace baleen {
 namespace {
 
 constexpr int64_t kOutputs = 5;
+constexpr int64_t kNoisySamples = 2;
+constexpr double kNoise = 0.15;
+constexpr uint64_t kWeightSeed = 11, kNoiseSeed = 5;
 const std::vector<int64_t> kExplained = {3, 0};
 
-/// A network whose norms and biases are not at their start, in double.
+template <class Item>
+bool is_drawn(const Item& item) {
+  return item.value().is_floating_point() && !item.key().ends_with("num_batches_tracked");
+}
+
+/// Weights that keep the signal's size, statistics and affine parts away from their start: the rule
+/// of tests/parity/residual_networks.py.
+at::Tensor drawn(const std::string& name, at::IntArrayRef shape) {
+  if (shape.size() > 1) {
+    int64_t fan_in = 1;
+    for (size_t i = 1; i < shape.size(); ++i) fan_in *= shape[i];
+    return at::randn(shape) * std::sqrt(2.0 / static_cast<double>(fan_in));
+  }
+  if (name.ends_with("running_var")) return at::rand(shape) + 0.5;
+  const at::Tensor noise = at::randn(shape) * 0.1;
+  return name.ends_with(".weight") ? noise + 1.0 : noise;
+}
+
+/// A network of drawn weights, in double.
 std::shared_ptr<Backbone> disturbed(const std::string& name, const std::string& head = "linear") {
-  at::manual_seed(11);
   const auto network =
       testing::all_backbones().create({.name = name, .num_outputs = kOutputs, .head = head});
   const at::NoGradGuard no_grad;
-  for (auto& item : network->named_parameters()) {
-    if (item.value().dim() == 1) item.value().add_(at::randn_like(item.value()) * 0.1);
-  }
-  for (auto& item : network->named_buffers()) {
-    if (item.key().ends_with("running_mean")) item.value().normal_(0, 0.1);
-    if (item.key().ends_with("running_var")) item.value().uniform_(0.5, 1.5);
-  }
   network->to(at::kDouble);
+  at::manual_seed(kWeightSeed);
+  for (auto& item : network->named_parameters())
+    item.value().copy_(drawn(item.key(), item.value().sizes()));
+  for (auto& item : network->named_buffers()) {
+    if (is_drawn(item)) item.value().copy_(drawn(item.key(), item.value().sizes()));
+  }
   network->eval();
   return network;
 }
@@ -49,41 +69,57 @@ double apart(const at::Tensor& here, const at::Tensor& there) {
   return (scaled_maps(here) - scaled_maps(there)).abs().max().item<double>();
 }
 
-void expect_equals_pytorch(const std::string& name, int64_t size) {
-  SCOPED_TRACE(name);
-  const auto network = disturbed(name);
-  const at::Tensor images = drawn_images(size);
-  const testing::TemporaryDirectory folder;
-  NamedTensors tensors;
-  for (const auto& [key, value] : state_of(*network)) tensors.emplace_back("weight/" + key, value);
-  tensors.emplace_back("images", images);
-  for (int64_t s = 0; s < 2; ++s)
-    tensors.emplace_back(fmt::format("noise/{}", s), smooth_grad_noise(images, s, 5));
-  write_safetensors(
-      folder / (name + ".in.safetensors"), tensors,
-      {{"settings",
-        nlohmann::json(
-            {{"name", name}, {"num_outputs", kOutputs}, {"explained", kExplained}, {"noise", 0.15}})
-            .dump()}});
-  BALEEN_RUN_ORACLE("attribution.py", folder.path());
-  const SafetensorsFile answer(folder / (name + ".out.safetensors"));
-  const auto check = [&](const char* method, const at::Tensor& maps) {
-    const double worst = apart(maps, answer.tensor(method));
-    std::printf("%-12s %-10s %.1e of the maximum\n", name.c_str(), method, worst);
-    EXPECT_LE(worst, 1e-4) << method;
-    EXPECT_GT(maps.max().item<double>(), 0) << method;
-  };
-  check("saliency", saliency(*network, images, kExplained));
-  check("guided", guided_backpropagation(*network, images, kExplained));
-  check("smoothgrad",
-        smooth_grad(*network, images, kExplained, {.samples = 2, .noise = 0.15, .seed = 5}));
-  check("gradcam", grad_cam(*network, images, kExplained));
+/// A size at which every network of a few channels has more than one place in its last map.
+int64_t size_of(const BackboneInfo& info) { return std::max<int64_t>(info.min_size_px, 40); }
+
+void ask(const BackboneInfo& info, const std::filesystem::path& folder) {
+  const auto network = disturbed(info.name);
+  nlohmann::json settings = {{"name", info.name},
+                             {"num_outputs", kOutputs},
+                             {"explained", kExplained},
+                             {"noise", kNoise},
+                             {"seed", kWeightSeed},
+                             {"parameters", nlohmann::json::array()},
+                             {"buffers", nlohmann::json::array()}};
+  for (const auto& item : network->named_parameters())
+    settings["parameters"].push_back({item.key(), item.value().sizes().vec()});
+  for (const auto& item : network->named_buffers()) {
+    if (is_drawn(item)) settings["buffers"].push_back({item.key(), item.value().sizes().vec()});
+  }
+  const at::Tensor images = drawn_images(size_of(info));
+  NamedTensors tensors{{"images", images}};
+  for (int64_t s = 0; s < kNoisySamples; ++s)
+    tensors.emplace_back(fmt::format("noise/{}", s), smooth_grad_noise(images, s, kNoiseSeed));
+  write_safetensors(folder / (info.name + ".in.safetensors"), tensors,
+                    {{"settings", settings.dump()}});
 }
 
-TEST(Attribution, ResNetEqualsPyTorch) { expect_equals_pytorch("resnet18", 64); }
-TEST(Attribution, DenseNetEqualsPyTorch) { expect_equals_pytorch("densenet121", 64); }
-TEST(Attribution, SimpleNetEqualsPyTorch) { expect_equals_pytorch("simplenet_cifar", 32); }
-TEST(Attribution, InceptionEqualsPyTorch) { expect_equals_pytorch("inception_v3", 160); }
+// captum's answers for the same weights, of every network that there is.
+TEST(Attribution, EveryNetworkEqualsCaptum) {
+  const testing::TemporaryDirectory folder;
+  const std::vector<BackboneInfo> all = testing::all_backbones().list();
+  for (const BackboneInfo& info : all) ask(info, folder.path());
+  BALEEN_RUN_ORACLE("attribution.py", folder.path());
+  for (const BackboneInfo& info : all) {
+    const auto network = disturbed(info.name);
+    const at::Tensor images = drawn_images(size_of(info));
+    const SafetensorsFile answer(folder / (info.name + ".out.safetensors"));
+    std::printf("%-18s", info.name.c_str());
+    const auto check = [&](const char* method, const at::Tensor& maps) {
+      const double worst = apart(maps, answer.tensor(method));
+      std::printf("  %s %.1e", method, worst);
+      EXPECT_LE(worst, 1e-4) << info.name << " " << method;
+      EXPECT_GT(answer.tensor(method).max().item<double>(), 0) << info.name << " " << method;
+    };
+    check("saliency", saliency(*network, images, kExplained));
+    check("guided", guided_backpropagation(*network, images, kExplained));
+    check("smoothgrad",
+          smooth_grad(*network, images, kExplained,
+                      {.samples = kNoisySamples, .noise = kNoise, .seed = kNoiseSeed}));
+    check("gradcam", grad_cam(*network, images, kExplained));
+    std::printf("\n");
+  }
+}
 
 // What a network makes of its maps must be what it makes of the images, for every network and head.
 TEST(Attribution, MapsLeadToLogits) {

@@ -33,7 +33,20 @@ def test(directory):
         expect(0.3 < candidate["oof_score"] < 1, f"{name} scores {candidate['oof_score']}")
         expect(len(candidate["labels"]) == 17, f"{name} has {len(candidate['labels'])} labels")
     expect(by_name["stack"]["oof_score"] > 0.65, f"the stack scores {by_name['stack']['oof_score']}")
-    expect((directory / "run/report.html").stat().st_size > 100_000, "the report is empty")
+    page = (directory / "run/report.html").read_text()
+    parts = ["scores", "labels", "curves", "weights", "timeline", "samples", "models", "by-label", "relations", "calibration",
+             "diversity", "loss-metric", "confusing", "explanations", "settings"]
+    missing = [part for part in parts if f'id="{part}"' not in page]
+    expect(not missing, f"the report lacks {missing}")
+    expect(len(page) < 5 << 20, f"the report has {len(page)} bytes")
+    explained = page[page.index('id="explanations"'):page.index('id="settings"')]
+    networks = len({c["name"] for c in scores["candidates"]}) - 2
+    expect(explained.count("<img") == networks * 3 * 3, f"{explained.count('<img')} pictures of {networks} networks")
+    expect("is missing" not in page, page[page.find("is missing") - 200:][:400])
+    tables = call(["report", "run", "--text"], directory)
+    for part in (": complete", "out of fold", "agriculture", "label by label"):
+        expect(part in tables, f"{part}: {tables}")
+    expect(f"{by_name['stack']['oof_score']:.4f}" in tables, tables)
     verified = call(["verify", "run"], directory)
     print(verified)
 

@@ -1,6 +1,8 @@
 """`baleen stack` on other people's tables: the numbers of scikit-learn, order of rows without effect, faults by file and row."""
 
+import collections
 import csv
+import gzip
 import json
 import os
 import pathlib
@@ -44,7 +46,16 @@ def equals_scikit_learn(directory):
     call(["stack", tables[0], directory / tables[1].name, tables[2], "--labels", planet / "labels.csv", "--out", "shuffled"],
          directory)
     expect((directory / "out/oof.csv").read_bytes() == (directory / "shuffled/oof.csv").read_bytes(), "rows matter")
+    # Ranks that share the rows: the same bytes.
+    for ranks in (2, 4):
+        call(["stack", *tables, "--labels", planet / "labels.csv", "--out", f"ranks{ranks}"], directory, ranks=ranks)
+        for name in ("oof.csv", "stack.json", "scores.json"):
+            expect((directory / "out" / name).read_bytes() == (directory / f"ranks{ranks}" / name).read_bytes(),
+                   f"{name} on {ranks} ranks has other bytes")
     faults(directory, tables, planet, lines)
+    text = call(["stack", tables[0], directory / "nan.csv", "--labels", planet / "labels.csv", "--out", "bad"], directory,
+                ranks=2, code=4)
+    expect("nan.csv" in text and "line 10" in text, text)
 
 
 def faults(directory, tables, planet, lines):
@@ -65,10 +76,49 @@ def faults(directory, tables, planet, lines):
         expect(f"{name}.csv" in text and named in text, f"{name}: {text}")
 
 
+def voted(files, least):
+    """Tags by id that so large a share of the files has; files with hardly two different answers have no vote."""
+    kept = []
+    for file in files:
+        with gzip.open(file, "rt", newline="") as table:
+            rows = {row["image_name"]: set(row["tags"].split()) for row in csv.DictReader(table)}
+        if len({tuple(sorted(tags)) for tags in rows.values()}) > 2:
+            kept.append(rows)
+    tags = {i: collections.Counter(tag for rows in kept for tag in rows[i]) for i in kept[0]}
+    return {i: {tag for tag, count in counts.items() if count / len(kept) >= least - 1e-12} for i, counts in tags.items()}
+
+
+def submission_faults(directory):
+    """What is wrong with a file of tags, of lists, or of numbers is said with file and row."""
+    good = ["id,tags", *(f"t{i},{'clear primary' if i % 2 else 'haze water'}" for i in range(60))]
+    numbers = ["id,p", *(f"t{i},0.{i + 1}" for i in range(60))]
+    (directory / "good.csv").write_text("\n".join(good) + "\n")
+    (directory / "numbers.csv").write_text("\n".join(numbers) + "\n")
+    spoilt = {
+        "missing": (good[:9] + good[10:], "good.csv", "t8"),
+        "repeated": (good + [good[3]], "good.csv", "line 62"),
+        "unknown": (good + ["nobody,clear"], "good.csv", "nobody"),
+        "short": (good[:9] + ["t8"] + good[10:], "good.csv", "line 10"),
+        "nan": (numbers[:9] + ["t8,nan"] + numbers[10:], "numbers.csv", "line 10"),
+        "empty": (numbers[:9] + ["t8,"] + numbers[10:], "numbers.csv", "line 10"),
+        "renamed": (["id,q"] + numbers[1:], "numbers.csv", "q"),
+        "lacking": (numbers[:9] + numbers[10:], "numbers.csv", "t8"),
+    }
+    for name, (content, other, named) in spoilt.items():
+        (directory / f"{name}.csv").write_text("\n".join(content) + "\n")
+        text = call(["stack", other, f"{name}.csv", "--out", "bad"], directory, code=4)
+        expect(f"{name}.csv" in text and named in text, f"{name}: {text}")
+
+
 def submissions(directory):
     text = call(["stack", *sorted((DATA / "planet/submissions").glob("*.gz")), "--out", "tags"], directory)
     expect("pred_NIRnormal" in text and "degenerate" in text, text)
-    expect(len((directory / "tags/submission.csv").read_text().splitlines()) == 61192, "rows of the vote")
+    files = sorted((DATA / "planet/submissions").glob("*.gz"))
+    call(["stack", *files, "--set", "vote=0.42", "--out", "tags42"], directory)
+    for folder, least in (("tags", 0.5), ("tags42", 0.42)):
+        with open(directory / folder / "submission.csv", newline="") as table:
+            ours = {row["image_name"]: set(row["tags"].split()) for row in csv.DictReader(table)}
+        expect(len(ours) == 61191 and ours == voted(files, least), f"the vote at {least} differs")
     text = call(["stack", *sorted((DATA / "whale").glob("mapat5*.csv")), "--as", "lists", "--public-scores", ".883,.912",
                  "--out", "lists"], directory)
     expect("repeat a label" in text, text)
@@ -94,6 +144,7 @@ def test(directory):
         sys.exit(77)
     equals_scikit_learn(directory)
     submissions(directory)
+    submission_faults(directory)
 
 
 main(test)

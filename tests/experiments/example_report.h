@@ -115,7 +115,7 @@ inline ReportData example_report(TargetKind kind) {
     data.weight_labels.assign(std::begin(labels), std::end(labels));
   }
   const std::string pixel =
-      "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+"
+      "image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+"
       "M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
   using Group = ReportSample::Group;
   for (int i = 0; i < 12; ++i) {

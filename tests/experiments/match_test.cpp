@@ -279,12 +279,13 @@ TEST(MatchPageTest, EscapesNamesAndShowsTheLeastCertainFirst) {
   options.truth = {{"un<sure>", "bob"}};
   options.query_image = [](const std::string&) { return std::string("\xff\xd8jpeg"); };
   const std::string page = match_page(result, options);
-  EXPECT_THAT(page, HasSubstr("<title>A &amp; B</title>"));
+  EXPECT_THAT(page, HasSubstr("<title>A &amp; B · Baleen</title>"));
   EXPECT_THAT(page, HasSubstr("un&lt;sure&gt;"));
   EXPECT_THAT(page, HasSubstr("data:image/jpeg;base64,/9hqcGVn"));
   EXPECT_THAT(page, HasSubstr("class=\"right\""));
   EXPECT_THAT(page, ::testing::Not(HasSubstr(">sure<")));
-  EXPECT_THAT(page, ::testing::Not(HasSubstr("http")));
+  EXPECT_THAT(page, ::testing::Not(HasSubstr("http:")));
+  EXPECT_THAT(page, ::testing::Not(HasSubstr("https:")));
 }
 
 }  // namespace

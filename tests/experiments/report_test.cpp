@@ -9,7 +9,7 @@
 #include "experiments/report/assets.h"
 #include "experiments/report/html.h"
 #include "experiments/report/sections.h"
-#include "tests/experiments/example_report.h"
+#include "tests/experiments/large_report.h"
 #include "tests/support/temporary_directory.h"
 
 namespace baleen {
@@ -198,6 +198,52 @@ TEST(Report, ARunThatHasJustStartedHasAPageToo) {
   EXPECT_EQ(check_nesting(markup_of(partial)), "");
   EXPECT_NE(partial.find(",null,"), std::string::npos);
   EXPECT_EQ(markup_of(partial).find("nan"), std::string::npos);
+}
+
+// 11 networks on 5 folds, with all that a run's recipe can ask for in pictures, within 5 MB.
+TEST(Report, FiftyFiveChainsFitIntoFiveMegabytes) {
+  const std::pair<int64_t, int64_t> cases[] = {{60, 24}, {1000, 500}};
+  for (const auto& [epochs, samples] : cases) {
+    const ReportData data = testing::large_report(epochs, samples);
+    const size_t bytes = render_report(data).size();
+    std::printf("55 chains, %lld epochs, %lld samples: %.2f MB\n", static_cast<long long>(epochs),
+                static_cast<long long>(samples), double(bytes) / 1e6);
+    EXPECT_LT(bytes, 5u << 20);
+  }
+}
+
+TEST(Report, LongCurvesKeepTheEndsOfTheirStages) {
+  const std::string json = curves_json(testing::large_report(1001, 0));
+  const auto points = nlohmann::json::parse(json)["models"][0]["folds"][0]["points"];
+  EXPECT_LE(points.size(), 205u);
+  EXPECT_GE(points.size(), 100u);
+  std::set<int64_t> epochs;
+  for (const auto& point : points) epochs.insert(point[0].get<int64_t>());
+  for (const int64_t end : {1, 500, 501, 1001}) EXPECT_TRUE(epochs.contains(end)) << end;
+}
+
+TEST(Report, TheSmallerOfBothFormatsHoldsAPicture) {
+  Image flat(96, 96, 3);
+  EXPECT_EQ(embedded_picture(flat.view(), 96).find("image/png;base64,"), 0u);
+  EXPECT_EQ(embedded_picture(testing::busy_image(96, 1).view(), 96).find("image/jpeg;base64,"), 0u);
+  EXPECT_EQ(html::picture("image/png;base64,AAA\" onload=\"x", "evil"), "");
+  EXPECT_EQ(html::picture("text/html;base64,AAAA", "evil"), "");
+  EXPECT_NE(html::picture("image/png;base64,AAAA", "<good>").find("alt=\"&lt;good&gt;\""),
+            std::string::npos);
+}
+
+TEST(Report, ATerminalGetsTables) {
+  const std::string text = report_text(example_report(TargetKind::kMultiLabel));
+  for (const char* part : {"planet-small: complete", "6 of 6 chains finished in", "on 2 ranks",
+                           "failure of resnet18-f1-s1 (communication)", "warning: label blow_down"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  EXPECT_TRUE(std::regex_search(text, std::regex("F2 +fold 0 +fold 1 +fold 2 +out of fold +test")));
+  EXPECT_TRUE(std::regex_search(
+      text, std::regex("stack +0\\.8531 +0\\.8609 +0\\.8498 +0\\.8546 +0\\.8496\n")));
+  EXPECT_TRUE(std::regex_search(text, std::regex("primary +\\d+ +0\\.530 ")));
+  const std::string classes = report_text(example_report(TargetKind::kSingleClass));
+  EXPECT_TRUE(std::regex_search(classes, std::regex("shirt, T-shirt +690\n"))) << classes;
+  EXPECT_EQ(report_text({.run_name = "fresh", .description = "x"}).find("fresh: unfinished"), 0u);
 }
 
 TEST(Report, IsWrittenInOnePiece) {

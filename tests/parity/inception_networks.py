@@ -23,6 +23,7 @@ class Weights:
                 value.requires_grad_(True)
         self.used = {}
         self.training = False
+        self.mark = lambda last_map: last_map
 
     def __getitem__(self, name):
         self.used[name] = True
@@ -102,7 +103,7 @@ def bn_inception(w, x):
             pooled = F.avg_pool2d(x, 3, 1, 1, ceil_mode=True, count_include_pad=True)
             branches.append(unit(pooled, name + "pool_proj", projection))
         x = torch.cat(branches, 1)
-    return w.linear(x.mean((2, 3)), "last_linear")
+    return w.linear(w.mark(x).mean((2, 3)), "last_linear")
 
 
 def simplenet64(w, x):
@@ -120,7 +121,7 @@ def simplenet64(w, x):
         x = F.max_pool2d(group(x, layer, [3, 1, 1, 1, 3]), 2)
         if layer == 3:
             a = x.mean((2, 3))
-    x = torch.cat([a, x.mean((2, 3))], 1)
+    x = torch.cat([a, w.mark(x).mean((2, 3))], 1)
     for i in (0, 3):
         x = w.normalise(w.linear(x, f"layer5.{i}"), f"layer5.{i + 1}").relu()
     return w.linear(x, "logit")
@@ -147,7 +148,7 @@ def piotte(w, x):
         assert x.shape[1] == channels
         for i in range(4):
             x = block(x, f"stage{stage}.{i}.", width)
-    return w.linear(F.max_pool2d(x, x.shape[2:]).flatten(1), "fc")
+    return w.linear(F.max_pool2d(w.mark(x), x.shape[2:]).flatten(1), "fc")
 
 
 def gapnet(w, x):
@@ -163,7 +164,7 @@ def gapnet(w, x):
 
     first = pool(conv(x, 1, 2))
     second = pool(conv(conv(conv(conv(first, 2, 2), 3), 4), 5))
-    third = conv(conv(conv(second, 6), 7), 8)
+    third = w.mark(conv(conv(conv(second, 6), 7), 8))
     x = torch.cat([y.mean((2, 3)) for y in (first, second, third)], 1)
     return w.linear(selu(w.linear(selu(w.linear(x, "fc1")), "fc2")), "fc3")
 
@@ -230,5 +231,6 @@ def answer(tensors, settings):
     return answer_rebuilt(REBUILT[settings["name"]], weights, [tensors["images"]], tensors["upstream"])
 
 
-torch.set_num_threads(1)
-answer_all(answer)
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    answer_all(answer)

@@ -88,5 +88,6 @@ def answer(tensors, settings):
     return answers | {"buffer/" + name: buffer for name, buffer in network.named_buffers()}
 
 
-torch.set_num_threads(1)
-answer_all(answer)
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    answer_all(answer)

@@ -12,7 +12,8 @@
 // OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("curve-data").textContent);
+  const curves = document.getElementById("curve-data");
+  const data = curves ? JSON.parse(curves.textContent) : { models: [] };
   const canvases = [...document.querySelectorAll("canvas[data-model]")];
 
   // Point: [epoch, stage, size_px, training loss, held-out loss, metric].
@@ -54,6 +55,14 @@
     },
   };
 
+  // Room above and below the curves, but none for values that cannot be.
+  function room(model, column) {
+    const values = model.folds.flatMap((fold) => fold.points.map((p) => p[column])).filter((value) => value !== null);
+    if (!values.length) return {};
+    const low = Math.min(...values), high = Math.max(...values), more = 0.08 * (high - low);
+    return { suggestedMin: low >= 0 ? Math.max(0, low - more) : low - more, suggestedMax: high + more };
+  }
+
   const charts = [];
   function draw(canvas) {
     const model = data.models[canvas.dataset.model];
@@ -79,11 +88,11 @@
             type: "linear", bounds: "data", title: { display: true, text: "epoch", color: soft },
             ticks: { color: soft, precision: 0, maxRotation: 0 }, grid: { display: false }, border: { display: false },
           },
-          y: { ticks: { color: soft, maxTicksLimit: 6 }, grid: { color: grid, drawBorder: false }, grace: "8%" },
+          y: { ticks: { color: soft, maxTicksLimit: 6 }, grid: { color: grid, drawBorder: false }, ...room(model, column) },
         },
         plugins: {
           legend: { display: false },
-          stageLines: { stages: boundaries(model), color: theme("--faint") },
+          stageLines: { stages: boundaries(model), color: soft },
           tooltip: {
             backgroundColor: theme("--ink"), titleColor: theme("--surface"), bodyColor: theme("--surface"), padding: 8,
             boxPadding: 4, usePointStyle: true,
@@ -146,7 +155,13 @@
     });
     drawAll();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-    addEventListener("beforeprint", () => charts.forEach((chart) => chart.resize()));
+    // Paper is white, whatever the screen is.
+    const print = (on) => () => {
+      document.documentElement.classList.toggle("printing", on);
+      drawAll();
+    };
+    addEventListener("beforeprint", print(true));
+    addEventListener("afterprint", print(false));
   }
 
   // Tables marked as sortable: a click on a heading sorts by that column, a second one turns the order.
@@ -174,6 +189,20 @@
         });
         body.append(...rows);
       });
+    });
+  });
+
+  // The bars of the timeline are one stop for the keyboard; arrows go from bar to bar.
+  const bars = [...document.querySelectorAll(".gantt .span")];
+  bars.forEach((bar, index) => {
+    bar.tabIndex = index === 0 ? 0 : -1;
+    bar.addEventListener("keydown", (event) => {
+      const next = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: bars.length - 1 }[event.key];
+      if (next === undefined || !bars[next]) return;
+      event.preventDefault();
+      bar.tabIndex = -1;
+      bars[next].tabIndex = 0;
+      bars[next].focus();
     });
   });
 
