@@ -88,9 +88,9 @@ class MpiEnvironment {
   /// [collective over `members`] A group of world ranks, ascending; only members call. `tag` is
   /// unique among groups that are being made at the same time and share a member.
   std::shared_ptr<Communicator> make_group(const std::vector<int>& members, int tag);
-  /// Watches the left neighbour in a ring of heartbeats; `on_alarm` is called once, from a thread
-  /// of its own, when it is gone or nothing was heard of it for `timeout_s` (0: no watching). Call
-  /// once, on all ranks.
+  /// [collective over the world] Watches the left neighbour in a ring of heartbeats from now on;
+  /// `on_alarm` is called once, from a thread of its own, when it is gone or nothing was heard of
+  /// it for `timeout_s` (0: no watching). Call once.
   /// @param on_stall called when this rank's own work exceeds its limit; may be empty
   void watch(double timeout_s, std::function<void(const PeerAlarm&)> on_alarm,
              std::function<void(const OwnStall&)> on_stall = {});

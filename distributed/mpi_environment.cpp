@@ -1,8 +1,8 @@
 #include <mpi.h>
-#include <unistd.h>
 
 #include <numeric>
 
+#include "core/base/host_name.h"
 #include "core/base/logging.h"
 #include "distributed/communicator.h"
 #include "distributed/mpi_call.h"
@@ -30,13 +30,6 @@ MPI_Comm duplicate_world() {
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
   check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   return comm;
-}
-
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  const std::string full = name;
-  return full.substr(0, full.find('.'));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "distributed/watchdog.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -18,14 +19,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// One heartbeat on the wire, fixed size so that the receive can be posted ahead.
-struct Beat {
-  std::array<char, 64> host{};
-  std::array<char, 256> activity{};
-  int64_t process = 0;
-  int64_t born = 0;  ///< when the process began, in the kernel's ticks: tells it from a later one
-};
-using Answer = std::array<char, 256>;
+/// What a rank does, on the wire: fixed size so that the receive can be posted ahead.
+using Words = std::array<char, 256>;
 
 template <size_t N>
 void copy_text(std::array<char, N>& to, const std::string& from) {
@@ -39,6 +34,7 @@ constexpr int kFarewellTag = 2;
 constexpr int kQuestionTag = 3;
 constexpr int kAnswerTag = 4;
 constexpr int kLeavingTag = 5;
+constexpr int kMeetingTag = 6;
 
 constexpr auto kNap = std::chrono::milliseconds(50);
 
@@ -58,6 +54,16 @@ int64_t birth_of(int64_t process) {
     ++at;
   }
   return std::strtoll(text.c_str() + at, nullptr, 10);
+}
+
+/// Names this process's table of processes: that of its container on this boot of this kernel.
+/// Empty where that can't be told.
+std::string process_table() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string boot;
+  struct stat space {};
+  if (!std::getline(file, boot) || stat("/proc/self/ns/pid", &space) != 0) return {};
+  return fmt::format("{}/{}", boot, space.st_ino);
 }
 
 double seconds_between(Clock::time_point start, Clock::time_point end) {
@@ -88,10 +94,10 @@ struct Watchdog::Ring {
   int size = 1;
   int right = 0;
   int left = 0;
-  Beat incoming, outgoing, latest;
+  Words incoming{}, outgoing{}, latest{};
   MPI_Request receive = MPI_REQUEST_NULL;
   MPI_Request send = MPI_REQUEST_NULL;
-  Answer answer{};
+  Words answer{};
   MPI_Request answering = MPI_REQUEST_NULL;
   bool visible = false;  ///< the neighbour's process can be seen from here
 };
@@ -106,7 +112,24 @@ Watchdog::Watchdog(MPI_Comm comm, std::string host, Options options,
       on_stall_(std::move(on_stall)) {
   int size = 1;
   check_mpi(MPI_Comm_size(comm_, &size), "MPI_Comm_size");
+  if (size > 1) meet();
   if (options_.timeout_s > 0 && (size > 1 || on_stall_)) thread_ = std::thread([this] { loop(); });
+}
+
+void Watchdog::meet() {
+  int rank = 0;
+  int size = 1;
+  check_mpi(MPI_Comm_rank(comm_, &rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(comm_, &size), "MPI_Comm_size");
+  Identity own;
+  copy_text(own.host, host_);
+  copy_text(own.processes, process_table());
+  own.process = getpid();
+  own.born = birth_of(getpid());
+  check_mpi(
+      MPI_Sendrecv(&own, sizeof own, MPI_BYTE, (rank + 1) % size, kMeetingTag, &left_, sizeof left_,
+                   MPI_BYTE, (rank + size - 1) % size, kMeetingTag, comm_, MPI_STATUS_IGNORE),
+      "MPI_Sendrecv");
 }
 
 Watchdog::~Watchdog() {
@@ -153,10 +176,9 @@ void Watchdog::loop() {
   }
   ring.right = (ring.rank + 1) % ring.size;
   ring.left = (ring.rank + ring.size - 1) % ring.size;
-  copy_text(ring.outgoing.host, host_);
-  ring.outgoing.process = getpid();
-  ring.outgoing.born = birth_of(getpid());
-  MPI_Irecv(&ring.incoming, sizeof ring.incoming, MPI_BYTE, ring.left, kBeatTag, comm_,
+  ring.visible = left_.host.data() == host_ && left_.born != 0 &&
+                 left_.processes.data() == process_table() && !process_table().empty();
+  MPI_Irecv(ring.incoming.data(), sizeof ring.incoming, MPI_BYTE, ring.left, kBeatTag, comm_,
             &ring.receive);
   auto heard = Clock::now();
   auto woke = Clock::now();
@@ -173,8 +195,8 @@ void Watchdog::loop() {
     if (now >= next_beat) {
       MPI_Test(&ring.send, &done, MPI_STATUS_IGNORE);
       if (done) {  // the neighbour took the last one: a stopped neighbour is not flooded
-        copy_text(ring.outgoing.activity, activity_->describe());
-        MPI_Isend(&ring.outgoing, sizeof ring.outgoing, MPI_BYTE, ring.right, kBeatTag, comm_,
+        copy_text(ring.outgoing, activity_->describe());
+        MPI_Isend(ring.outgoing.data(), sizeof ring.outgoing, MPI_BYTE, ring.right, kBeatTag, comm_,
                   &ring.send);
       }
       next_beat = now + std::chrono::duration_cast<Clock::duration>(
@@ -185,16 +207,14 @@ void Watchdog::loop() {
          MPI_Test(&ring.receive, &done, MPI_STATUS_IGNORE)) {
       ring.latest = ring.incoming;
       heard = now;
-      ring.visible = ring.latest.host.data() == host_ && ring.latest.born != 0 &&
-                     birth_of(ring.latest.process) == ring.latest.born;
-      MPI_Irecv(&ring.incoming, sizeof ring.incoming, MPI_BYTE, ring.left, kBeatTag, comm_,
+      MPI_Irecv(ring.incoming.data(), sizeof ring.incoming, MPI_BYTE, ring.left, kBeatTag, comm_,
                 &ring.receive);
     }
     answer_questions(ring);
     if (reported) continue;
     PeerAlarm alarm;
     alarm.silent_s = seconds_between(heard, now);
-    alarm.gone = ring.visible && birth_of(ring.latest.process) != ring.latest.born;
+    alarm.gone = ring.visible && birth_of(left_.process) != left_.born;
     if (!alarm.gone && alarm.silent_s <= options_.timeout_s) continue;
     int leaving = 0;
     MPI_Iprobe(ring.left, kLeavingTag, comm_, &leaving, MPI_STATUS_IGNORE);
@@ -202,9 +222,9 @@ void Watchdog::loop() {
     reported = true;
     if (alarm.gone && leaving) continue;  // it said why, and ends us too
     alarm.rank = ring.left;
-    alarm.host = ring.latest.host.data();
-    alarm.process = ring.latest.process;
-    alarm.activity = ring.latest.activity.data();
+    alarm.host = left_.host.data();
+    alarm.process = left_.process;
+    alarm.activity = ring.latest.data();
     on_alarm_(ask_others(ring, std::move(alarm)));
   }
   end_ring(ring);
@@ -233,7 +253,7 @@ PeerAlarm Watchdog::ask_others(Ring& ring, PeerAlarm alarm) const {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
       continue;
     }
-    Answer answer{};
+    Words answer{};
     MPI_Recv(answer.data(), static_cast<int>(answer.size()), MPI_BYTE, status.MPI_SOURCE,
              kAnswerTag, comm_, MPI_STATUS_IGNORE);
     answer.back() = '\0';
@@ -265,12 +285,12 @@ void Watchdog::end_ring(Ring& ring) const {
   // Leave no request behind: one last beat lets the neighbour's posted receive end, and ours ends
   // with the neighbour's.
   MPI_Wait(&ring.send, MPI_STATUS_IGNORE);
-  MPI_Send(&ring.outgoing, sizeof ring.outgoing, MPI_BYTE, ring.right, kFarewellTag, comm_);
+  MPI_Send(ring.outgoing.data(), sizeof ring.outgoing, MPI_BYTE, ring.right, kFarewellTag, comm_);
   const auto drain = [&] {
     for (int done = 1; done;) {
       MPI_Test(&ring.receive, &done, MPI_STATUS_IGNORE);
       if (done)
-        MPI_Irecv(&ring.incoming, sizeof ring.incoming, MPI_BYTE, ring.left, kBeatTag, comm_,
+        MPI_Irecv(ring.incoming.data(), sizeof ring.incoming, MPI_BYTE, ring.left, kBeatTag, comm_,
                   &ring.receive);
     }
   };
@@ -281,8 +301,9 @@ void Watchdog::end_ring(Ring& ring) const {
     if (last) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  Beat farewell;
-  MPI_Recv(&farewell, sizeof farewell, MPI_BYTE, ring.left, kFarewellTag, comm_, MPI_STATUS_IGNORE);
+  Words farewell{};
+  MPI_Recv(farewell.data(), sizeof farewell, MPI_BYTE, ring.left, kFarewellTag, comm_,
+           MPI_STATUS_IGNORE);
   // Every beat of the neighbour left before its farewell and messages between two ranks keep their
   // order per tag, not across tags: drain what may still be under way before the posted receive is
   // cancelled.

@@ -18,7 +18,9 @@ struct ChainProgress {
   int64_t steps_done = 0;    ///< optimizer steps of the whole chain
   double samples_per_s = 0;  ///< of the group
   double loss = 0;           ///< running mean
-  std::string phase;         ///< "train", "validate", "statistics", "predict"
+  double predicted = -1;     ///< share of the final predictions that are made; < 0: it trains
+  /// "features", "cluster", "mine", "train", "validate", "statistics", "predict"
+  std::string phase;
   /// What each member needs for its own part of a step, per logical shard, without waiting for the
   /// others: medians of the last steps, in the order of members. Empty: not known (yet).
   std::vector<double> member_step_s;

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "core/base/logging.h"
 #include "core/metrics/metrics.h"
 #include "experiments/collective.h"
@@ -83,6 +85,12 @@ PredictionTable predict_rows(Backbone& network, const Loss& loss, const Predicti
       predict_share(network, loss, job, rows, group,
                     [&](const std::vector<std::string>& ids, const at::Tensor& probabilities_NK) {
                       table.add(ids, probabilities_NK);
+                      if (job.told) {
+                        // Ranks have equal shares, and are equally far.
+                        const int64_t here = table.num_written() * group.size();
+                        job.told(std::min(1.0, static_cast<double>(known + here) /
+                                                   static_cast<double>(job.rows.size())));
+                      }
                       parts.keep_now_and_then(table, group, known);
                     });
       parts.keep_if_long(table, group, known);

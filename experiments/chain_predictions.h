@@ -41,6 +41,9 @@ struct PredictionJob {
   Precision precision = Precision::kFloat32;
   TestTimeLooks looks;
   std::function<bool()> stop;  ///< a signal arrived; may be empty
+  /// Hears which share of the rows is predicted, in [0, 1], after each chunk of this rank; may be
+  /// empty.
+  std::function<void(double)> told;
   /// Where to keep what is predicted so far, under which name and for which network; empty:
   /// nowhere.
   std::filesystem::path parts;

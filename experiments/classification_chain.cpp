@@ -113,7 +113,17 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
         where.stage = std::ssize(chain.stages) - 1;
         where.epoch = chain.stages.back().epochs;
         where.steps_done = outcome.optimizer_steps;
+        where.predicted = 0;
         where.phase = "predict";
+        const auto held_out_rows = static_cast<double>(split.held_out.size());
+        const double all_rows =
+            held_out_rows +
+            (context_.test ? static_cast<double>(context_.test->originals().size()) : 0.0);
+        double first_row = 0;  // of the table that is being made, among the rows of both
+        job.told = [&](double share) {
+          const auto rows = static_cast<double>(job.rows.size());
+          where.predicted = (first_row + share * rows) / all_rows;
+        };
         StepTimes times;  // of chunks
         Stopwatch since_last;
         std::string predicted;
@@ -151,6 +161,7 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
         const at::Tensor held_out =
             predict_and_keep("held-out fold", dataset, split.held_out, files.held_out());
         outcome.metrics = trainer.judge(held_out, job.image);
+        first_row = held_out_rows;
         if (context_.test)
           predict_and_keep("test set", context_.test->variant(variant), context_.test->originals(),
                            files.test());

@@ -140,7 +140,8 @@ void Coordinator::handle(int rank, WorkerMessage message) {
   Running& run = found->second;
   const ChainSpec& chain = plan_.chains[static_cast<size_t>(message.chain)];
   if (message.kind == Kind::kProgress) {
-    const double fraction = chain.share_of_steps(message.progress.steps_done);
+    const double fraction =
+        chain.share_done(message.progress.steps_done, message.progress.predicted);
     if (run.first_fraction < 0) {  // a resumed chain does not start at 0
       run.first_fraction = fraction;
       run.first_progress = Clock::now();

@@ -55,6 +55,7 @@ json to_json(const ChainProgress& p) {
           {"steps_done", p.steps_done},
           {"samples_per_s", finite_or_null(p.samples_per_s)},
           {"loss", finite_or_null(p.loss)},
+          {"predicted", p.predicted},
           {"phase", p.phase},
           {"member_step_s", p.member_step_s}};
 }
@@ -67,6 +68,7 @@ ChainProgress progress_from(const json& j) {
   p.steps_done = j.at("steps_done");
   p.samples_per_s = number_or_nan(j.at("samples_per_s"));
   p.loss = number_or_nan(j.at("loss"));
+  p.predicted = j.at("predicted");
   p.phase = j.at("phase");
   p.member_step_s = j.at("member_step_s").get<std::vector<double>>();
   return p;

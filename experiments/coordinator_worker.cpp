@@ -1,5 +1,6 @@
 #include "experiments/coordinator_worker.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <limits>
@@ -17,6 +18,7 @@ using Kind = WorkerMessage::Kind;
 constexpr int kCoordinatorRank = 0;
 constexpr int64_t kStepsPerWord = 16;
 constexpr double kLeastPause_s = 0.1;
+constexpr double kEarlyShare = 0.1;     // of a chain's age pass between two words while it is young
 constexpr double kWaitForWork_s = 0.2;  // between looks at the stop flag while there is no work
 
 /// Whether a chain that fails so takes only itself down.
@@ -130,11 +132,15 @@ class WorkerSink final : public ProgressSink {
   void progress(const ChainProgress& progress) override {
     if (!leads_) return;
     if (sent_ && progress.phase == last_.phase) {
-      // Quick steps are told more often: slow ranks are to be seen within few of them.
+      // Quick steps are told more often: slow ranks are to be seen within few of them. So are the
+      // first seconds of a chain, which may be all there are.
       const double since_s = seconds_since(last_sent_);
       const bool many = progress.steps_done - last_.steps_done >= kStepsPerWord;
-      if (since_s < worker_.options().progress_interval_s && !(many && since_s >= kLeastPause_s))
-        return;
+      const double least_s =
+          many ? kLeastPause_s
+               : std::clamp(kEarlyShare * seconds_since(start_), kLeastPause_s,
+                            std::max(kLeastPause_s, worker_.options().progress_interval_s));
+      if (since_s < least_s) return;
     }
     sent_ = true;
     last_sent_ = Clock::now();
@@ -193,6 +199,7 @@ class WorkerSink final : public ProgressSink {
   bool leads_;
   bool sent_ = false;
   bool ends_run_ = false;
+  Clock::time_point start_ = Clock::now();
   Clock::time_point last_sent_;
   ChainProgress last_;
 };

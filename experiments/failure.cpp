@@ -88,6 +88,28 @@ void record_failure(const std::filesystem::path& file, const FailureEntry& entry
   }
 }
 
+std::string RootCause::describe() const {
+  return fmt::format("rank {} on host {} says: {}", rank, host, message);
+}
+
+std::optional<RootCause> read_root_cause(const std::filesystem::path& file) noexcept {
+  try {
+    if (!std::filesystem::exists(file)) return std::nullopt;
+    const auto stored = ordered_json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
+    if (!stored.is_object() || !stored.contains("root_cause")) return std::nullopt;
+    const auto& cause = stored["root_cause"];
+    RootCause result;
+    result.rank = cause.value("rank", -1);
+    result.host = cause.value("host", "?");
+    result.message = cause.value("message", "?");
+    result.hint = cause.value("hint", "");
+    result.time_s = cause.value("time", 0.0);
+    return result;
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
 void record_failed_chains(const std::filesystem::path& file, const RunSummary& summary) noexcept {
   try {
     std::vector<FailureEntry> entries;

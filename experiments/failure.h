@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,5 +28,18 @@ void record_failure(const std::filesystem::path& file, const FailureEntry& entry
 
 /// The chains that were given up, for a run that otherwise ended in good order.
 void record_failed_chains(const std::filesystem::path& file, const RunSummary& summary) noexcept;
+
+/// What a failure.json names first.
+struct RootCause {
+  int rank = -1;
+  std::string host;
+  std::string message;
+  std::string hint;
+  double time_s = 0;  ///< since 1970
+  /// "rank 1 on host a says: …".
+  std::string describe() const;
+};
+/// Words for people: nothing where there is no such file, or it can't be read.
+std::optional<RootCause> read_root_cause(const std::filesystem::path& file) noexcept;
 
 }  // namespace baleen

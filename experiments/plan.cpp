@@ -156,7 +156,9 @@ double ChainSpec::cost_from(int64_t first_stage, int64_t num_shards) const {
   return total;
 }
 
-double ChainSpec::share_of_steps(int64_t num_steps) const {
+double ChainSpec::share_done(int64_t num_steps, double predicted) const {
+  if (predicted >= 0)
+    return cost > 0 ? 1 - predict_cost / cost * (1 - std::min(1.0, predicted)) : 1;
   double done = 0;
   for (const StagePlan& stage : stages) {
     const int64_t here = std::clamp<int64_t>(num_steps, 0, stage.steps());

@@ -54,9 +54,11 @@ struct ChainSpec {
   double cost_with(int64_t num_shards) const { return cost_from(0, num_shards); }
   /// What is left of it before a stage, 0 ... S; S: prediction alone.
   double cost_from(int64_t stage, int64_t num_shards) const;
-  /// The part of `cost` that the first so many optimizer steps are, in [0, 1]. Steps of a later
-  /// stage cost more than those of an earlier one.
-  double share_of_steps(int64_t num_steps) const;
+  /// The part of `cost` that is done, in [0, 1]: the first so many optimizer steps, of which those
+  /// of a later stage cost more than those of an earlier one.
+  /// @param predicted once training is over, which early stopping may bring about before the last
+  /// step: share of the predictions that are made; < 0: it is not over
+  double share_done(int64_t num_steps, double predicted = -1) const;
   /// Of all stages, as planned.
   int64_t epochs() const;
   /// Cost of the epochs [first, last), counted over all stages, with V shards; with `last` = 0 all

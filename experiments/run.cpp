@@ -278,6 +278,8 @@ PreparedRun prepare_run(const Recipe& recipe, const Extensions* extensions, bool
 
 int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvironment& mpi) {
   const auto world = mpi.world();
+  mpi.set_activity("opening the data and making the plan");
+  const std::shared_ptr<AlarmPlace> alarms = watch_run(request.recipe.reliability, mpi);
   at::set_num_threads(static_cast<int>(request.recipe.training.threads_per_rank));
   const PreparedRun run =
       agreed(*world, [&] { return prepare_run(request.recipe, &extensions, true); });
@@ -306,12 +308,12 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
     }
     return 0;
   }
+  alarms->set(directory);
   if (request.directory_opened) request.directory_opened(directory);
   const std::vector<std::string> hosts = world->all_gather(mpi.host());
   on_first_rank(*world, [&] {
     record_start(run, request, extensions, directory, mpi, hosts, own.journal.get());
   });
-  watch_run(run.recipe.reliability, directory, mpi);
 
   ChainContext context;
   context.recipe = &run.recipe;

@@ -43,17 +43,20 @@ void RunProgressDisplay::chain_progress(const ChainSpec& chain, const ChainProgr
   const StagePlan& stage = chain.stages.at(static_cast<size_t>(progress.stage));
   const int64_t first = first_steps_.try_emplace(chain.name, progress.steps_done).first->second;
   ChainDisplay shown;
-  shown.phase =
-      fmt::format("stage {}/{}, {} px", progress.stage + 1, chain.stages.size(), stage.size_px);
-  shown.epoch = progress.epoch + 1;
-  shown.num_epochs = stage.epochs;
-  shown.step = progress.step;
-  shown.num_steps = stage.steps_per_epoch;
+  if (progress.phase == "predict") {
+    shown.phase = "predicting";
+  } else {
+    shown.phase =
+        fmt::format("stage {}/{}, {} px", progress.stage + 1, chain.stages.size(), stage.size_px);
+    shown.epoch = std::min<int64_t>(progress.epoch + 1, stage.epochs);
+    shown.num_epochs = stage.epochs;
+    shown.step = progress.step;
+    shown.num_steps = stage.steps_per_epoch;
+    if (progress.step > 0) shown.note = fmt::format("loss {:.4f}", progress.loss);
+  }
   shown.num_samples = std::max<int64_t>(progress.steps_done - first, 0) * stage.batch;
   shown.samples_per_s = progress.samples_per_s;
-  shown.fraction = static_cast<double>(progress.steps_done) /
-                   static_cast<double>(std::max<int64_t>(chain.steps(), 1));
-  shown.note = fmt::format("loss {:.4f}", progress.loss);
+  shown.fraction = chain.share_done(progress.steps_done, progress.predicted);
   progress_.update_chain(chain.name, shown);
 }
 

@@ -19,7 +19,9 @@ namespace {
 using nlohmann::json;
 
 constexpr int kFormat = 1;
-constexpr double kInterval_s = 2;
+constexpr double kRenewed_s = 2;    // at the latest
+constexpr double kLeast_s = 0.5;    // between two writes that only tell of progress
+constexpr double kWriteCost = 100;  // a write may cost a hundredth of the time
 
 json to_json(const ChainStatus& c) {
   return {{"name", c.name},
@@ -85,10 +87,27 @@ StatusWriter::StatusWriter(std::filesystem::path file, const Plan& plan,
   status_.num_chains = std::ssize(plan.chains);
   status_.num_finished = std::ssize(finished);
   for (const std::string& name : finished) finished_cost_ += plan.chain(name).cost;
-  write(true);
+  write();
+  renewal_ = std::thread([this] { renew(); });
+}
+
+StatusWriter::~StatusWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  ends_.notify_all();
+  renewal_.join();
+}
+
+void StatusWriter::renew() {
+  std::unique_lock lock(mutex_);
+  const auto turn = std::chrono::duration<double>(kRenewed_s / 4);
+  while (!ends_.wait_for(lock, turn, [this] { return ending_; })) write_if_older_than(kRenewed_s);
 }
 
 void StatusWriter::chain_started(const ChainSpec& chain, const std::vector<int>& members) {
+  const std::lock_guard lock(mutex_);
   ChainStatus& status = in_work_[chain.index];
   status = {};
   if (const auto left = left_share_.find(chain.index); left != left_share_.end()) {
@@ -102,10 +121,11 @@ void StatusWriter::chain_started(const ChainSpec& chain, const std::vector<int>&
   status.num_epochs = chain.stages.front().epochs;
   status.num_steps = chain.stages.front().steps_per_epoch;
   status.assigned_s = status.heard_s = unix_seconds();
-  write(true);
+  write();
 }
 
 void StatusWriter::chain_progress(const ChainSpec& chain, const ChainProgress& progress) {
+  const std::lock_guard lock(mutex_);
   const auto found = in_work_.find(chain.index);
   if (found == in_work_.end()) return;
   ChainStatus& status = found->second;
@@ -120,31 +140,37 @@ void StatusWriter::chain_progress(const ChainSpec& chain, const ChainProgress& p
   status.num_steps = stage.steps_per_epoch;
   status.samples_per_s = progress.samples_per_s;
   status.loss = progress.loss;
-  status.share_done = chain.share_of_steps(progress.steps_done);
+  status.share_done = chain.share_done(progress.steps_done, progress.predicted);
   status.heard_s = unix_seconds();
   share_at_start_.try_emplace(chain.index, status.share_done);
-  // Quick phases follow each other quickly: their words may cost a hundredth of the time.
-  const bool affordable =
-      last_write_ &&
-      std::chrono::duration<double>(Clock::now() - *last_write_).count() > 100 * write_s_;
-  write(other_phase && affordable);
+  // Quick phases follow each other quickly.
+  const double affordable_s = kWriteCost * write_s_;
+  write_if_older_than(other_phase ? affordable_s : std::clamp(affordable_s, kLeast_s, kRenewed_s));
 }
 
 void StatusWriter::noticed(const Notice& notice) {
   constexpr size_t kMost = 8;
+  const std::lock_guard lock(mutex_);
   if (notice.what == "slow_rank") status_.slow_ranks[notice.rank] = notice.message;
   if (notice.what == "usual_again") status_.slow_ranks.erase(notice.rank);
   status_.notices.push_back(notice.message);
   if (status_.notices.size() > kMost) status_.notices.erase(status_.notices.begin());
-  write(true);
+  write();
 }
 
 void StatusWriter::set_phase(const std::string& phase) {
+  const std::lock_guard lock(mutex_);
   status_.phase = phase;
-  write(true);
+  write();
 }
 
 void StatusWriter::chain_left(const ChainSpec& chain) {
+  const std::lock_guard lock(mutex_);
+  leave(chain);
+  write();
+}
+
+void StatusWriter::leave(const ChainSpec& chain) {
   const auto found = in_work_.find(chain.index);
   if (found == in_work_.end()) return;
   const auto first = share_at_start_.find(chain.index);
@@ -154,10 +180,10 @@ void StatusWriter::chain_left(const ChainSpec& chain) {
   }
   left_share_[chain.index] = found->second.share_done;
   in_work_.erase(found);
-  write(true);
 }
 
 void StatusWriter::chain_dropped(const ChainSpec& chain) {
+  const std::lock_guard lock(mutex_);
   const auto found = in_work_.find(chain.index);
   const auto left = left_share_.find(chain.index);
   const double share = found != in_work_.end()     ? found->second.share_done
@@ -167,19 +193,21 @@ void StatusWriter::chain_dropped(const ChainSpec& chain) {
 }
 
 void StatusWriter::chain_finished(const ChainSpec& chain, const ChainOutcome&, double) {
+  const std::lock_guard lock(mutex_);
   if (const auto found = in_work_.find(chain.index); found != in_work_.end())
     found->second.share_done = 1;
-  chain_left(chain);
+  leave(chain);
   left_share_.erase(chain.index);
   ++status_.num_finished;
   finished_cost_ += chain.cost;
-  write(true);
+  write();
 }
 
 void StatusWriter::chain_failed(const ChainSpec& chain, const Error& error, int, bool will_retry) {
-  chain_left(chain);
+  const std::lock_guard lock(mutex_);
+  leave(chain);
   if (!will_retry) status_.set_aside[chain.name] = error.message();
-  write(true);
+  write();
 }
 
 /// What is done, and what is left at the pace of this start.
@@ -195,15 +223,16 @@ void StatusWriter::update_pace() {
     if (first != share_at_start_.end()) done_here += cost * (chain.share_done - first->second);
   }
   status_.share_done = cost_ > 0 ? std::min(1.0, done / cost_) : 0;
-  const double elapsed_s = std::chrono::duration<double>(Clock::now() - start_).count();
+  const double elapsed_s = seconds_since(start_);
   status_.left_s = done_here > 0 ? std::max(0.0, cost_ - done) * elapsed_s / done_here : -1;
 }
 
-void StatusWriter::write(bool now) {
+void StatusWriter::write_if_older_than(double age_s) {
+  if (!last_write_ || seconds_since(*last_write_) >= age_s) write();
+}
+
+void StatusWriter::write() {
   const auto time = Clock::now();
-  if (!now && last_write_ &&
-      std::chrono::duration<double>(time - *last_write_).count() < kInterval_s)
-    return;
   last_write_ = time;
   update_pace();
   status_.written_s = unix_seconds();
@@ -211,7 +240,7 @@ void StatusWriter::write(bool now) {
   for (const auto& [index, chain] : in_work_) status_.in_work.push_back(chain);
   try {
     replace_file(file_, to_json_text(status_));
-    write_s_ = std::chrono::duration<double>(Clock::now() - time).count();
+    write_s_ = seconds_since(time);
   } catch (const std::exception& error) {
     if (!warned_) log_warning("`baleen status` can't be kept up to date: {}", error.what());
     warned_ = true;

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "experiments/coordinator.h"
@@ -51,8 +54,9 @@ struct RunStatus {
   std::vector<std::string> notices;              ///< the last ones of this start, oldest first
 };
 
-/// Keeps status.json of a run up to date, at every change of phase and else every other second,
-/// without waiting for the disk.
+/// Keeps status.json of a run up to date without waiting for the disk: with every change of phase,
+/// and by a thread of its own every other second, so that its age says whether rank 0 lives, even
+/// while a step stands still or the stack is computed.
 /// Where it can't be written the run goes on, with one warning.
 class StatusWriter final : public CoordinatorObserver {
  public:
@@ -61,6 +65,7 @@ class StatusWriter final : public CoordinatorObserver {
   /// @param expected_cost of what will be trained of the plan; 0: all of it
   StatusWriter(std::filesystem::path file, const Plan& plan, std::vector<std::string> hosts,
                const std::vector<std::string>& finished, double expected_cost = 0);
+  ~StatusWriter() override;
 
   void chain_started(const ChainSpec& chain, const std::vector<int>& members) override;
   void chain_progress(const ChainSpec& chain, const ChainProgress& progress) override;
@@ -69,15 +74,20 @@ class StatusWriter final : public CoordinatorObserver {
   void chain_failed(const ChainSpec& chain, const Error& error, int rank, bool will_retry) override;
   void noticed(const Notice& notice) override;
   void chain_dropped(const ChainSpec& chain) override;
-  /// What the run as a whole is at. Not while chains are in work: then the coordinator's thread
-  /// writes.
+  /// What the run as a whole is at.
   void set_phase(const std::string& phase);
 
  private:
   using Clock = std::chrono::steady_clock;
-  void write(bool now);
+  void renew();
+  void leave(const ChainSpec& chain);
+  void write_if_older_than(double age_s);
+  void write();
   void update_pace();
 
+  std::mutex mutex_;  ///< of all that follows
+  std::condition_variable ends_;
+  bool ending_ = false;
   std::filesystem::path file_;
   const Plan& plan_;
   RunStatus status_;
@@ -91,6 +101,7 @@ class StatusWriter final : public CoordinatorObserver {
   std::optional<Clock::time_point> last_write_;
   double write_s_ = 0;  ///< what the last write took
   bool warned_ = false;
+  std::thread renewal_;  ///< last: it uses the rest
 };
 
 std::string to_json_text(const RunStatus& status);

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "core/base/error.h"
 #include "core/base/format.h"
+#include "core/base/host_name.h"
+#include "core/base/lock_file.h"
+#include "experiments/failure.h"
 #include "experiments/journal.h"
 #include "experiments/run_status.h"
 #include "experiments/sweep/sweep_outline.h"
@@ -13,8 +17,9 @@
 namespace baleen {
 namespace {
 
-// A run under way writes at least this often, as chains report every second.
-constexpr double kSilent_s = 20;
+// A run under way renews its status every other second.
+constexpr double kGone_s = 10;    // without a lock either: on any host
+constexpr double kSilent_s = 20;  // with the lock still held
 
 class Table {
  public:
@@ -74,8 +79,7 @@ std::string ending(const LastStart& last, double now_s) {
   if (last.exit_code == 0) return "complete, since " + ago;
   if (last.exit_code == exit_code(ErrorKind::kInterrupted))
     return fmt::format("interrupted {}: the same command goes on from here", ago);
-  return fmt::format("ended {} with exit code {}: see failure.json; the same command goes on", ago,
-                     last.exit_code);
+  return fmt::format("ended {} with exit code {}: the same command goes on", ago, last.exit_code);
 }
 
 std::string rank_table(const RunStatus& status, double now_s) {
@@ -94,19 +98,56 @@ std::string rank_table(const RunStatus& status, double now_s) {
     }
     const ChainStatus& chain = *found->second;
     const bool leads = rank == chain.ranks.front();
+    const bool trains = chain.phase != "predict";
     const auto led = [&](std::string text) { return leads ? std::move(text) : std::string(); };
-    table.add(
-        {std::to_string(rank), host, chain.name,
-         led(fmt::format("{}/{}, {} px", chain.stage + 1, chain.num_stages, chain.size_px)),
-         led(chain.phase.empty() ? "start" : chain.phase),
-         led(fmt::format("{}/{}", std::min(chain.epoch + 1, chain.num_epochs), chain.num_epochs)),
-         led(fmt::format("{}/{}", chain.step, chain.num_steps)),
-         led(fmt::format("{:.0f} %", 100 * chain.share_done)),
-         led(chain.samples_per_s > 0 ? fmt::format("{:.1f}", chain.samples_per_s) : "-"),
-         led(chain.step > 0 ? fmt::format("{:.4f}", chain.loss) : "-"),
-         led(format_duration(std::max(0.0, now_s - chain.heard_s)) + " ago")});
+    table.add({std::to_string(rank), host, chain.name,
+               led(fmt::format("{}/{}, {} px", chain.stage + 1, chain.num_stages, chain.size_px)),
+               led(chain.phase.empty() ? "start" : chain.phase),
+               led(trains ? fmt::format("{}/{}", std::min(chain.epoch + 1, chain.num_epochs),
+                                        chain.num_epochs)
+                          : "-"),
+               led(trains ? fmt::format("{}/{}", chain.step, chain.num_steps) : "-"),
+               led(fmt::format("{:.0f} %", 100 * chain.share_done)),
+               led(chain.samples_per_s > 0 ? fmt::format("{:.1f}", chain.samples_per_s) : "-"),
+               led(chain.step > 0 && trains ? fmt::format("{:.4f}", chain.loss) : "-"),
+               led(format_duration(std::max(0.0, now_s - chain.heard_s)) + " ago")});
   }
   return table.text();
+}
+
+/// Of this start; an older failure.json was put aside when it began.
+std::string cause_of_end(const RunDirectory& directory) {
+  const std::optional<RootCause> cause = read_root_cause(directory.failure());
+  if (!cause) return "";
+  return fmt::format("  {}\n{}", cause->describe(),
+                     cause->hint.empty() ? "" : "  hint: " + cause->hint + "\n");
+}
+
+/// How a start that has not ended in good order stands.
+std::string current_state(const RunDirectory& directory, const RunStatus& status, double now_s) {
+  const double silent_s = now_s - status.written_s;
+  const std::string silence = format_duration(std::max(0.0, silent_s));
+  if (!is_locked(directory.lock()) && (status.host == host_name() || silent_s > kGone_s)) {
+    return fmt::format(
+               "  not under way: its processes ended {} ago without a word, killed or with their "
+               "host; the same command goes on\n",
+               silence) +
+           cause_of_end(directory);
+  }
+  if (silent_s > kSilent_s) {
+    return fmt::format(
+               "  no word for {} from rank 0 (process {} on {}): it is stopped, or its host or "
+               "file system does not answer\n",
+               silence, status.process, status.host) +
+           rank_table(status, now_s);
+  }
+  std::string text = fmt::format(
+      "  under way for {} on {} rank{}, {}\n", format_duration(now_s - status.started_s),
+      status.hosts.size(), status.hosts.size() == 1 ? "" : "s",
+      status.phase != "chains" ? "all chains are finished: " + status.phase
+      : status.left_s < 0      ? "unknown time left"
+                               : format_duration(status.left_s) + " left");
+  return status.phase != "chains" ? text : text + rank_table(status, now_s);
 }
 
 std::string failures(const RunStatus& status, const JournalState& journal) {
@@ -146,25 +187,17 @@ std::string describe_run(const RunDirectory& directory, double now_s) {
                        last.ended ? ending(last, now_s) : "in its first moments, or killed then");
   }
   const RunStatus status = read_status(directory.status());
-  std::string text = fmt::format("{}: {}, {:.0f} % of the work\n", root,
-                                 chains_of(std::ssize(journal.finished_chains), status.num_chains),
-                                 100 * status.share_done);
+  const std::string text = fmt::format(
+      "{}: {}, {:.0f} % of the work\n", root,
+      chains_of(std::ssize(journal.finished_chains), status.num_chains), 100 * status.share_done);
   const std::string trials = trials_of(directory, journal);
   if (last.ended)
-    return text + "  " + ending(last, now_s) + "\n" + failures(status, journal) + trials;
-  const double silent_s = now_s - status.written_s;
-  if (silent_s > kSilent_s) {
-    text += fmt::format(
-        "  no word for {} from rank 0 (process {} on {}): it stacks or reports, is stopped, or is "
-        "gone\n",
-        format_duration(silent_s), status.process, status.host);
-  } else {
-    text += fmt::format("  under way for {} on {} rank{}, {} left\n",
-                        format_duration(now_s - status.started_s), status.hosts.size(),
-                        status.hosts.size() == 1 ? "" : "s",
-                        status.left_s < 0 ? "unknown time" : format_duration(status.left_s));
-  }
-  return text + rank_table(status, now_s) + failures(status, journal) + trials;
+    return text + "  " + ending(last, now_s) + "\n" +
+           (last.exit_code == 0 || last.exit_code == exit_code(ErrorKind::kInterrupted)
+                ? ""
+                : cause_of_end(directory)) +
+           failures(status, journal) + trials;
+  return text + current_state(directory, status, now_s) + failures(status, journal) + trials;
 }
 
 }  // namespace baleen

@@ -200,7 +200,7 @@ StageTrainer::StageEnding StageTrainer::train_stage() {
                    const auto epoch_start = Clock::now();
                    remember_epoch_start(stage);
                    try {
-                     begin_epoch(stage.plan->size_px);
+                     begin_epoch(stage);
                    } catch (const Error& error) {
                      if (error.kind() == ErrorKind::kInterrupted) save_and_stop(stage);
                      throw;

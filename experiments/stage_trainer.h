@@ -95,8 +95,8 @@ class StageTrainer {
   void load(const Checkpoint& checkpoint);
   StageEnding train_stage();
   void pause(Stage& stage);
-  void begin_epoch(int64_t size_px);
-  at::Tensor training_features(int64_t size_px);
+  void begin_epoch(const Stage& stage);
+  at::Tensor training_features(const Stage& stage);
   PredictionJob prediction_job(int64_t size_px) const;
   bool train_epoch(Stage& stage);
   void end_epoch(Stage& stage, double seconds);

@@ -1,9 +1,9 @@
 // What a task's ChainLearning asks of a stage.
-#include <fmt/format.h>
-
 #include "core/losses/metric/embedding_output.h"
 #include "core/nn/embedding_network.h"
+#include "experiments/collective.h"
 #include "experiments/stage_trainer.h"
+#include "experiments/stage_trainer_stage.h"
 
 namespace baleen {
 
@@ -19,17 +19,19 @@ PredictionJob StageTrainer::prediction_job(int64_t size_px) const {
 }
 
 /// What the task wants to do before an epoch; one that is resumed half-way has it in its state.
-void StageTrainer::begin_epoch(int64_t size_px) {
+void StageTrainer::begin_epoch(const Stage& stage) {
   if (!learning_ || state_.progress.next_step > 0) return;
   EpochStart start;
   start.epoch = state_.epoch;
-  start.features = [&] { return training_features(size_px); };
+  start.features = [&] { return training_features(stage); };
   start.outputs = [&](const std::vector<int64_t>& rows) {
-    if (setup_.say) setup_.say(fmt::format("stage {}, outputs for all images", state_.stage), 0);
-    PredictionJob job = prediction_job(size_px);
+    enter_phase(stage, "features");
+    PredictionJob job = prediction_job(stage.plan->size_px);
     job.name = setup_.chain->name + ", training images";
     job.rows = rows;
-    return predict_rows(*network_, *loss_, job, group_).values();
+    at::Tensor outputs = predict_rows(*network_, *loss_, job, group_).values();
+    enter_phase(stage, "mine");
+    return outputs;
   };
   start.stop = [this] { return sink_.stop_requested(); };
   learning_->begin_epoch(start, group_);
@@ -50,15 +52,18 @@ std::map<std::string, double> StageTrainer::judge(const at::Tensor& predictions_
   return setup_.task->metrics(predictions_NK, setup_.held_out_rows, image);
 }
 
-at::Tensor StageTrainer::training_features(int64_t size_px) {
-  if (setup_.say) setup_.say(fmt::format("stage {}, features of all images", state_.stage), 0);
+at::Tensor StageTrainer::training_features(const Stage& stage) {
+  const int64_t size_px = stage.plan->size_px;
+  enter_phase(stage, "features");
   FeatureView view(*network_);
   const EmbeddingOutput output(1);
   PredictionJob job = prediction_job(size_px);
   job.name = setup_.chain->name + ", features";
   job.rows = setup_.training_rows;
   job.num_outputs = feature_length(*network_);
-  return predict_rows(view, output, job, group_).values();
+  at::Tensor features_NF = predict_rows(view, output, job, group_).values();
+  enter_phase(stage, "cluster");
+  return features_NF;
 }
 
 }  // namespace baleen

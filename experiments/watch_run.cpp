@@ -33,13 +33,24 @@ Error error_of(const PeerAlarm& alarm) {
 
 }  // namespace
 
-void watch_run(const ReliabilitySection& reliability, const RunDirectory& directory,
-               MpiEnvironment& mpi) {
-  const auto on_alarm = [&mpi, directory, host = mpi.host(),
+void AlarmPlace::set(const RunDirectory& directory) {
+  const std::lock_guard lock(mutex_);
+  directory_ = directory;
+}
+
+std::optional<RunDirectory> AlarmPlace::get() const {
+  const std::lock_guard lock(mutex_);
+  return directory_;
+}
+
+std::shared_ptr<AlarmPlace> watch_run(const ReliabilitySection& reliability, MpiEnvironment& mpi) {
+  auto place = std::make_shared<AlarmPlace>();
+  const auto on_alarm = [&mpi, place, host = mpi.host(),
                          rank = mpi.rank()](const PeerAlarm& alarm) {
     const Error error = error_of(alarm);
     log_error("{}", error.what());
-    record_failure(directory.failure(), {error, rank, host, "", 0});
+    if (const std::optional<RunDirectory> directory = place->get())
+      record_failure(directory->failure(), {error, rank, host, "", 0});
     mpi.abort(exit_code(error.kind()));
   };
   const auto on_stall = [host = mpi.host(), rank = mpi.rank(),
@@ -60,6 +71,7 @@ void watch_run(const ReliabilitySection& reliability, const RunDirectory& direct
     control->send(0, kTagToCoordinator, encode(message));
   };
   mpi.watch(reliability.hang_timeout_s, on_alarm, on_stall);
+  return place;
 }
 
 }  // namespace baleen

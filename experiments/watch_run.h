@@ -1,15 +1,30 @@
 #pragma once
 
+#include <memory>
+#include <mutex>
+#include <optional>
+
 #include "distributed/communicator.h"
 #include "experiments/recipe.h"
 #include "experiments/run_directory.h"
 
 namespace baleen {
 
-/// [collective over the world] Begins to watch the ranks of a run. One that is gone or silent ends
-/// the job, named with what the others wait for in failure.json; one that lives but stands still is
-/// told to the coordinator.
-void watch_run(const ReliabilitySection& reliability, const RunDirectory& directory,
-               MpiEnvironment& mpi);
+/// Where an alarm is written down: nowhere before this job holds its run directory, which may be
+/// another's. Any thread.
+class AlarmPlace {
+ public:
+  void set(const RunDirectory& directory);
+  std::optional<RunDirectory> get() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::optional<RunDirectory> directory_;
+};
+
+/// [collective over the world] Has the ranks watch each other from now on: a rank that is dead or
+/// stopped is named in the log and in failure.json, with what the others wait for, and the job
+/// ends; work that stands still is told the coordinator.
+std::shared_ptr<AlarmPlace> watch_run(const ReliabilitySection& reliability, MpiEnvironment& mpi);
 
 }  // namespace baleen

@@ -17,7 +17,7 @@ Environment:
   BALEEN_GPU=1 or 0    install (or leave out) what the GPU plugin needs; default: 1 where an NVIDIA device is found
   LIBTORCH_ROOT=PATH   `quickstart` uses this LibTorch and downloads none
   BALEEN_BROWSER=0     `tests` installs no Chromium (100 MB), in which the test of the HTML pages opens them
-  BALEEN_CLUSTER=1     `tests` installs Slurm, munge and sshd, too, for the tests labelled `cluster`
+  BALEEN_CLUSTER=1 or 0  `tests` installs (or leaves out) Slurm, munge and sshd, for the tests labelled `cluster`; default: 1 as root
   PYTHON=PROGRAM       the Python (3.11 or newer) that makes build/venv; default: python3
 TEXT
 }
@@ -40,7 +40,13 @@ cd "$(dirname "$0")/.."
 venv=build/venv
 
 # On a machine that somebody uses, an installed sshd would be started: only where asked for.
-with_cluster() { [[ "${BALEEN_CLUSTER:-0}" == 1 ]]; }
+with_cluster() {
+  case "${BALEEN_CLUSTER:-}" in
+    0) return 1 ;;
+    1) return 0 ;;
+    *) [[ $(id -u) -eq 0 ]] ;;
+  esac
+}
 
 packages=(g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libhdf5-dev libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev

@@ -1,12 +1,12 @@
 #include "launch/process.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <thread>
 
+#include "core/base/host_name.h"
 #include "core/base/logging.h"
 
 namespace baleen {
@@ -23,13 +23,6 @@ void wait_for_launcher(std::chrono::seconds limit) {
 }
 
 }  // namespace
-
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  const std::string full = name;
-  return full.substr(0, full.find('.'));
-}
 
 void hold_back() { wait_for_launcher(kHoldBack); }
 

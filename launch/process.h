@@ -1,14 +1,9 @@
 #pragma once
 
-#include <string>
-
 #include "core/base/error.h"
 #include "core/base/launch_place.h"
 
 namespace baleen {
-
-/// Short name of this machine.
-std::string host_name();
 
 /// Waits for some seconds, so that a rank that knows better speaks first and the launcher ends this
 /// one.

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "core/base/host_name.h"
 #include "core/base/memory.h"
 #include "distributed/communicator.h"
 #include "launch/binding.h"

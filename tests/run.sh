@@ -18,7 +18,7 @@ code is ctest's.
   -h, --help         this text
 
 Environment:
-  BALEEN_CLUSTER=1   the tests labelled cluster, too: a real Slurm and two hosts, minutes each, as root
+  BALEEN_CLUSTER=1   all tests labelled cluster instead of a share: a real Slurm and two hosts, a minute each, as root
 
 Examples:
   tests/run.sh                            all that CI runs

@@ -6,20 +6,28 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/host_name.h"
 #include "core/base/logging.h"
 
 namespace baleen {
 namespace {
 
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  return name;
+/// "Slurm job 123", if a batch system started this process; else empty.
+std::string batch_job() {
+  for (const auto& [variable, system] :
+       {std::pair{"SLURM_JOB_ID", "Slurm"}, std::pair{"PBS_JOBID", "PBS"},
+        std::pair{"LSB_JOBID", "LSF"}, std::pair{"FLUX_JOB_ID", "Flux"}}) {
+    const char* number = std::getenv(variable);
+    if (number && *number) return fmt::format("{} job {}", system, number);
+  }
+  return {};
 }
 
 std::string utc_now() {
@@ -37,12 +45,14 @@ std::string read_holder(int descriptor) {
   return size > 0 ? std::string(text, static_cast<size_t>(size)) : std::string();
 }
 
-/// "process 123 on host a since 2020-01-01T00:00:00Z".
+/// "process 123 of Slurm job 45 on host a since 2020-01-01T00:00:00Z".
 std::string describe_holder(const std::string& text) {
   const auto holder = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!holder.is_object()) return "another process";
-  return fmt::format("process {} on host {} since {}", holder.value("pid", 0),
-                     holder.value("host", "?"), holder.value("since", "?"));
+  const std::string job = holder.value("job", "");
+  return fmt::format("process {}{} on host {} since {}", holder.value("pid", 0),
+                     job.empty() ? "" : " of " + job, holder.value("host", "?"),
+                     holder.value("since", "?"));
 }
 
 /// An open-file-description lock: dropped by the kernel however the process ends, held against
@@ -91,7 +101,8 @@ LockFile::LockFile(std::filesystem::path file, LockFileOptions options)
   }
   const std::string previous = read_holder(descriptor_.get());
   if (!previous.empty()) abandoned_by_ = describe_holder(previous);
-  const nlohmann::json holder = {{"host", host_name()}, {"pid", getpid()}, {"since", utc_now()}};
+  const nlohmann::json holder = {
+      {"host", host_name()}, {"pid", getpid()}, {"job", batch_job()}, {"since", utc_now()}};
   const std::string text = holder.dump() + "\n";
   if (ftruncate(descriptor_.get(), 0) != 0 ||
       pwrite(descriptor_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
@@ -103,6 +114,15 @@ LockFile::~LockFile() {
   // Emptied or gone says that the holder left in good order.
   if (options_.remove_at_end ? ::unlink(file_.c_str()) != 0 : ftruncate(descriptor_.get(), 0) != 0)
     log_warning("can't clear the lock file {}", file_.string());
+}
+
+bool is_locked(const std::filesystem::path& file) {
+  const UniqueFileDescriptor descriptor(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+  if (!descriptor) return false;
+  struct flock query {};
+  query.l_type = F_WRLCK;
+  query.l_whence = SEEK_SET;
+  return fcntl(descriptor.get(), F_OFD_GETLK, &query) == 0 && query.l_type != F_UNLCK;
 }
 
 }  // namespace baleen

@@ -15,7 +15,8 @@ struct LockFileOptions {
 };
 
 /// One process at a time: an advisory lock on a file, which the kernel drops when the process ends,
-/// in whatever way. The file holds host and number of the holder, for the message to others.
+/// in whatever way. The file holds host, process and batch job of the holder, for the message to
+/// others.
 class LockFile {
  public:
   /// Makes the file where it is missing, and locks it.
@@ -35,5 +36,9 @@ class LockFile {
   UniqueFileDescriptor descriptor_;
   std::string abandoned_by_;
 };
+
+/// Whether a process that answers to this machine's kernel (or, on a network file system, to its
+/// server) holds a LockFile there.
+bool is_locked(const std::filesystem::path& file);
 
 }  // namespace baleen

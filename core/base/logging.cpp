@@ -4,15 +4,14 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
-#include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
 
 #include "core/base/console.h"
 #include "core/base/error.h"
+#include "core/base/host_name.h"
 
 // This file is compiled against spdlog's fmt, which is another version than LibTorch's: it must not
 // include LibTorch.
@@ -67,18 +66,11 @@ class ConsoleSink : public spdlog::sinks::base_sink<std::mutex> {
   }
 };
 
-std::string short_host_name() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
-  const std::string full = name.data();
-  return full.substr(0, full.find('.'));
-}
-
 // "[rank 2/8 hostb]", safe inside a pattern.
 std::string who(const LogOptions& options) {
   std::string text = "[rank " + std::to_string(options.rank) + "/" +
                      std::to_string(options.world_size) + " " +
-                     (options.host.empty() ? short_host_name() : options.host) + "]";
+                     (options.host.empty() ? host_name() : options.host) + "]";
   for (size_t at = 0; (at = text.find('%', at)) != std::string::npos; at += 2) {
     text.insert(at, 1, '%');
   }

@@ -74,6 +74,7 @@ class Lloyd {
   }
 
   Nearest assign(const at::Tensor& centroids_KF) const {
+    if (share_.check_stop) share_.check_stop();
     const at::Tensor lengths = centroids_KF.square().sum(1).unsqueeze(0);
     std::vector<at::Tensor> rows;
     const auto [first, last] = own_parts();

@@ -24,6 +24,9 @@ struct KMeansShare {
   int64_t num_ranks = 1;
   /// [collective] This rank's rows in, all ranks' in rank order out; not called for one rank.
   std::function<at::Tensor(const at::Tensor& rows)> gather;
+  /// [collective] Called before each iteration; may throw, on all ranks alike, to end it. May be
+  /// empty.
+  std::function<void()> check_stop = {};
 };
 
 struct Clustering {

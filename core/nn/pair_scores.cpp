@@ -27,6 +27,9 @@
 #define BALEEN_EACH_INSTRUCTION_SET
 #endif
 
+// Vectors are handed over in other registers by each instruction set.
+#define BALEEN_IN_PLACE inline __attribute__((always_inline))
+
 namespace baleen {
 namespace {
 
@@ -40,7 +43,7 @@ struct Channels {
   Floats product, sum, distance, square;
 };
 
-inline Channels channels_of(float u, const float* v) {
+BALEEN_IN_PLACE Channels channels_of(float u, const float* v) {
   Floats other;
   std::memcpy(&other, v, sizeof other);
   const Floats difference = u - other;
@@ -50,7 +53,7 @@ inline Channels channels_of(float u, const float* v) {
 }
 
 /// What the hidden unit adds.
-inline Floats unit(const float* w, const Channels& c) {
+BALEEN_IN_PLACE Floats unit(const float* w, const Channels& c) {
   const Floats x = w[4] + w[0] * c.product + w[1] * c.sum + w[2] * c.distance + w[3] * c.square;
   return w[5] * (x > 0.0f ? x : Floats{});
 }

@@ -13,6 +13,7 @@
 #include "core/base/logging.h"
 #include "core/base/seeds.h"
 #include "core/nn/embedding_network.h"
+#include "experiments/collective.h"
 
 namespace baleen {
 namespace {
@@ -185,6 +186,9 @@ void MetricLearning::begin_epoch(const EpochStart& start, Communicator& group) {
   share.rank = group.rank();
   share.num_ranks = group.size();
   share.gather = [&group](const at::Tensor& rows) { return gather_rows(rows, group); };
+  share.check_stop = [&group, &start] {
+    if (group.any(start.stop())) throw_interrupted();
+  };
   const DivideAndConquer::Report report =
       division_.cluster(features, chain_epoch, setup_.seed, share);
   if (group.rank() == 0) log(report, chain_epoch);

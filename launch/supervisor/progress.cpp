@@ -1,11 +1,8 @@
 #include "launch/supervisor/progress.h"
 
-#include <fcntl.h>
-
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "core/base/file_descriptor.h"
 #include "experiments/run_directory.h"
 
 namespace baleen {
@@ -54,15 +51,6 @@ ProgressMark read_progress(const fs::path& run_directory) {
     if (!newest.empty()) mark.checkpoints[chain.path().filename()] = std::move(newest);
   }
   return mark;
-}
-
-bool is_locked(const fs::path& lock_file) {
-  const UniqueFileDescriptor file(::open(lock_file.c_str(), O_RDWR | O_CLOEXEC));
-  if (!file) return false;
-  struct flock query {};
-  query.l_type = F_WRLCK;
-  query.l_whence = SEEK_SET;
-  return fcntl(file.get(), F_OFD_GETLK, &query) == 0 && query.l_type != F_UNLCK;
 }
 
 }  // namespace baleen

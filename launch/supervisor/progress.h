@@ -19,8 +19,4 @@ struct ProgressMark {
 /// What is not there or can't be read counts as nothing.
 ProgressMark read_progress(const std::filesystem::path& run_directory);
 
-/// Whether a process that answers to this machine's kernel (or, on a network file system, to its
-/// server) still holds the run directory's lock.
-bool is_locked(const std::filesystem::path& lock_file);
-
 }  // namespace baleen

@@ -5,14 +5,15 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
 #include "core/base/error.h"
 #include "core/base/format.h"
+#include "core/base/lock_file.h"
 #include "core/base/logging.h"
 #include "core/base/stopwatch.h"
+#include "experiments/failure.h"
 #include "experiments/run_directory.h"
 #include "launch/supervisor/child_process.h"
 #include "launch/supervisor/launch_record.h"
@@ -189,16 +190,8 @@ class Supervisor {
 
   /// ": …" from failure.json, which the ranks wrote.
   std::string root_cause() const {
-    try {
-      if (!std::filesystem::exists(directory_.failure())) return {};
-      const auto stored = nlohmann::json::parse(read_file(directory_.failure()), nullptr, false);
-      if (!stored.is_object() || !stored.contains("root_cause")) return {};
-      const auto& cause = stored["root_cause"];
-      return fmt::format(": rank {} on host {} says: {}", cause.value("rank", -1),
-                         cause.value("host", "?"), cause.value("message", "?"));
-    } catch (const std::exception&) {
-      return {};  // only words for people
-    }
+    const std::optional<RootCause> cause = read_root_cause(directory_.failure());
+    return cause ? ": " + cause->describe() : std::string();
   }
 
   void give_up(int code, const Outcome& outcome) {

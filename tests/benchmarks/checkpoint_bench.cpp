@@ -1,61 +1,35 @@
-// What checkpoints cost a training: throughput against the interval between them, as a curve.
+// What checkpoints cost a training: throughput against the interval between them, as a curve, and
+// where the default share of the time lies on it.
 //
-//   checkpoint_bench --network resnet18 --size 64 --batch 16 --seconds 20 --rounds 3 --dir FOLDER
+//   checkpoint_bench --network resnet18 --size 64 --batch 16 --seconds 5 --rounds 3
+//     --default-seconds 100 --dir FOLDER
 //
-// One chain on one rank, with AdamW, whose state is twice the weights. Intervals in steps, none at
-// all, and the default share of the time; rounds are interleaved, the median round counts.
-#include <ATen/ATen.h>
-#include <ATen/Parallel.h>
+// One chain on one rank, with AdamW, whose state is twice the weights. Fixed intervals in steps and
+// none at all are interleaved; the median round counts. Then the default share runs by itself, long
+// enough for some checkpoints.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 
 #include "core/base/stopwatch.h"
-#include "core/losses/loss.h"
-#include "core/nn/memory_format.h"
-#include "core/nn/registry.h"
-#include "core/training/random_streams.h"
-#include "core/training/trainer.h"
 #include "core/weights/state.h"
-#include "distributed/data_parallel.h"
 #include "experiments/chain_checkpoints.h"
 #include "tests/benchmarks/benchmark_main.h"
+#include "tests/benchmarks/training_run.h"
 #include "tests/support/temporary_directory.h"
 
 namespace baleen {
 namespace {
 
-struct Arguments {
-  std::string network = "resnet18";
-  int64_t size = 64;
-  int64_t batch = 16;
-  double seconds = 20;
+struct Arguments : TrainingRunOptions {
+  Arguments() { optimizer = "adamw"; }
+  double seconds = 5;  ///< of training per interval and round
+  double default_seconds = 100;
   int64_t rounds = 3;
   int64_t threads = 1;
   std::string directory;
-};
-
-class RepeatedBatch final : public BatchSource {
- public:
-  explicit RepeatedBatch(const Arguments& a) {
-    batch_.images_NCHW =
-        at::randn({a.batch, 3, a.size, a.size}).contiguous(at::MemoryFormat::ChannelsLast);
-    batch_.targets = at::randint(10, {a.batch}, at::kLong);
-    batch_.global_count = a.batch;
-  }
-  int64_t steps_per_epoch() const override { return int64_t{1} << 40; }
-  void set_epoch(int64_t, int64_t first_step) override { step_ = first_step; }
-  std::optional<Batch> next() override {
-    batch_.step = step_++;
-    return batch_;
-  }
-
- private:
-  Batch batch_;
-  int64_t step_ = 0;
 };
 
 /// A policy, and what each round measured.
@@ -63,82 +37,63 @@ struct Line {
   std::string name;
   TrainingSection training;
   bool checkpoints = true;
-  std::vector<double> steps_per_s;
-  int64_t written = 0;
-  double median() const {
-    std::vector<double> sorted = steps_per_s;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[sorted.size() / 2];
-  }
+  std::vector<double> step_s = {};
+  std::vector<double> written = {};  ///< checkpoints per second
 };
 
 class Bench {
  public:
-  Bench(const Arguments& a, Communicator& world) : arguments_(a), source_(a) {
-    BackboneRegistry registry;
-    register_backbones(registry);
-    seed_default_generator(at::kCPU, 3);
-    network_ = registry.create({.name = a.network, .num_outputs = 10});
-    to_channels_last(*network_);
-    loss_ = make_loss({.kind = "cross_entropy"}, 10);
-    const OptimizerOptions options{.kind = "adamw", .lr = 1e-4};
-    optimizer_ = std::make_unique<Optimizer>(parameter_groups(*network_, options), options);
-    schedule_ = std::make_unique<Schedule>(ScheduleOptions{}, 1e-4, ScheduleSpan{1000, 1});
-    reducer_ = make_data_parallel(*network_, world, {});
-    trainer_ =
-        std::make_unique<Trainer>(Trainer::Parts{network_.get(), loss_.get(), optimizer_.get(),
-                                                 schedule_.get(), reducer_.get()},
-                                  TrainerOptions{});
-  }
+  Bench(const Arguments& a, Communicator& world) : training_(a, 1, /*fixed_tree=*/true, world) {}
 
-  double checkpoint_mb() const {
+  double checkpoint_mb() {
     double bytes = 0;
     for (const auto& [name, tensor] : checkpoint(0).tensors)
       bytes += static_cast<double>(tensor.nbytes());
     return bytes / 1e6;
   }
 
-  void measure(Line& line, const std::filesystem::path& directory) {
+  void measure(Line& line, const std::filesystem::path& directory, double seconds) {
     std::filesystem::remove_all(directory);
     ChainCheckpoints checkpoints(directory, line.training);
-    EpochProgress progress;
-    Stopwatch since_start;
+    const Stopwatch since_start;
     int64_t steps = 0;
-    trainer_->run_epoch(source_, 0, 0, progress, [&](const StepReport&, const EpochProgress&) {
+    int64_t written = 0;
+    training_.train(int64_t{1} << 40, [&](const StepReport&, const EpochProgress&) {
       ++steps;
       if (line.checkpoints)
         checkpoints.after_step(steps, [&] {
-          ++line.written;
+          ++written;
           return checkpoint(steps);
         });
-      return since_start.elapsed_s() > arguments_.seconds;
+      return since_start.elapsed_s() > seconds;
     });
-    line.steps_per_s.push_back(static_cast<double>(steps) / since_start.elapsed_s());
+    const double elapsed_s = since_start.elapsed_s();
+    line.step_s.push_back(elapsed_s / static_cast<double>(steps));
+    line.written.push_back(static_cast<double>(written) / elapsed_s);
     if (line.checkpoints) checkpoints.save_now([&] { return checkpoint(steps); });
   }
 
-  void close() { reducer_->close(); }
+  void close() { training_.close(); }
 
  private:
-  Checkpoint checkpoint(int64_t steps) const {
+  Checkpoint checkpoint(int64_t steps) {
     Checkpoint result;
     result.state.chain_steps = result.state.progress.next_step = steps;
-    for (const auto& [name, tensor] : state_of(*network_))
+    for (const auto& [name, tensor] : state_of(training_.network()))
       result.tensors.emplace_back("model." + name, tensor);
-    for (const auto& [name, tensor] : optimizer_->state())
+    for (const auto& [name, tensor] : training_.optimizer().state())
       result.tensors.emplace_back("optimizer." + name, tensor);
     return result;
   }
 
-  const Arguments& arguments_;
-  RepeatedBatch source_;
-  std::shared_ptr<Backbone> network_;
-  std::unique_ptr<Loss> loss_;
-  std::unique_ptr<Optimizer> optimizer_;
-  std::unique_ptr<Schedule> schedule_;
-  std::unique_ptr<DataParallel> reducer_;
-  std::unique_ptr<Trainer> trainer_;
+  TrainingRun training_;
 };
+
+void print_line(const std::string& name, double interval_s, double share) {
+  const auto width = static_cast<size_t>(std::clamp(100 * share, 0.0, 60.0));
+  std::printf("%18s  a checkpoint per %7.2f s  %6.2f %%  %s\n", name.c_str(), interval_s,
+              100 * share, std::string(width, '#').c_str());
+}
 
 Arguments parse(int argc, char** argv) {
   Arguments a;
@@ -148,6 +103,7 @@ Arguments parse(int argc, char** argv) {
     if (key == "--size") a.size = std::stoll(value);
     if (key == "--batch") a.batch = std::stoll(value);
     if (key == "--seconds") a.seconds = std::stod(value);
+    if (key == "--default-seconds") a.default_seconds = std::stod(value);
     if (key == "--rounds") a.rounds = std::stoll(value);
     if (key == "--dir") a.directory = value;
   }
@@ -160,27 +116,37 @@ void measure(const Arguments& a, MpiEnvironment& mpi) {
       a.directory.empty() ? temporary / "chain" : std::filesystem::path(a.directory) / "chain";
   Bench bench(a, *mpi.world());
   std::vector<Line> lines;
-  lines.push_back({.name = "none", .checkpoints = false});
-  lines.push_back({.name = "default share, 1 %"});
-  for (const int64_t every : {1, 2, 5, 10, 20, 50, 100, 200}) {
-    Line line{.name = fmt::format("every {} steps", every)};
+  lines.push_back({.name = "none", .training = {}, .checkpoints = false});
+  for (const int64_t every : {1, 2, 5, 10, 20, 50}) {
+    Line line{.name = fmt::format("every {} steps", every), .training = {}};
     line.training.checkpoint_every_steps = every;
     lines.push_back(std::move(line));
   }
-  Line warm_up{.name = "warm-up", .checkpoints = false};
-  bench.measure(warm_up, directory);
+  Line warm_up = lines.front();
+  bench.measure(warm_up, directory, a.seconds);
   for (int64_t round = 0; round < a.rounds; ++round)
-    for (Line& line : lines) bench.measure(line, directory);
-  const double alone = lines.front().median();
-  std::printf("%s, %ld px, batch %ld: %.0f MB a checkpoint, %.1f steps/s without\n",
+    for (Line& line : lines) bench.measure(line, directory, a.seconds);
+  Line by_default{.name = "default", .training = {}};
+  bench.measure(by_default, directory, a.default_seconds);
+
+  const double alone_s = median(lines.front().step_s);
+  std::printf("%s, %ld px, batch %ld: %.0f MB a checkpoint, %.3f s a step without\n",
               a.network.c_str(), static_cast<long>(a.size), static_cast<long>(a.batch),
-              bench.checkpoint_mb(), alone);
+              bench.checkpoint_mb(), alone_s);
+  // What one checkpoint takes, from the interval at which most of them were measured and writing
+  // did not hold up the next one.
+  double price_s = 0;
   for (const Line& line : lines) {
-    const double share = 100 * (1 - line.median() / alone);
-    const auto width = static_cast<size_t>(std::clamp(share, 0.0, 60.0));
-    std::printf("%20s %8.2f steps/s %7.2f %% %s\n", line.name.c_str(), line.median(), share,
-                std::string(width, '#').c_str());
+    if (!line.checkpoints) continue;
+    const double share = 1 - alone_s / median(line.step_s);
+    print_line(line.name, 1 / median(line.written), share);
+    if (line.training.checkpoint_every_steps == 10) price_s = share / median(line.written);
   }
+  const double rate = by_default.written.front();
+  std::printf("default, for %.0f s: %.0f checkpoints, measured %.2f %% of the time\n",
+              a.default_seconds, rate * a.default_seconds,
+              100 * (1 - alone_s / by_default.step_s.front()));
+  print_line("default", 1 / rate, price_s * rate);
   bench.close();
 }
 

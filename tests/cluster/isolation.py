@@ -30,7 +30,7 @@ def enter(programs, host="a"):
         return
     missing = [program for program in programs if not find(program)]
     if missing:
-        skip(f"not installed: {', '.join(missing)} (BALEEN_CLUSTER=1 launch/install.sh tests)")
+        skip(f"not installed: {', '.join(missing)} (launch/install.sh tests installs it as root)")
     if os.geteuid() != 0:
         skip("daemons, namespaces and networks need root")
     trial = subprocess.run(["unshare", *NAMESPACES, "mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True, text=True)

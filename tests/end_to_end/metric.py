@@ -141,4 +141,5 @@ def test(directory):
         check_bad_input(directory)
 
 
-main(test)
+if __name__ == "__main__":
+    main(test)

@@ -302,9 +302,16 @@ TEST(PlanTest, CostsOfStagesAndStepsAddUp) {
   const ChainSpec chain = ensemble_plan(1, 4).chains[0];
   EXPECT_DOUBLE_EQ(chain.cost_from(0, 4), chain.cost);
   EXPECT_DOUBLE_EQ(chain.cost_from(2, 4), chain.predict_cost);
-  EXPECT_NEAR(chain.share_of_steps(1000), 1 - chain.cost_from(1, 4) / chain.cost, 1e-12);
-  EXPECT_NEAR(chain.share_of_steps(500), 0.5 * chain.share_of_steps(1000), 1e-12);
-  EXPECT_NEAR(chain.share_of_steps(2000), 1, 1e-12);
+  EXPECT_NEAR(chain.share_done(1000), 1 - chain.cost_from(1, 4) / chain.cost, 1e-12);
+  EXPECT_NEAR(chain.share_done(500), 0.5 * chain.share_done(1000), 1e-12);
+  EXPECT_NEAR(chain.share_done(2000), 1, 1e-12);
+  ChainSpec predicts = chain;
+  predicts.predict_cost = chain.cost / 4;
+  predicts.cost = chain.cost + predicts.predict_cost;
+  EXPECT_NEAR(predicts.share_done(2000), 0.8, 1e-12);
+  EXPECT_NEAR(predicts.share_done(2000, 0.5), 0.9, 1e-12);
+  EXPECT_NEAR(predicts.share_done(700, 0), 0.8, 1e-12);  // early stopping left the rest out
+  EXPECT_NEAR(predicts.share_done(700, 1), 1, 1e-12);
 }
 
 TEST(ShardOverheadTest, AgreesWithWhatWasMeasuredForResNet18) {

@@ -11,6 +11,7 @@
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/host_name.h"
 #include "tests/support/temporary_directory.h"
 
 namespace baleen {
@@ -108,9 +109,12 @@ TEST_F(RunDirectoryTest, AStartThatDiedBeforeItsConfigurationWasWrittenIsStarted
 }
 
 TEST_F(RunDirectoryTest, ASecondLiveJobIsRefused) {
+  setenv("SLURM_JOB_ID", "123", 1);
   const OpenedRun first = open();
+  unsetenv("SLURM_JOB_ID");
   const std::string message = refusal("auto", plan_of(), ErrorKind::kUsage);
-  EXPECT_THAT(message, HasSubstr(fmt::format("is in use by process {} on host", getpid())));
+  EXPECT_THAT(message, HasSubstr(fmt::format("is in use by process {} of Slurm job 123 on host {}",
+                                             getpid(), host_name())));
 }
 
 TEST_F(RunDirectoryTest, TheLockOfAKilledJobIsRecovered) {

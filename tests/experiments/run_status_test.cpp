@@ -4,8 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/host_name.h"
+#include "core/base/lock_file.h"
+#include "experiments/failure.h"
 #include "experiments/journal.h"
 #include "tests/support/temporary_directory.h"
 
@@ -91,7 +97,15 @@ TEST_F(RunStatusTest, SaysWhenTheRunHasGoneSilentOrHasEnded) {
   StatusWriter writer(run_.status(), plan_, {"here"}, {});
   writer.chain_started(plan_.chains[0], {0});
   EXPECT_THAT(describe_run(run_, now() + 1), HasSubstr("unknown time left"));
-  EXPECT_THAT(describe_run(run_, now() + 300), HasSubstr("no word for 5 min 00 s from rank 0"));
+  {
+    const LockFile held(run_.lock(), {.subject = "the run", .hint = ""});
+    EXPECT_THAT(describe_run(run_, now() + 300), HasSubstr("no word for 5 min 00 s from rank 0"));
+  }
+  record_failure(run_.failure(), {Error(ErrorKind::kCommunication, "rank 1 is gone", "start again"),
+                                  0, "here", "", 0});
+  const std::string killed = describe_run(run_, now() + 300);
+  EXPECT_THAT(killed, HasSubstr("not under way: its processes ended 5 min 00 s ago"));
+  EXPECT_THAT(killed, HasSubstr("rank 0 on host here says: rank 1 is gone\n  hint: start again"));
   add(JournalRecord::Kind::kRunFinished, "", 75);
   EXPECT_THAT(describe_run(run_, now() + 300), HasSubstr("the same command goes on from here"));
   add(JournalRecord::Kind::kRunStarted, "");
@@ -101,7 +115,46 @@ TEST_F(RunStatusTest, SaysWhenTheRunHasGoneSilentOrHasEnded) {
   add(JournalRecord::Kind::kRunFinished, "");
   const std::string complete = describe_run(run_, now() + 1);
   EXPECT_THAT(complete, HasSubstr("complete"));
+  EXPECT_THAT(complete, Not(HasSubstr("rank 1 is gone")));
   EXPECT_THAT(complete, Not(HasSubstr("no word")));
+}
+
+TEST_F(RunStatusTest, IsRenewedWhileNothingHappens) {
+  StatusWriter writer(run_.status(), plan_, {"here"}, {});
+  writer.chain_started(plan_.chains[0], {0});
+  const double first = now();
+  std::this_thread::sleep_for(std::chrono::milliseconds(2700));
+  EXPECT_GE(now() - first, 2);
+}
+
+TEST_F(RunStatusTest, AKilledRunIsSeenAtOnceOnItsOwnHost) {
+  StatusWriter writer(run_.status(), plan_, {host_name()}, {});
+  EXPECT_THAT(describe_run(run_, now() + 1), HasSubstr("not under way"));
+  const LockFile held(run_.lock(), {.subject = "the run", .hint = ""});
+  EXPECT_THAT(describe_run(run_, now() + 1), HasSubstr("under way for"));
+  writer.set_phase("stacking");
+  EXPECT_THAT(describe_run(run_, now() + 1), HasSubstr("all chains are finished: stacking"));
+}
+
+TEST_F(RunStatusTest, PredictionsCountAndAreInNoEpoch) {
+  for (ChainSpec& chain : plan_.chains) {
+    chain.predict_cost = 100;
+    chain.cost = 500;
+  }
+  StatusWriter writer(run_.status(), plan_, {"here"}, {});
+  writer.chain_started(plan_.chains[0], {0});
+  ChainProgress progress;
+  progress.stage = 1;
+  progress.epoch = 2;
+  progress.steps_done = 40;
+  progress.predicted = 0.5;
+  progress.phase = "predict";
+  writer.chain_progress(plan_.chains[0], progress);
+  writer.set_phase("chains");
+  EXPECT_NEAR(read_status(run_.status()).in_work.at(0).share_done, 0.9, 1e-9);
+  const std::string text = describe_run(run_, now());
+  EXPECT_THAT(text, HasSubstr("predict  -      -     90 %"));
+  EXPECT_THAT(text, Not(HasSubstr("3/2")));
 }
 
 TEST_F(RunStatusTest, AChainThatWasLeftCountsWithWhatItDid) {

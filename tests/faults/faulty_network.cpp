@@ -1,10 +1,13 @@
-// A small network that misbehaves on one rank, for tests of how a run is watched:
+// A small network that misbehaves on some rank, for tests of how a run is watched:
 //
-//   BALEEN_FAULTY="what=slow rank=1 after=40 seconds=0.2"    sleeps in every training step from
-//   then on BALEEN_FAULTY="what=pause rank=1 after=40 seconds=60"    sleeps once
-//   BALEEN_FAULTY="what=diverge rank=1 after=40"             moves one weight by one ulp, once
+//   BALEEN_FAULTY="what=slow rank=1 after=40 seconds=0.2"   sleeps in every training step from
+//                                                           then on
+//   BALEEN_FAULTY="what=pause rank=1 after=40 seconds=60"   sleeps once
+//   BALEEN_FAULTY="what=diverge rank=1 after=40"            moves one weight by one ulp, once
 //
-// `after` counts the rank's own forward passes in training.
+// `after` counts the rank's own forward passes in training; without `rank` all ranks do it.
+// `vary=0.3` makes each sleep shorter or longer by up to so large a part, drawn anew on each rank.
+// Several faults are parted by semicolons.
 #include <ATen/ATen.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
@@ -14,8 +17,11 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <random>
 #include <sstream>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "experiments/plugin.h"
 
@@ -27,14 +33,23 @@ struct Fault {
   std::string what;
   int64_t after = 0;
   double seconds = 0;
+  double vary = 0;
 
-  static Fault of_this_rank() {
+  bool due(int64_t forwards) const {
+    return what == "slow" ? forwards >= after : forwards == after;
+  }
+};
+
+/// What this rank is to do wrong.
+std::vector<Fault> faults_here() {
+  std::vector<Fault> faults;
+  const char* text = std::getenv("BALEEN_FAULTY");
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  std::istringstream list(text ? text : "");
+  for (std::string part; std::getline(list, part, ';');) {
     Fault fault;
-    const char* text = std::getenv("BALEEN_FAULTY");
-    const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-    if (!text) return fault;
-    std::istringstream words(text);
-    bool here = false;
+    bool here = true;
+    std::istringstream words(part);
     for (std::string word; words >> word;) {
       const size_t equal = word.find('=');
       if (equal == std::string::npos) continue;
@@ -42,15 +57,18 @@ struct Fault {
       if (key == "what") fault.what = value;
       if (key == "after") fault.after = std::atoll(value.c_str());
       if (key == "seconds") fault.seconds = std::atof(value.c_str());
+      if (key == "vary") fault.vary = std::atof(value.c_str());
       if (key == "rank") here = rank && value == rank;
     }
-    return here ? fault : Fault{};
+    if (here) faults.push_back(fault);
   }
-};
+  return faults;
+}
 
 class FaultyNet final : public Backbone {
  public:
-  explicit FaultyNet(const BackboneOptions& options) : fault_(Fault::of_this_rank()) {
+  explicit FaultyNet(const BackboneOptions& options)
+      : faults_(faults_here()), random_(std::random_device{}()) {
     conv1_ = register_module(
         "conv1",
         torch::nn::Conv2d(torch::nn::Conv2dOptions(options.in_channels, 16, 3).padding(1)));
@@ -73,19 +91,23 @@ class FaultyNet final : public Backbone {
 
  private:
   void misbehave() {
-    if (fault_.what.empty() || !is_training()) return;
+    if (faults_.empty() || !is_training()) return;
     ++forwards_;
-    if (forwards_ < fault_.after || (forwards_ > fault_.after && fault_.what != "slow")) return;
-    if (fault_.what == "diverge") {
-      const at::NoGradGuard no_grad;
-      float* value = conv2_->weight.data().mutable_data_ptr<float>();
-      *value = std::nextafter(*value, std::numeric_limits<float>::infinity());
-    } else {
-      std::this_thread::sleep_for(std::chrono::duration<double>(fault_.seconds));
+    for (const Fault& fault : faults_) {
+      if (!fault.due(forwards_)) continue;
+      if (fault.what == "diverge") {
+        const at::NoGradGuard no_grad;
+        float* value = conv2_->weight.data().mutable_data_ptr<float>();
+        *value = std::nextafter(*value, std::numeric_limits<float>::infinity());
+      } else {
+        std::uniform_real_distribution<double> part(1 - fault.vary, 1 + fault.vary);
+        std::this_thread::sleep_for(std::chrono::duration<double>(fault.seconds * part(random_)));
+      }
     }
   }
 
-  Fault fault_;
+  std::vector<Fault> faults_;
+  std::mt19937 random_;  ///< of the clock only, never of results
   int64_t forwards_ = 0;
   torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr};
   torch::nn::BatchNorm2d bn1_{nullptr};

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 import harness
-from trials import (FILE_FAULTS, FaultyJob, Job, call, complete, expect, expect_no_repetition, expect_same, finished_chains,
-                    no_process_left, outcome, records, send, signal, status_of, wait_for_phase, work_lost_s)
+from metric import make_individuals
+from trials import (FILE_FAULTS, FaultyJob, Job, OtherLoad, call, complete, expect, expect_no_repetition, expect_same,
+                    finished_chains, no_process_left, outcome, records, send, signal, status_of, wait_for_phase, work_lost_s)
 
 SMALL = [{"name": "resnet18", "dropout": 0.2}, {"name": "simplenet_cifar", "dropout": 0.1}]
 ONE = [{"name": "simplenet_cifar", "dropout": 0.1}]
@@ -25,21 +26,22 @@ def prepare(directory):
 
 
 def kills(directory, campaign):
-    """Runs that are killed up to four times each, and then end with the bytes of one that was not."""
+    """Sweeps that are killed up to twelve times each, and then end with the bytes of one that was not."""
     prepare(directory)
     # Checkpoints as often as their default share allows, not by steps: that is what limits the work lost.
-    recipe = harness.write_recipe(directory, training__checkpoint_every_steps=0)
+    recipe = harness.write_recipe(directory, backbones=ONE, training__checkpoint_every_steps=0,
+                                  sweep={"method": "grid", "space": {"stages.0.optimizer.lr": [0.02, 0.05]}})
     start = time.monotonic()
     call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
     duration = time.monotonic() - start
     reference = outcome(directory / "reference")
     done = 0
 
-    def kill_once(run, draw, since_text):
+    def kill_once(run, draw):
         """One start that is killed. Returns what was done, or nothing where it ended before."""
         nonlocal done
         ranks = draw.choice([1, 2, 3, 4])
-        phase = draw.choice(["begin", "train", "train", "validate", "predict", "stacking", "any", "any"])
+        phase = draw.choice(["begin", "train", "train", "validate", "predict", "stacking", "any"])
         how = draw.choice(["a rank", "rank 0", "mpirun", "all"])
         pause = draw.uniform(0, 1.2) if phase == "begin" else draw.uniform(0, 0.25)
         if phase == "any":
@@ -73,8 +75,8 @@ def kills(directory, campaign):
         draw = campaign.random(number)
         run = directory / f"killed-{number}"
         told = []
-        for _ in range(4):
-            text = kill_once(run, draw, number)
+        for _ in range(12):
+            text = kill_once(run, draw)
             if text:
                 told.append(text)
             if complete(run):
@@ -86,7 +88,7 @@ def kills(directory, campaign):
         shutil.rmtree(run)
         return f"{len(told)} kills: {'; '.join(told)}"
 
-    # A run takes up to four; those that end first are made up for by more runs.
+    # Runs that end before their twelve kills are made up for by more runs.
     if campaign.options.trial is not None:
         campaign.run([], trial)
         return
@@ -141,8 +143,36 @@ PHASES = {
                            "task": {"kind": "masks", "masks": "known-masks"}, "loss": {"kind": "bce_dice"},
                            "stages": [stage(size_px=32, epochs=1, batch=50)], "prediction": {"chunk": 16},
                            "images": {"normalise": {"kind": "half"}}}),
+    "cluster": ("cluster", {"dataset": "individuals", "test": "", "task": {"kind": "metric"}, "backbones": [{"name": "conv4"}],
+                            "stages": [stage(size_px=16, epochs=3, batch=16)], "prediction": {"chunk": 16},
+                            "loss": {"kind": "cross_entropy"}, "images": {"normalise": {"kind": "half"}},
+                            "metric": {"embedding": 16, "images_per_id": 4, "split": "disjoint",
+                                       "divide": {"learners": 3, "every_epochs": 1, "starts": 400}}}),
     "pack": (None, None),
 }
+
+
+def step_seconds(run, batch):
+    """What a step takes at the moment, by the slowest chain in work; 0 where none has told."""
+    rates = [chain["samples_per_s"] for chain in status_of(run).get("in_work", [])]
+    return max((batch / rate for rate in rates if rate), default=0.0)
+
+
+def wait_and_look(job, load):
+    """(exit code, seconds) of a job that was told to end."""
+    sent = time.monotonic()
+    while job.process.poll() is None and time.monotonic() < sent + 60:
+        load.look()
+        time.sleep(0.02)
+    return job.wait(1), time.monotonic() - sent
+
+
+def within_a_step(campaign, taken, step, load):
+    """One step, as long as it takes here and now, and two seconds of a machine of one's own."""
+    campaign.note("seconds of a step", step)
+    campaign.note("share of the processors that others took", load.share())
+    campaign.note("seconds beyond the step, in a machine's own time", (taken - step) * (1 - load.share()))
+    campaign.within("seconds until it had saved and ended", taken, step + 2 / (1 - load.share()))
 
 
 def signals(directory, campaign):
@@ -151,6 +181,8 @@ def signals(directory, campaign):
     wanted = (campaign.options.phases or ",".join(PHASES)).split(",")
     if "masks" in wanted:
         mask_images(directory)
+    if "cluster" in wanted:
+        make_individuals(directory, "individuals")
     references = {}
     recipes = {}
     order = [(phase, number) for phase in wanted for number in (signal.SIGTERM, signal.SIGUSR1)]
@@ -177,17 +209,17 @@ def signals(directory, campaign):
         time.sleep(draw.uniform(0, 0.1))
         victims = job.ranks()
         who = draw.choice(["all ranks", "one rank", "mpirun"] if number == signal.SIGUSR1 else ["all ranks", "one rank"])
+        step = step_seconds(run, PHASES[phase][1]["stages"][0]["batch"]) if phase in ("train", "statistics") else 0.0
+        load = OtherLoad([job.process.pid, *victims.values()])
         send({"all ranks": list(victims.values()), "one rank": [draw.choice(sorted(victims.values()))] if victims else [],
               "mpirun": [job.process.pid]}[who], number)
-        sent = time.monotonic()
-        code = job.wait(60)
-        taken = time.monotonic() - sent
+        code, taken = wait_and_look(job, load)
         no_process_left(victims.values())
         if code == 0 and complete(run):
             return None
         expect(code == 75, f"{number.name} to {who} of {ranks} in {phase}: exit code {code} instead of 75\n{job.output()}")
         expect(records(run)[-1].get("exit_code") == 75, "the journal does not say that it was interrupted")
-        campaign.within("seconds until it had saved and ended", taken, 2.5)
+        within_a_step(campaign, taken, step, load)
         return f"{number.name} to {who} of {ranks} in {phase}: ended after {taken:.2f} s"
 
     def pack_trial(number, draw, trial):

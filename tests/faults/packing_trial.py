@@ -6,7 +6,8 @@ import time
 import numpy as np
 from PIL import Image
 
-from trials import Job, call, expect, no_process_left, send
+from interruptions import wait_and_look, within_a_step
+from trials import Job, OtherLoad, call, expect, no_process_left, send
 
 KEYS = {"source": "csv_tags", "images": "pack-images", "labels_file": "pack-tags.csv", "extension": ".jpg", "fit": "squash",
         "size_px": 512, "encoding": "jpeg", "shard_samples": 8, "threads": 1}
@@ -47,16 +48,16 @@ def interrupt(directory, number, draw, trial, campaign):
             time.sleep(0.005)
         victims = list(job.ranks().values()) if ranks else [job.process.pid]
         if job.process.poll() is None and victims:
+            load = OtherLoad([job.process.pid, *victims])
             send([draw.choice(victims)], number)
-            sent = time.monotonic()
-            code = job.wait(60)
+            code, taken = wait_and_look(job, load)
             if code == 75:
                 break
             expect(code == 0, f"{number.name} while packing: exit code {code} instead of 75\n{job.output()}")
         shutil.rmtree(packed, ignore_errors=True)
     else:
         expect(False, "packing was always over before the signal came")
-    campaign.within("seconds until packing had ended", time.monotonic() - sent, 2.5)
+    within_a_step(campaign, taken, 0, load)
     no_process_left(victims)
     call(["pack", description], directory, ranks=draw.choice([None, 2]))
     expect(contents(packed) == contents(directory / "packed-reference"), f"{number.name} while packing: other bytes")

@@ -68,17 +68,25 @@ def complete(run):
     return bool(starts) and starts[-1].get("exit_code") == 0
 
 
-def outcome(run):
-    """All that a run is for, without times and places: digests of files, and every figure of metrics.csv."""
-    files = [run / "stack/scores.json", *sorted(run.glob("oof.h5")), *sorted(run.glob("*.csv")),
-             *sorted(run.glob("chains/*/weights.safetensors")), *sorted(run.glob("chains/*/oof.h5")),
-             *sorted(run.glob("masks-*/*"))]
-    result = {str(f.relative_to(run)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.name != "metrics.csv"}
-    expect(len(result) > 3, f"{run} holds no results")
-    with open(run / "metrics.csv", newline="") as file:
-        rows = [{k: v for k, v in row.items() if k not in ("samples_per_s", "seconds", "time_s", "time", "run")}
+def figures_of(table):
+    """Rows of a CSV file without what depends on clocks and places."""
+    with open(table, newline="") as file:
+        rows = [{k: v for k, v in row.items() if k not in ("samples_per_s", "seconds", "rank_seconds", "time_s", "time", "run")}
                 for row in csv.DictReader(file)]
-    result["metrics.csv"] = json.dumps(rows, sort_keys=True)
+    return json.dumps(rows, sort_keys=True)
+
+
+def outcome(run):
+    """All that a run, or each trial of a sweep, is for: digests of files, and every figure of its tables."""
+    result = {}
+    for root in [run, *sorted(run.glob("trials/*/"))]:
+        files = [*root.glob("stack/scores.json"), *root.glob("oof.h5"), *root.glob("best.yaml"), *sorted(root.glob("*.csv")),
+                 *sorted(root.glob("chains/*/weights.safetensors")), *sorted(root.glob("chains/*/oof.h5")),
+                 *sorted(root.glob("masks-*/*"))]
+        for file in files:
+            result[str(file.relative_to(run))] = (figures_of(file) if file.name in ("metrics.csv", "trials.csv")
+                                                  else hashlib.sha256(file.read_bytes()).hexdigest())
+    expect(len(result) > 4, f"{run} holds no results")
     return result
 
 
@@ -86,9 +94,11 @@ def expect_same(run, reference, what):
     here = outcome(run)
     expect(here.keys() == reference.keys(), f"{what}: {sorted(here)} instead of {sorted(reference)}")
     different = [name for name in reference if here[name] != reference[name]]
-    if different == ["metrics.csv"]:
-        pairs = zip(json.loads(here["metrics.csv"]), json.loads(reference["metrics.csv"]))
-        raise Failure(f"{what}: other metrics: {next(((a, b) for a, b in pairs if a != b), 'rows are missing')}")
+    for table in different:
+        if table.endswith(("metrics.csv", "trials.csv")):
+            pairs = zip(json.loads(here[table]), json.loads(reference[table]))
+            raise Failure(f"{what}: other bytes in {different}; {table}: "
+                          f"{next(((a, b) for a, b in pairs if a != b), 'rows are missing')}")
     expect(not different, f"{what}: other bytes in {different}")
 
 
@@ -107,9 +117,52 @@ def work_lost_s(run, now):
     """Longest time since something of a chain in work was made safe, as of `now` (seconds since 1970)."""
     lost = 0.0
     for chain in status_of(run).get("in_work", []):
-        safe = [f.stat().st_mtime for f in (run / "chains" / chain["name"]).glob("checkpoint-*.json")]
+        trial, _, name = chain["name"].rpartition("/")
+        directory = (run / "trials" / trial if trial else run) / "chains" / name
+        safe = [f.stat().st_mtime for f in directory.glob("checkpoint-*.json")]
         lost = max(lost, now - max([chain["assigned_s"], *safe]))
     return lost
+
+
+def wait_for_start(run, job, since, seconds=60):
+    """Returns whether a start of the job that began after `since` came to hand out chains, before it ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and job.process.poll() is None:
+        if any(r["type"] == "run_started" and r["time"] >= since for r in records(run)):
+            return True
+        time.sleep(0.003)
+    return False
+
+
+class OtherLoad:
+    """Which share of the processors others than a job's processes took, while this is looked at now and then."""
+
+    def __init__(self, pids):
+        self.pids = list(pids)
+        self.own = {}
+        self.begin = self._machine()
+        self.look()
+        self.own_begin = sum(self.own.values())
+
+    @staticmethod
+    def _machine():
+        """(busy, all) ticks of all processors since the machine started."""
+        ticks = list(map(int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
+        return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+    def look(self):
+        for pid in self.pids:
+            try:
+                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                self.own[pid] = int(fields[11]) + int(fields[12])
+            except OSError:
+                pass  # it has ended: what was seen last counts
+
+    def share(self):
+        busy, ticks = (now - then for now, then in zip(self._machine(), self.begin))
+        if ticks <= 0:
+            return 0.0
+        return min(0.9, max(0.0, (busy - sum(self.own.values()) + self.own_begin) / ticks))
 
 
 def send(pids, number):
@@ -154,7 +207,7 @@ class Campaign:
     def within(self, figure, value, limit):
         """A limit in seconds, stretched where the machine is shared."""
         self.note(figure, value)
-        expect(value <= limit * self.options.slack, f"{figure}: {value:.2f} s, at most {limit} s are allowed")
+        expect(value <= limit * self.options.slack, f"{figure}: {value:.2f} s, at most {limit:.2f} s are allowed")
 
     def run(self, trials, body):
         """Calls body(trial) for each, or for --trial alone; tells how to replay what fails."""
@@ -175,4 +228,5 @@ class Campaign:
 
 __all__ = ["BUILD", "FAULTY", "FILE_FAULTS", "Campaign", "Failure", "FaultyJob", "Job", "call", "complete", "environment",
            "expect", "expect_no_repetition", "expect_same", "finished_chains", "journal", "no_process_left", "outcome",
-           "phases_of", "records", "send", "signal", "status_of", "wait_for_phase", "work_lost_s"]
+           "phases_of", "records", "send", "signal", "status_of", "wait_for_phase", "wait_for_start", "work_lost_s",
+           "OtherLoad"]

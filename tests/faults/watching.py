@@ -8,7 +8,7 @@ import time
 
 import harness
 from trials import (FAULTY, FaultyJob, Job, call, expect, expect_no_repetition, expect_same, no_process_left, outcome, records,
-                    send, wait_for_phase)
+                    send, wait_for_phase, wait_for_start)
 
 
 def recipe_of(directory, **changes):
@@ -55,8 +55,11 @@ def stops(directory, campaign):
             ranks = draw.choice([2, 3, 4])
             since = time.time()
             job = Job(["run", recipe, "--run-dir", run.name], directory, ranks)
-            expect(wait_for_phase(run, job, draw.choice(["train", "validate"]), since), f"it ended\n{job.output()}")
-            time.sleep(draw.uniform(0, 0.3))
+            phase = draw.choice(["start", "train", "validate"])
+            reached = wait_for_start(run, job, since) if phase == "start" else wait_for_phase(run, job, phase, since)
+            expect(reached, f"it ended\n{job.output()}")
+            if phase != "start":
+                time.sleep(draw.uniform(0, 0.3))
             victims = job.ranks()
             rank = draw.choice(sorted(victims))
             send([victims[rank]], how)
@@ -79,7 +82,7 @@ def stops(directory, campaign):
             expect_same(run, reference, f"after {how.name} to rank {rank}")
             expect_no_repetition(run)
             shutil.rmtree(run)
-            told.append(f"{how.name} to rank {rank} of {ranks}: ended after {taken:.1f} s")
+            told.append(f"{how.name} to rank {rank} of {ranks} in {phase}: ended after {taken:.1f} s")
         return "; ".join(told)
 
     campaign.run(list(range(campaign.options.count)), trial)
@@ -198,11 +201,9 @@ def false_alarms(directory, campaign):
     """A long run with one step of a minute: nothing is told, nothing ends."""
     prepare(directory)
     seconds = campaign.options.minutes * 60
-    recipe = recipe_of(directory)
-    call(["run", recipe, "--run-dir", "short"], directory, ranks=4)
-    usual = step_seconds(directory / "short")
-    # Two chains side by side, each of `epochs` of five steps.
-    epochs = max(20, int(seconds / (usual * 5)))
+    # Two chains side by side, each of `epochs` of five steps; most of a step is sleep, of a length that varies as steps do.
+    sleep = 0.3
+    epochs = max(20, int((seconds - 60) / (sleep * 5 * 1.15)))
     recipe = recipe_of(directory, stages=[{"size_px": 16, "epochs": epochs, "batch": 24,
                                            "optimizer": {"kind": "sgd", "lr": 0.02}}])
 
@@ -210,14 +211,17 @@ def false_alarms(directory, campaign):
         draw = campaign.random(number)
         run = directory / f"long-{number}"
         start = time.monotonic()
+        after = draw.randint(100, max(101, min(400, epochs * 5 - 20)))
         job = FaultyJob(["run", recipe, "--run-dir", run.name], directory, 4,
-                        BALEEN_FAULTY=f"what=pause rank={draw.randrange(4)} after={draw.randint(100, 400)} seconds=60")
+                        BALEEN_FAULTY=f"what=slow seconds={sleep} vary=0.3; "
+                                      f"what=pause rank={draw.randrange(4)} after={after} seconds=60")
         expect(job.wait(6 * seconds + 600) == 0, f"exit code {job.process.returncode}\n{job.output()[-4000:]}")
         told = [r for r in records(run) if r["type"] == "notice"]
         expect(not told, f"told without reason: {told}")
         expect(not (run / "failure.json").exists(), "there is a failure.json")
         minutes = (time.monotonic() - start) / 60
         campaign.note("minutes without an alarm", minutes)
-        return f"{minutes:.1f} minutes with a step of 60 s, no alarm"
+        steps = epochs * 5 * 2
+        return f"{minutes:.1f} minutes, {steps} steps on 4 ranks, one of them of 60 s: no alarm"
 
     campaign.run([0], trial)
