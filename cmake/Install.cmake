@@ -1,5 +1,5 @@
-# What `cmake --install` puts where: the program, headers, static libraries, recipes, scripts, the extension example, and the
-# package that find_package(Baleen) finds.
+# What `cmake --install` puts where: the program, headers, static libraries, recipes, scripts, the extension example, the package
+# that find_package(Baleen) finds, man pages and completion for shells.
 include(CMakePackageConfigHelpers)
 set(BALEEN_PACKAGE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/Baleen")
 
@@ -44,3 +44,18 @@ configure_package_config_file(cmake/BaleenConfig.cmake.in "${PROJECT_BINARY_DIR}
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/BaleenConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/package/BaleenConfig.cmake" "${PROJECT_BINARY_DIR}/package/BaleenConfigVersion.cmake"
   cmake/BaleenExtend.cmake cmake/LibTorch.cmake cmake/FindOpenCVParts.cmake DESTINATION "${BALEEN_PACKAGE_DIR}")
+
+# Pages and scripts are made from the command line that is installed, when it is installed: they can't be of another version.
+set(BALEEN_REFERENCE_DIR "${PROJECT_BINARY_DIR}/reference")
+install(CODE "
+  file(REMOVE_RECURSE \"${BALEEN_REFERENCE_DIR}\")
+  file(MAKE_DIRECTORY \"${BALEEN_REFERENCE_DIR}\")
+  execute_process(COMMAND \"$<TARGET_FILE:baleen>\" docs man --out \"${BALEEN_REFERENCE_DIR}/man1\" COMMAND_ERROR_IS_FATAL ANY)
+  foreach(shell bash zsh fish)
+    execute_process(COMMAND \"$<TARGET_FILE:baleen>\" docs completion \${shell} OUTPUT_FILE \"${BALEEN_REFERENCE_DIR}/\${shell}\"
+      COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()")
+install(DIRECTORY "${BALEEN_REFERENCE_DIR}/man1" DESTINATION "${CMAKE_INSTALL_MANDIR}")
+install(FILES "${BALEEN_REFERENCE_DIR}/bash" DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions" RENAME baleen)
+install(FILES "${BALEEN_REFERENCE_DIR}/zsh" DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions" RENAME _baleen)
+install(FILES "${BALEEN_REFERENCE_DIR}/fish" DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d" RENAME baleen.fish)

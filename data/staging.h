@@ -5,7 +5,7 @@
 namespace baleen {
 
 /// Copies a packed dataset to a folder on a disk of this machine, and returns where it lies there:
-/// FOLDER/<digest of its content>. Nothing is copied where it already is.
+/// `FOLDER/<digest of its content>`. Nothing is copied where it already is.
 ///
 /// Any number of processes of a machine may call it at once: one copies, the others wait for it.
 /// Every shard's digest is checked while it is copied, its space before. A copy that was

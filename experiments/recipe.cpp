@@ -117,37 +117,51 @@ void check_custom(const std::vector<CustomAugmentOptions>& custom, const std::st
 void check_augmentations(const Recipe& recipe, const std::vector<StageOptions>& stages,
                          const std::string& path, const Extensions& extensions,
                          config::Problems& problems) {
-  const bool soft = extensions.losses.takes_shares(recipe.loss.kind);
   for (size_t s = 0; s < stages.size(); ++s) {
     const std::string here = fmt::format("{}.{}.augment", path, s);
     check_custom(stages[s].augment.custom, here, extensions.augmentations, problems);
-    if (stages[s].augment.mixup.alpha > 0 && !soft) {
+    const std::string& kind = recipe.loss_of(stages[s]).kind;
+    if (stages[s].augment.mixup.alpha > 0 && !extensions.losses.takes_shares(kind)) {
       problems.add(here + ".mixup", fmt::format("the loss '{}' learns from whole classes, not from "
                                                 "blended ones",
-                                                recipe.loss.kind));
+                                                kind));
     }
+  }
+}
+
+void check_loss(const LossOptions& loss, const std::string& path, const Extensions& extensions,
+                config::Problems& problems) {
+  std::vector<std::string> known;
+  for (const LossInfo& info : extensions.losses.list()) known.push_back(info.name);
+  if (std::find(known.begin(), known.end(), loss.kind) == known.end()) {
+    problems.add(path + ".kind",
+                 fmt::format("there is no loss '{}': {}", loss.kind, suggestion(loss.kind, known)));
+    return;
+  }
+  report(problems, path + ".parameters", [&] {
+    complete_parameters(fmt::format("the loss '{}'", loss.kind),
+                        extensions.losses.info(loss.kind).parameters, loss.parameters);
+  });
+}
+
+void check_stage_losses(const std::vector<StageOptions>& stages, const std::string& path,
+                        const Extensions& extensions, config::Problems& problems) {
+  for (size_t s = 0; s < stages.size(); ++s) {
+    if (stages[s].loss)
+      check_loss(*stages[s].loss, fmt::format("{}.{}.loss", path, s), extensions, problems);
   }
 }
 
 void check_against_extensions(const Recipe& recipe, const Extensions& extensions,
                               const config::Node& root, std::vector<config::Problem>& found) {
   config::Problems problems(root, found);
-  std::vector<std::string> known;
-  for (const LossInfo& info : extensions.losses.list()) known.push_back(info.name);
-  if (std::find(known.begin(), known.end(), recipe.loss.kind) == known.end()) {
-    problems.add("loss.kind", fmt::format("there is no loss '{}': {}", recipe.loss.kind,
-                                          suggestion(recipe.loss.kind, known)));
-  } else {
-    report(problems, "loss.parameters", [&] {
-      complete_parameters(fmt::format("the loss '{}'", recipe.loss.kind),
-                          extensions.losses.info(recipe.loss.kind).parameters,
-                          recipe.loss.parameters);
-    });
-  }
+  check_loss(recipe.loss, "loss", extensions, problems);
+  check_stage_losses(recipe.stages, "stages", extensions, problems);
   check_augmentations(recipe, recipe.stages, "stages", extensions, problems);
   for (size_t b = 0; b < recipe.backbones.size(); ++b) {
-    check_augmentations(recipe, recipe.backbones[b].stages, fmt::format("backbones.{}.stages", b),
-                        extensions, problems);
+    const std::string path = fmt::format("backbones.{}.stages", b);
+    check_stage_losses(recipe.backbones[b].stages, path, extensions, problems);
+    check_augmentations(recipe, recipe.backbones[b].stages, path, extensions, problems);
   }
   check_custom(recipe.prediction.tta_augment.custom, "prediction.tta_augment",
                extensions.augmentations, problems);
@@ -158,6 +172,10 @@ void check_against_extensions(const Recipe& recipe, const Extensions& extensions
 const std::vector<StageOptions>& Recipe::stages_of(int64_t backbone) const {
   const std::vector<StageOptions>& own = backbones.at(static_cast<size_t>(backbone)).stages;
   return own.empty() ? stages : own;
+}
+
+const LossOptions& Recipe::loss_of(const StageOptions& stage) const {
+  return stage.loss ? *stage.loss : loss;
 }
 
 std::vector<int64_t> Recipe::prediction_sizes_px(int64_t backbone) const {

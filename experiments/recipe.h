@@ -38,6 +38,7 @@ struct StageOptions {
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   AugmentOptions augment;
+  std::optional<LossOptions> loss;  ///< absent: the recipe's
   std::optional<double> dropout;
   std::vector<std::string> freeze;
   std::vector<std::string> unfreeze;
@@ -135,7 +136,7 @@ struct ReportSection {
 /// directory.
 struct Recipe {
   std::string name = "run";
-  std::string run_dir;  ///< empty: runs/<name>
+  std::string run_dir;  ///< empty: `runs/<name>`
   std::vector<std::string> plugins;
   int64_t seed = 1;
   std::vector<int64_t> seeds;  ///< empty: {seed}
@@ -163,6 +164,8 @@ struct Recipe {
 
   /// The stages that a backbone goes through: its own, or the recipe's.
   const std::vector<StageOptions>& stages_of(int64_t backbone) const;
+  /// What a stage minimises: its own loss, or the recipe's.
+  const LossOptions& loss_of(const StageOptions& stage) const;
   /// Sides at which a backbone's chains predict: those of `prediction`, or the last stage's.
   std::vector<int64_t> prediction_sizes_px(int64_t backbone) const;
   /// V of a backbone's chains.

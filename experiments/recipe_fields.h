@@ -17,6 +17,9 @@ void visit_fields(Visitor& v, StageOptions& o) {
   v.field("optimizer", o.optimizer, "fresh at the start of each stage");
   v.field("schedule", o.schedule, "learning rate within the stage");
   v.field("augment", o.augment, "random changes of the training images");
+  v.field("loss", o.loss,
+          "what this stage minimises; absent: the recipe's loss. A first stage with {kind: bce} "
+          "warms up for soft_f2, whose gradient vanishes where no label is thought likely");
   v.field("dropout", o.dropout, "probability in this stage; absent: the backbone's",
           config::between(0, 0.95));
   v.field("freeze", o.freeze,

@@ -83,6 +83,10 @@ void check_targets(const PreparedRun& run, const Extensions* extensions) {
   if (extensions) {
     // Made once, for what it says of its parameters: the chains make their own.
     (void)run.task->make_loss(extensions->losses, run.recipe.loss);
+    for (int64_t b = 0; b < std::ssize(run.recipe.backbones); ++b) {
+      for (const StageOptions& stage : run.recipe.stages_of(b))
+        (void)run.task->make_loss(extensions->losses, run.recipe.loss_of(stage));
+    }
   }
   if (own_labels && run.test && run.test->target_kind() != TargetKind::kNone &&
       run.test->label_names() != run.dataset->label_names()) {

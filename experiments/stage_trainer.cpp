@@ -36,7 +36,6 @@ StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
   const Recipe& recipe = *setup_.recipe;
   normalisation_ = chain_normalisation(recipe, *setup_.dataset, setup_.training_rows,
                                        setup_.chain->stages.front().size_px);
-  loss_ = setup_.task->make_loss(setup_.extensions->losses, recipe.loss);
   ChainFacts facts = chain_facts(recipe, setup_.chain->backbone, setup_.training_rows);
   facts.name = setup_.chain->name;
   facts.seed = seed_for(0);
@@ -63,6 +62,7 @@ void StageTrainer::make_network(int64_t stage) {
   const Recipe& recipe = *setup_.recipe;
   const ChainSpec& chain = *setup_.chain;
   const StageOptions& options = recipe.stages_of(chain.backbone).at(static_cast<size_t>(stage));
+  loss_ = setup_.task->make_loss(setup_.extensions->losses, recipe.loss_of(options));
   seed_default_generator(at::kCPU,
                          derive_seed(static_cast<uint64_t>(chain.seed), Stream::kInitialisation,
                                      {static_cast<uint64_t>(chain.fold)}));

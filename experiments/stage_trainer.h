@@ -68,7 +68,7 @@ class StageTrainer {
   Ending train();
 
   Backbone& network() { return *network_; }
-  const Loss& loss() const { return *loss_; }
+  const Loss& loss() const { return *loss_; }  ///< of the stage at hand, at the end of the last
   int64_t chain_steps() const { return state_.chain_steps; }
   bool stopped_early() const { return state_.stopped_early; }
   /// On the held-out fold, after the epoch at which the chain was paused.

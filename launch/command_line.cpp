@@ -6,6 +6,7 @@
 #include <torch/headeronly/version.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "core/base/nearest.h"
 #include "experiments/environment.h"
@@ -81,30 +82,32 @@ Error usage_error(const CLI::ParseError& error, const CLI::App& app, const CLI::
 
 }  // namespace
 
-Invocation parse_command_line(int argc, const char* const* argv, const std::vector<Verb>& verbs) {
-  Invocation invocation;
-  CLI::App app(kDescription, "baleen");
+void declare_command_line(CLI::App& app, const std::vector<Verb>& verbs, LogLevel& log_level) {
+  app.name("baleen");
+  app.description(kDescription);
   app.set_version_flag("--version", version_text(), "print the versions of Baleen and LibTorch");
   app.set_help_flag("-h,--help", "this text");
-  app.add_option("--log-level", invocation.log_level,
-                 "least severe lines shown: debug, info, warning, error")
+  app.add_option("--log-level", log_level, "least severe lines shown; default: info")
       ->transform(CLI::CheckedTransformer(kLogLevels, CLI::ignore_case).description(""))
-      ->option_text("LEVEL");
+      ->option_text("debug|info|warning|error");
   app.footer(kExamples);
   app.require_subcommand(0, 1);
   app.fallthrough();
-
-  std::map<const CLI::App*, const Verb*> verb_of;
   for (const Verb& verb : verbs) {
     CLI::App* sub = app.add_subcommand(verb.name, verb.summary);
     if (verb.hidden) sub->group("");
     sub->footer(verb.examples.empty() ? "" : "Examples:\n" + verb.examples);
     verb.declare_options(*sub);
-    verb_of[sub] = &verb;
   }
   app.get_formatter()->column_width(kHelpColumn);
   app.get_formatter()->label("SUBCOMMAND", "VERB");
   app.get_formatter()->label("Subcommands", "Verbs");
+}
+
+Invocation parse_command_line(int argc, const char* const* argv, const std::vector<Verb>& verbs) {
+  Invocation invocation;
+  CLI::App app;
+  declare_command_line(app, verbs, invocation.log_level);
 
   const std::string word = first_word(argc, argv);
   if (!word.empty()) require_known_verb(word, verbs);
@@ -125,7 +128,9 @@ Invocation parse_command_line(int argc, const char* const* argv, const std::vect
   if (app.get_subcommands().empty()) {
     invocation.text = app.help();
   } else {
-    invocation.verb = verb_of.at(app.get_subcommands().front());
+    const std::string& name = app.get_subcommands().front()->get_name();
+    const auto named = [&](const Verb& verb) { return verb.name == name; };
+    invocation.verb = &*std::find_if(verbs.begin(), verbs.end(), named);
   }
   return invocation;
 }

@@ -18,6 +18,10 @@ struct Invocation {
   LogLevel log_level = LogLevel::kInfo;
 };
 
+/// Declares verbs and options to the parser: what parse_command_line() reads with, and what man
+/// pages and completion are made from. `log_level` and `verbs` must outlive `app`.
+void declare_command_line(CLI::App& app, const std::vector<Verb>& verbs, LogLevel& log_level);
+
 /// @throws Error kUsage that names the nearest verb or option.
 Invocation parse_command_line(int argc, const char* const* argv, const std::vector<Verb>& verbs);
 

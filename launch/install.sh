@@ -53,7 +53,7 @@ packages=(g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libjpeg-dev zlib1g-dev libyaml-cpp-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libeigen3-dev
   libxxhash-dev libisal-dev libjs-chart.js dataset-fashion-mnist)
 if [[ $profile == tests ]]; then
-  packages+=(libgtest-dev libgmock-dev hdf5-tools clang-format clang-tidy)
+  packages+=(libgtest-dev libgmock-dev hdf5-tools clang-format clang-tidy doxygen mandoc)
 fi
 
 # install_packages PACKAGE...: those of them that are missing.

@@ -31,14 +31,21 @@ struct VerbContext {
   std::function<void(const Error&)> on_failure;
 };
 
+/// A file or folder that a verb reads or writes, for its man page.
+struct VerbFile {
+  std::string path;  ///< as one would say it: "RUN/oof.h5"
+  std::string what;
+};
+
 /// One entry of the command line: its name, its options, and what it does.
 ///
 /// The options live in an object that both functions own, so that a verb is one file and nothing
 /// else knows its options.
 struct Verb {
   std::string name;
-  std::string summary;   ///< one line for the list of verbs
-  std::string examples;  ///< shown below its --help; may be empty
+  std::string summary;          ///< one line for the list of verbs
+  std::string examples;         ///< shown below its --help; may be empty
+  std::vector<VerbFile> files;  ///< what it reads and writes, for its man page; may be empty
   bool needs_mpi = false;
   bool shares_work = false;  ///< MPI is started where a launcher started several ranks
   bool heeds_stop = false;   ///< looks at VerbContext::stop; else signals end it at once

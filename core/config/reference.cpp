@@ -14,10 +14,16 @@ std::string_view parent_of(std::string_view path) {
   return dot == std::string_view::npos ? std::string_view() : path.substr(0, dot);
 }
 
-// A table's cell is one line, and a bar would end it.
+// A table's cell is one line, a bar would end it, and <name> would be a tag, but for code.
 std::string cell(std::string_view text) {
   std::string escaped;
+  bool in_code = false;
   for (const char c : text) {
+    if (c == '`') in_code = !in_code;
+    if (c == '<' && !in_code) {
+      escaped += "&lt;";
+      continue;
+    }
     if (c == '|') escaped += '\\';
     escaped += c == '\n' ? ' ' : c;
   }

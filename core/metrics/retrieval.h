@@ -27,7 +27,7 @@ double mean_average_precision_at(const at::Tensor& relevant_QR, const at::Tensor
 double recall_at(const at::Tensor& relevant_QR, const at::Tensor& num_relevant_Q, int64_t k);
 
 /// Mean over queries of 1 / place of the true name among the first k different names, 0 where it is
-/// not there: what contests call MAP@k. Names that come again don't take a place.
+/// not there: what contests call `MAP@k`. Names that come again don't take a place.
 /// @throws Error kInternal unless there is one truth per list.
 double mean_reciprocal_place(std::span<const std::vector<std::string>> ranked,
                              std::span<const std::string> truth, int64_t k);

@@ -19,7 +19,7 @@ namespace baleen {
 /// ReLU. Values agree up to rounding.
 class DenseMaps {
  public:
-  /// @param first the block's input, [N, C, H, W]
+  /// @param first_NCHW the block's input, [N, C, H, W]
   /// @param total_channels of all maps that the block will have
   /// @param training the block's norms will take the batch's moments
   DenseMaps(const at::Tensor& first_NCHW, int64_t total_channels, bool training);

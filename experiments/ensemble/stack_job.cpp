@@ -3,10 +3,12 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/nearest.h"
 #include "data/name_list.h"
 #include "data/pack/csv.h"
 #include "experiments/ensemble/contestants.h"
@@ -17,9 +19,11 @@
 namespace baleen {
 namespace {
 
-std::string table_text(const std::vector<std::string>& ids, const std::vector<int64_t>* folds,
-                       const std::vector<std::string>& labels, const at::Tensor& scores) {
-  std::string text = folds ? "id,fold" : "id";
+std::string table_text(const std::string& id_heading, const std::vector<std::string>& ids,
+                       const std::vector<int64_t>* folds, const std::vector<std::string>& labels,
+                       const at::Tensor& scores) {
+  std::string text = csv_field(id_heading);
+  if (folds) text += ",fold";
   for (const std::string& label : labels) text += ',' + csv_field(label);
   text += '\n';
   const at::Tensor dense = scores.to(at::kDouble).contiguous();
@@ -33,13 +37,32 @@ std::string table_text(const std::vector<std::string>& ids, const std::vector<in
   return text;
 }
 
-/// What is handed in: tags for labels, the class, or the probability of the one label.
-void write_submission(const std::filesystem::path& file, const StackVerdict& verdict,
-                      const Contestant& chosen, const StackInput& input) {
-  if (verdict.metric == StackMetric::kBinary) {
-    write_file_atomically(file, table_text(input.test_ids, nullptr, input.labels, chosen.test_TL));
-    return;
+int64_t label_of(const std::string& name, const std::vector<std::string>& labels) {
+  const auto found = std::find(labels.begin(), labels.end(), name);
+  if (found == labels.end()) {
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("submission.probability_of: there is no label '{}'", name),
+                suggestion(name, labels));
   }
+  return found - labels.begin();
+}
+
+/// One column with one label's scores.
+void write_scores(const std::filesystem::path& file, const SubmissionFormat& format, int64_t label,
+                  const Contestant& chosen, const StackInput& input) {
+  const std::string& name = input.labels[static_cast<size_t>(label)];
+  write_file_atomically(file, table_text(format.id, input.test_ids, nullptr,
+                                         {format.column.empty() ? name : format.column},
+                                         chosen.test_TL.slice(1, label, label + 1)));
+}
+
+/// What is handed in: tags for labels, the class, or the probability of one label.
+void write_submission(const std::filesystem::path& file, const SubmissionFormat& format,
+                      const StackVerdict& verdict, const Contestant& chosen,
+                      const StackInput& input) {
+  if (!format.probability_of.empty())
+    return write_scores(file, format, label_of(format.probability_of, input.labels), chosen, input);
+  if (verdict.metric == StackMetric::kBinary) return write_scores(file, format, 0, chosen, input);
   std::vector<std::vector<std::string>> words(input.test_ids.size());
   const at::Tensor decided = verdict.metric == StackMetric::kF
                                  ? chosen.decided_TL.to(at::kBool).contiguous()
@@ -52,20 +75,24 @@ void write_submission(const std::filesystem::path& file, const StackVerdict& ver
       if (*on++) row.push_back(label);
     }
   }
-  write_word_table(file, "id", verdict.metric == StackMetric::kF ? "tags" : "class", input.test_ids,
-                   words);
+  std::string column = format.column;
+  if (column.empty()) column = verdict.metric == StackMetric::kF ? "tags" : "class";
+  write_word_table(file, format.id, column, input.test_ids, words);
 }
 
 std::string judge_and_write(const StackJob& job, const LoadedStack& loaded,
                             std::optional<StackResult> fitted) {
+  if (!job.submission.probability_of.empty())
+    (void)label_of(job.submission.probability_of, loaded.input.labels);
   const StackVerdict verdict = judge(loaded, job, std::move(fitted));
   const Contestant& chosen = verdict.find(job.submit);
   const std::filesystem::path directory(job.output);
   save_stack(verdict.stack, loaded.input, directory);
   std::string text = print_verdict(verdict, loaded, job);
   if (job.submit != "stack") {
-    write_file_atomically(directory / "oof.csv", table_text(loaded.input.ids, &loaded.input.folds,
-                                                            loaded.input.labels, chosen.oof_NL));
+    write_file_atomically(directory / "oof.csv",
+                          table_text("id", loaded.input.ids, &loaded.input.folds,
+                                     loaded.input.labels, chosen.oof_NL));
   }
   if (!loaded.input.test_ids.empty()) {
     if (!chosen.test_TL.defined()) {
@@ -73,9 +100,9 @@ std::string judge_and_write(const StackJob& job, const LoadedStack& loaded,
                   fmt::format("submit: '{}' gives no test predictions", job.submit),
                   "choose another name of the table");
     }
-    write_file_atomically(directory / "test.csv", table_text(loaded.input.test_ids, nullptr,
+    write_file_atomically(directory / "test.csv", table_text("id", loaded.input.test_ids, nullptr,
                                                              loaded.input.labels, chosen.test_TL));
-    write_submission(directory / "submission.csv", verdict, chosen, loaded.input);
+    write_submission(directory / "submission.csv", job.submission, verdict, chosen, loaded.input);
   }
   write_file_atomically(directory / "scores.json", verdict_to_json(verdict, loaded, job));
   if (job.submit != verdict.contestants[verdict.best].name) {

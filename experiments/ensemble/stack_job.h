@@ -45,6 +45,22 @@ void visit_fields(Visitor& v, EnsembleInput& o) {
           config::between(0, 1));
 }
 
+/// How submission.csv is written, so that a competition takes it as it is.
+struct SubmissionFormat {
+  std::string id = "id";
+  std::string column;
+  std::string probability_of;
+};
+
+template <class Visitor>
+void visit_fields(Visitor& v, SubmissionFormat& o) {
+  v.field("id", o.id, "heading of the ids, e.g. image_name");
+  v.field("column", o.column,
+          "heading of the answers; empty: tags, class, or the label whose probability it is");
+  v.field("probability_of", o.probability_of,
+          "write this label's or class's score instead of what is decided; empty: decisions");
+}
+
 /// What `baleen stack` does.
 struct StackJob {
   std::vector<EnsembleInput> inputs;
@@ -63,6 +79,7 @@ struct StackJob {
   double stability = 0.9;
   bool keep_degenerate = false;
   std::string submit = "stack";
+  SubmissionFormat submission;
   int64_t list_length = 5;
   std::string new_label;
   double new_label_threshold = 0.92;
@@ -107,6 +124,7 @@ void visit_fields(Visitor& v, StackJob& o) {
           "let models take part whose predictions never vary");
   v.field("submit", o.submit,
           "what test.csv and submission.csv hold: a name of the table, e.g. stack, mean, blend");
+  v.field("submission", o.submission, "the form of submission.csv, for out-of-fold stacks");
   v.field("list_length", o.list_length, "labels per sample in ranked lists",
           config::between(1, 1000));
   v.field("new_label", o.new_label,

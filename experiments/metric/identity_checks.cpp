@@ -29,8 +29,10 @@ void check_identity_backbones(const Recipe& recipe, config::Problems& problems) 
                    "sync does not go with losses over whole batches: take local or frozen");
   }
   for_each_stage(recipe, [&](int64_t backbone, int64_t stage, const std::string& path) {
-    if (recipe.stages_of(backbone)[static_cast<size_t>(stage)].augment.mixup.alpha > 0)
+    const StageOptions& options = recipe.stages_of(backbone)[static_cast<size_t>(stage)];
+    if (options.augment.mixup.alpha > 0)
       problems.add(path + ".augment.mixup", "blended images have no id: leave it out");
+    if (options.loss) problems.add(path + ".loss", "the task brings its own loss: leave it out");
   });
 }
 

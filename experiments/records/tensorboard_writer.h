@@ -29,7 +29,7 @@ class TensorBoardWriter {
   void add_scalar(std::string_view tag, double value, int64_t step, double time_s);
 
   /// The finite values of an epoch: train/loss, train/lr, train/samples_per_s, train/size_px and
-  /// val/<name>.
+  /// `val/<name>`.
   void add(const MetricsRecord& record);
 
   const std::filesystem::path& path() const { return file_->path(); }

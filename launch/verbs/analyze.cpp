@@ -40,6 +40,10 @@ Verb make_analyze_verb() {
       "  baleen analyze oof/*.csv --labels labels.csv --images train/\n"
       "  baleen analyze --retrained runs/half-*\n"
       "docs/analysis.md explains the figures.";
+  verb.files = {
+      {"OUT/analysis.html", "one page that needs no network"},
+      {"OUT/analysis.json", "all its figures"},
+  };
   auto arguments = std::make_shared<AnalyzeArguments>();
   verb.declare_options = [arguments](CLI::App& app) {
     app.add_option("inputs", arguments->inputs, "runs, or tables of out-of-fold predictions")

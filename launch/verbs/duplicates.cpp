@@ -67,7 +67,7 @@ Verb make_duplicates_verb() {
                    "perceptual hash: median (as ImageHash's phash) or mean (as OpenCV's PHash); "
                    "default: median")
         ->check(CLI::IsMember({"median", "mean"}))
-        ->option_text("NAME");
+        ->option_text("median|mean");
     app.add_option("--max-distance", options.max_distance,
                    "most bits in which the hashes of a pair differ; default: 6")
         ->check(CLI::Range(0, 16))

@@ -18,6 +18,10 @@ Verb make_explain_verb() {
       "  baleen explain runs/planet --labels haze,cloudy --pick best --count 6\n"
       "  baleen explain resnet18-f0-s1.safetensors --images photos/ --methods gradcam\n"
       "docs/analysis.md explains the methods.";
+  verb.files = {
+      {"OUT/explain.html, OUT/sheet.png", "all images and maps at a glance"},
+      {"OUT/*.png", "an overlay for each image, label and method"},
+  };
   auto job = std::make_shared<ExplainJob>();
   verb.declare_options = [job](CLI::App& app) {
     app.add_option("source", job->source, "run directory, or weights that `baleen export` wrote")
@@ -38,9 +42,9 @@ Verb make_explain_verb() {
                    "gradcam, saliency, smoothgrad, guided; default: all of them")
         ->delimiter(',')
         ->option_text("METHOD,...");
-    app.add_option("--pick", job->pick, "which held-out images: worst, best, first; default: worst")
+    app.add_option("--pick", job->pick, "which held-out images; default: worst")
         ->check(CLI::IsMember({"worst", "best", "first"}).description(""))
-        ->option_text("WHICH");
+        ->option_text("worst|best|first");
     app.add_option("--count", job->count, "images at most; default: 12")
         ->check(CLI::Range(1, 10000).description(""))
         ->option_text("N");

@@ -71,6 +71,10 @@ Verb make_export_verb() {
       "network.load_state_dict(safetensors.torch.load_file('resnet18-f0-s1.safetensors'))\n"
       "  recipe: backbones: [{name: resnet18, weights: resnet18-f0-s1.safetensors}]\n"
       "`baleen inspect FILE` shows labels, normalisation and tensors.";
+  verb.files = {
+      {"NAME.safetensors",
+       "weights under the published names, with labels and normalisation as metadata"},
+  };
   auto arguments = std::make_shared<ExportArguments>();
   verb.declare_options = [arguments](CLI::App& app) {
     app.add_option("run", arguments->run, "run directory")->required();

@@ -281,6 +281,10 @@ Verb make_launch_verb() {
       "  baleen launch -n 4 --print planet.yaml                 the line of mpirun, to paste\n"
       "  baleen launch -n 8 --nodes 2 --sbatch planet.yaml > planet.sbatch\n"
       "Options of `baleen run` are passed on to it.";
+  verb.files = {
+      {"RUN/launch.jsonl", "every start with its end, lost hosts, signals"},
+      {"RUN/", "see baleen-run(1)"},
+  };
   auto arguments = std::make_shared<LaunchArguments>();
   auto run_verb = std::make_shared<Verb>(make_run_verb());
   verb.declare_options = [arguments, run_verb](CLI::App& app) {

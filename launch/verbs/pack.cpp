@@ -121,6 +121,12 @@ Verb make_pack_verb() {
       "  baleen pack photos.yaml --append                       add what has come since\n"
       "  baleen pack photos.yaml --set bad_images=quarantine    leave bad images out, and list "
       "them";
+  verb.files = {
+      {"OUTPUT/", "the dataset: shards in HDF5 and a manifest with the digest of each"},
+      {"OUTPUT-test/", "with hold_out: the part that was set apart"},
+      {"OUTPUT/quarantine.csv",
+       "with bad_images: quarantine, the files that were left out, and why"},
+  };
   auto arguments = std::make_shared<PackArguments>();
   verb.declare_options = [arguments](CLI::App& app) {
     app.add_option("description", arguments->files,

@@ -79,6 +79,9 @@ Verb make_report_verb() {
       "  baleen report runs/planet --out planet.html\n"
       "  baleen report runs/planet --text | less -S\n"
       "  baleen report --compare runs/planet runs/planet-dehazed";
+  verb.files = {
+      {"RUN/report.html", "one page that needs no network"},
+  };
   auto arguments = std::make_shared<ReportArguments>();
   verb.declare_options = [arguments](CLI::App& app) {
     app.add_option("run", arguments->run, "run directory");

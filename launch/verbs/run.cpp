@@ -53,8 +53,21 @@ Verb make_run_verb() {
   verb.examples =
       "  mpirun -n 4 baleen run planet.yaml\n"
       "  mpirun -n 4 baleen run planet.yaml --set folds.count=3 --run-dir runs/three-folds\n"
-      "  srun baleen run planet.yaml --resume must";
+      "  srun --mpi=pmix baleen run planet.yaml --resume must";
   verb.needs_mpi = true;
+  verb.files = {
+      {"RUN/config.resolved.yaml", "the recipe with all defaults"},
+      {"RUN/journal.jsonl", "what is finished; a resume goes by it"},
+      {"RUN/chains/NAME/", "checkpoints, weights, predictions and metrics of a network and fold"},
+      {"RUN/oof.h5", "out-of-fold and test predictions of all models"},
+      {"RUN/metrics.csv, RUN/metrics.jsonl, RUN/tb/",
+       "every epoch's losses and metrics; for TensorBoard, too"},
+      {"RUN/stack/", "scores, weights and predictions of the second stage"},
+      {"RUN/report.html", "the report, one file that needs no network"},
+      {"RUN/trials.csv, RUN/best.yaml, RUN/trials/NNNN/", "of a sweep"},
+      {"RUN/logs/rank-N.log", "what each rank had to say"},
+      {"RUN/failure.json", "what went wrong, root cause first"},
+  };
   auto arguments = std::make_shared<RunArguments>();
   verb.declare_options = [arguments](CLI::App& app) {
     arguments->recipe.declare(app);

@@ -91,6 +91,13 @@ Verb make_stack_verb() {
       "  baleen stack stack.yaml\n"
       "  mpirun -n 5 baleen stack runs/planet\n"
       "docs/stacking.md explains the methods and every key.";
+  verb.files = {
+      {"OUT/scores.json, OUT/stack.json",
+       "each combination's scores; penalties, weights, intercepts"},
+      {"OUT/oof.csv, OUT/test.csv", "scores of the combination that --submit names"},
+      {"OUT/submission.csv", "its answers for the test set, or what submissions were combined to"},
+      {"OUT/ensemble.json", "which submissions took part"},
+  };
   auto arguments = std::make_shared<StackArguments>();
   verb.declare_options = [arguments](CLI::App& app) {
     app.add_option("inputs", arguments->inputs,
@@ -109,9 +116,8 @@ Verb make_stack_verb() {
                    "leaderboard scores, whose squares are the weights")
         ->delimiter(',')
         ->option_text("S,...");
-    app.add_option("--as", arguments->as,
-                   "what submissions hold: probabilities, tags, lists, scores; default: auto")
-        ->option_text("KIND");
+    app.add_option("--as", arguments->as, "what submissions hold; default: auto, which looks")
+        ->option_text("auto|probabilities|tags|lists|scores");
     app.add_option("--submit", arguments->submit,
                    "the combination whose test predictions are written; default: stack")
         ->option_text("NAME");

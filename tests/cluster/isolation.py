@@ -5,7 +5,6 @@ process ends, even by SIGKILL of anything, the kernel ends all others in there a
 """
 
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -51,16 +50,3 @@ def run(*words, code=0, **options):
     if code is not None and done.returncode != code:
         raise AssertionError(f"{' '.join(map(str, words))} ended with {done.returncode}: {done.stdout}")
     return done.stdout
-
-
-def commands_in(guide, name):
-    """The lines of the fenced block that follows `<!-- tested: NAME -->` in a guide of docs/: what a reader would type."""
-    text = (pathlib.Path(os.environ["BALEEN_SOURCE"]) / "docs" / guide).read_text()
-    marker = f"<!-- tested: {name} -->\n"
-    if text.count(marker) != 1:
-        raise AssertionError(f"docs/{guide} holds the marker {marker.strip()} {text.count(marker)} times")
-    after = text.split(marker, 1)[1].lstrip()
-    if not after.startswith("```"):
-        raise AssertionError(f"docs/{guide}: no block follows the marker {name}")
-    lines = after.split("```", 2)[1].split("\n", 1)[1].splitlines()
-    return [line.split("  # ")[0].rstrip() for line in lines if line.strip()]

@@ -11,8 +11,7 @@ import isolation
 
 isolation.enter(["unshare", "ip", "mpirun"])
 
-from isolation import commands_in  # noqa: E402
-from runs import RUN, environment, expect_reference, harness, has_checkpoint, launch_events, main, prepare, shell  # noqa: E402
+from runs import RUN, commands_in, environment, expect_reference, harness, has_checkpoint, launch_events, main, prepare, shell  # noqa: E402
 from slurm import wait_until  # noqa: E402
 
 GUIDE = "resume.md"

@@ -12,6 +12,8 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "end_to_end"))
 
 import harness  # noqa: E402
+from guides import commands_in  # noqa: E402  (the harness knows where it lies)
+from harness import shell, typing_environment as environment  # noqa: E402
 from isolation import run  # noqa: E402
 
 RUN = pathlib.Path("runs/planet")
@@ -33,24 +35,6 @@ def prepare(directory, epochs=2):
     harness.call(["run", "planet.yaml", "--run-dir", "reference"], directory)
     print(f"an undisturbed run takes {time.monotonic() - start:.1f} s", flush=True)
     return harness.result_digests(directory / "reference")
-
-
-def environment(**more):
-    """For commands as the guides have them: `baleen` is on the PATH."""
-    variables = harness.environment()
-    variables["PATH"] = f"{pathlib.Path(harness.BALEEN).parent}:{variables['PATH']}:/usr/sbin:/sbin"
-    variables.update(more)
-    return variables
-
-
-def shell(line, directory, code=0, timeout=240, env=None):
-    """A line as a user types it; returns what it printed."""
-    start = time.monotonic()
-    done = subprocess.run(["bash", "-c", line], cwd=directory, env=env or environment(), timeout=timeout, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    print(f"{time.monotonic() - start:5.1f} s, exit code {done.returncode}: {line}", flush=True)
-    harness.expect(code is None or done.returncode == code, f"`{line}` ended with {done.returncode} instead of {code}\n{done.stdout}")
-    return done.stdout
 
 
 def has_checkpoint(directory):
@@ -85,5 +69,5 @@ def main(test):
     print("passed", flush=True)
 
 
-__all__ = ["RUN", "run", "harness", "prepare", "environment", "shell", "has_checkpoint", "is_done", "expect_reference", "launch_events",
+__all__ = ["RUN", "run", "harness", "prepare", "commands_in", "environment", "shell", "has_checkpoint", "is_done", "expect_reference", "launch_events",
            "main"]

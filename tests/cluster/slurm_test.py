@@ -13,8 +13,7 @@ import slurm
 
 isolation.enter(slurm.PROGRAMS, host=slurm.HOST)
 
-from runs import environment, expect_reference, harness, has_checkpoint, launch_events, main, prepare, run, shell  # noqa: E402
-from isolation import commands_in  # noqa: E402
+from runs import commands_in, environment, expect_reference, harness, has_checkpoint, launch_events, main, prepare, run, shell  # noqa: E402
 
 GUIDE = "cluster.md"
 
@@ -24,6 +23,8 @@ def srun(directory, reference, _):
     text = shell(doctor, directory)
     for words in ("2 on 1 host", "every rank has the same", "from rank 0 to 1 others", "one at a time can lock it", "Nothing has to be mended"):
         harness.expect(words in text, f"the doctor does not say '{words}':\n{text}")
+    [plan] = commands_in(GUIDE, "plan")
+    harness.expect("8 ranks" in shell(plan, directory), "the plan does not count 8 ranks")
     [line] = commands_in(GUIDE, "srun")
     without = shell(line.replace(" --mpi=pmix", ""), directory, code=None, timeout=60)
     harness.expect("srun --mpi=pmix" in without and not (directory / "runs").exists(), f"srun without PMIx was not refused:\n{without}")

@@ -14,8 +14,7 @@ import two_hosts
 
 isolation.enter(two_hosts.PROGRAMS, host="switch")
 
-from isolation import commands_in  # noqa: E402
-from runs import environment, expect_reference, harness, has_checkpoint, launch_events, main, prepare, shell  # noqa: E402
+from runs import commands_in, environment, expect_reference, harness, has_checkpoint, launch_events, main, prepare, shell  # noqa: E402
 from slurm import wait_until  # noqa: E402
 
 GUIDE = "cluster.md"

@@ -15,6 +15,8 @@ import time
 
 import numpy as np
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
 BALEEN = os.environ["BALEEN_BIN"]
 
 
@@ -103,6 +105,24 @@ def call(arguments, directory, ranks=None, code=0, timeout=300):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     expect(code is None or done.returncode == code,
            f"{' '.join(map(str, arguments))} on {ranks} ranks: exit code {done.returncode} instead of {code}\n{done.stdout}")
+    return done.stdout
+
+
+def typing_environment(**more):
+    """For commands as the guides have them: `baleen` is on the PATH."""
+    variables = environment()
+    variables["PATH"] = f"{pathlib.Path(BALEEN).parent}:{variables['PATH']}:/usr/sbin:/sbin"
+    variables.update(more)
+    return variables
+
+
+def shell(line, directory, code=0, timeout=240, env=None):
+    """A line as a user types it; returns what it printed."""
+    start = time.monotonic()
+    done = subprocess.run(["bash", "-c", line], cwd=directory, env=env or typing_environment(), timeout=timeout,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    print(f"{time.monotonic() - start:5.1f} s, exit code {done.returncode}: {line}", flush=True)
+    expect(code is None or done.returncode == code, f"`{line}` ended with {done.returncode} instead of {code}\n{done.stdout}")
     return done.stdout
 
 

@@ -110,6 +110,26 @@ def submission_faults(directory):
         expect(f"{name}.csv" in text and named in text, f"{name}: {text}")
 
 
+def form_of_submissions(directory):
+    """The headings that a competition wants, decisions or one label's probabilities; a wrong label is named."""
+    planet = DATA / "planet"
+    tables = sorted((planet / "oof_reference").glob("*.csv"))
+    line = ["stack", *tables, "--labels", planet / "labels.csv", "--test", *tables, "--submit", "mean", "--out", "form"]
+
+    def rows(name):
+        with open(directory / "form" / name, newline="") as file:
+            return list(csv.DictReader(file))
+
+    call([*line, "--set", "submission.id=image_name"], directory)
+    expect(list(rows("submission.csv")[0]) == ["image_name", "tags"], "headings of decisions")
+    call([*line, "--set", "submission={id: name, column: p, probability_of: haze}"], directory)
+    submitted, scores = rows("submission.csv"), rows("test.csv")
+    expect(list(submitted[0]) == ["name", "p"], f"headings of probabilities: {list(submitted[0])}")
+    expect([(row["name"], row["p"]) for row in submitted] == [(row["id"], row["haze"]) for row in scores], "other numbers")
+    text = call([*line, "--set", "submission.probability_of=hazy"], directory, code=3)
+    expect("there is no label 'hazy'" in text and "'haze'" in text, text)
+
+
 def submissions(directory):
     text = call(["stack", *sorted((DATA / "planet/submissions").glob("*.gz")), "--out", "tags"], directory)
     expect("pred_NIRnormal" in text and "degenerate" in text, text)
@@ -143,6 +163,7 @@ def test(directory):
         print(f"SKIPPED: there is no {DATA}/planet/oof_reference")
         sys.exit(77)
     equals_scikit_learn(directory)
+    form_of_submissions(directory)
     submissions(directory)
     submission_faults(directory)
 

@@ -12,9 +12,9 @@ import signal
 import sys
 import time
 
-from harness import (BALEEN, Job, call, environment, expect, journal, main, make_dataset, no_process_left,
-                     result_digests)
-from pathlib import Path
+from harness import (Job, call, expect, journal, main, make_dataset, no_process_left,
+                     result_digests, shell)
+from guides import blocks
 
 LR = "stages.0.optimizer.lr"
 
@@ -262,20 +262,14 @@ def test_guide(directory):
     base["stages"][0]["epochs"] = 2
     del base["sweep"], base["name"]
     (directory / "planet.yaml").write_text(json.dumps(base))
-    (directory / "bin").mkdir()
-    (directory / "bin/baleen").symlink_to(BALEEN)
-    guide = (Path(os.environ["BALEEN_SOURCE"]) / "docs/sweeps.md").read_text()
-    os.environ["PATH"] = f"{directory / 'bin'}:{os.environ['PATH']}"
     commands = 0
-    for language, block in re.findall(r"```(yaml|sh)\n(.*?)```", guide, re.S):
-        if language == "yaml":
-            if name := re.match(r"# (\S+\.yaml)\n", block):
-                (directory / name[1]).write_text(block)
+    for block in blocks("sweeps.md"):
+        if block.language == "yaml":
+            if name := block.file_name():
+                (directory / name).write_text(block.text)
             continue
-        for line in block.splitlines():
-            line = line.replace("mpirun -n 4", "mpirun -n 4 --oversubscribe --bind-to none")
-            code = os.spawnvpe(os.P_WAIT, "bash", ["bash", "-c", f"cd '{directory}' && {line}"], environment())
-            expect(code == 0, f"exit code {code}: {line}")
+        for line in block.commands():
+            shell(line.replace("mpirun -n 4", "mpirun -n 4 --oversubscribe --bind-to none"), directory)
             commands += 1
     expect(commands >= 8, f"only {commands} commands were found")
     expect((directory / "runs/lr/best.yaml").exists() and (directory / "runs/lr/trials/0003/report.html").exists(),
