@@ -46,7 +46,7 @@ class BatchMaker {
     // Read ahead, in the making, with the caller, and one to come.
     pool_ = std::make_shared<BufferPool>(static_cast<size_t>(
         std::max(options_.queue_depth, options_.threads) + options_.threads + 2));
-    keep_opencv_single_threaded();
+    one_thread_inside_opencv();
   }
 
   /// @param random the source's images are changed, with the draws of this epoch or pass

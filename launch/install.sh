@@ -51,10 +51,13 @@ with_cluster() {
 packages=(g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libhdf5-dev libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
   libjpeg-dev zlib1g-dev libyaml-cpp-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libeigen3-dev
-  libxxhash-dev libisal-dev libjs-chart.js dataset-fashion-mnist)
+  libopencv-flann-dev libxxhash-dev libisal-dev libjs-chart.js dataset-fashion-mnist)
 if [[ $profile == tests ]]; then
   packages+=(libgtest-dev libgmock-dev hdf5-tools clang-format clang-tidy doxygen mandoc)
 fi
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then as_root=(sudo); fi
 
 # install_packages PACKAGE...: those of them that are missing.
 install_packages() {
@@ -73,12 +76,9 @@ install_packages() {
   done
   if [[ ${#missing[@]} -eq 0 ]]; then return; fi
 
-  local as_root=()
-  if [[ $(id -u) -ne 0 ]]; then
-    command -v sudo >/dev/null ||
-      die "these packages are missing, and neither root nor sudo is at hand: ${missing[*]}" \
-        "Ask for them, or see \"Without root\" in README.md and set BALEEN_APT=0."
-    as_root=(sudo)
+  if [[ $(id -u) -ne 0 ]] && ! command -v sudo >/dev/null; then
+    die "these packages are missing, and neither root nor sudo is at hand: ${missing[*]}" \
+      "Ask for them, or see \"Without root\" in README.md and set BALEEN_APT=0."
   fi
   echo "install: Debian packages: ${missing[*]}"
   # The lists may be absent (a fresh image) or stale: one refresh, only when something is missing.
@@ -86,6 +86,29 @@ install_packages() {
     die "apt-get update failed; is the network (or the proxy in /etc/apt) all right?"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o=Dpkg::Use-Pty=0 install -y --no-install-recommends \
     "${missing[@]}" >/dev/null || die "apt-get could not install: ${missing[*]}"
+}
+
+# OpenCV's key points and homographies are two small libraries, but their -dev packages depend on windows, video and a
+# desktop: only the headers are taken out of these, into build/opencv. Where OpenCV is installed as a whole, nothing is done.
+install_opencv_parts() {
+  local version suffix headers=build/opencv parts=(libopencv-features2d libopencv-calib3d)
+  if [[ ${BALEEN_APT:-1} == 0 || -f /usr/include/opencv4/opencv2/calib3d.hpp ]]; then return; fi
+  version=$(dpkg-query -W -f='${Version}' libopencv-core-dev)
+  suffix=$(dpkg-query -W -f='${Depends}' libopencv-core-dev | grep -o 'libopencv-core[0-9][^ ,]*' | head -n 1)
+  install_packages "${parts[@]/%/${suffix#libopencv-core}}"
+  if [[ -f $headers/version && $(<"$headers/version") == "$version" ]]; then return; fi
+  echo "install: headers of ${parts[*]} into $headers"
+  rm -rf "$headers"
+  mkdir -p "$headers/packages"
+  (
+    cd "$headers/packages"
+    fetch() { apt-get -qq -o APT::Sandbox::User=root download "${parts[@]/%/-dev=$version}"; }
+    fetch 2>/dev/null || { "${as_root[@]}" apt-get -qq update && fetch; }
+  ) || die "apt-get could not download the -dev packages of ${parts[*]} $version"
+  local package
+  for package in "$headers"/packages/*.deb; do dpkg-deb --fsys-tarfile "$package" | tar -x -C "$headers" ./usr/include; done
+  rm -r "$headers/packages"
+  echo "$version" >"$headers/version"
 }
 
 find_python() {
@@ -138,6 +161,7 @@ install_wheels() {
 
 mkdir -p build
 install_packages "${packages[@]}"
+install_opencv_parts
 if [[ $profile == tests && ${BALEEN_BROWSER:-1} != 0 ]]; then
   # The test of the pages skips and says so where this fails.
   (install_packages chromium fonts-dejavu-core) || echo "install: going on without a browser" >&2

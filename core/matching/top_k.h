@@ -32,8 +32,12 @@ class TopKSearch {
   TopK result() const;
 
  private:
+  void add_by_tiles(const at::Tensor& gallery_GD, int64_t first_row);
+  void add_by_products(const at::Tensor& gallery_GD, int64_t first_row);
+
   at::Tensor queries_QD_;
   int64_t k_;
+  std::vector<float> tiles_;   ///< the queries again, tile by tile; empty: by matrix products
   std::vector<float> scores_;  ///< Q lists of K, best first
   std::vector<int64_t> rows_;
 };

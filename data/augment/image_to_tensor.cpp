@@ -331,6 +331,4 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
   cut_out(draw.cutout, target.size_px, target.data, target.channels, target.channels_last);
 }
 
-void keep_opencv_single_threaded() { cv::setNumThreads(0); }
-
 }  // namespace baleen

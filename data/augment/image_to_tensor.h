@@ -10,6 +10,7 @@
 #include "data/augment/normalise.h"
 #include "data/augment/registry.h"
 #include "data/augment/resample.h"
+#include "data/image/opencv_threads.h"  // for those who read images on threads of their own
 #include "data/packed_dataset.h"
 
 namespace baleen {
@@ -62,9 +63,5 @@ void write_image(const ImageView& image, const AugmentDraw& draw,
                  const ImageTarget& target,
                  const std::function<void(const PixelBlock&)>& change = {},
                  const RealBox* box = nullptr);
-
-/// Switches OpenCV's own thread pool off for the whole process: images are read on threads of ours,
-/// one image each.
-void keep_opencv_single_threaded();
 
 }  // namespace baleen

@@ -1,13 +1,13 @@
 #include "data/image/image.h"
 
 #include <cstring>
-#include <mutex>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
 #include "core/base/error.h"
 #include "data/image/jpeg.h"
+#include "data/image/opencv_threads.h"
 #include "data/image/resample.h"
 
 namespace baleen {
@@ -24,12 +24,6 @@ cv::Mat wrap(const ImageView& image) {
 cv::Mat wrap(Image& image) {
   return {static_cast<int>(image.height), static_cast<int>(image.width), type_of(image.channels),
           image.pixels.data()};
-}
-
-// Callers work on many images at once; OpenCV's own threads would only get in their way.
-void one_thread_inside_opencv() {
-  static std::once_flag once;
-  std::call_once(once, [] { cv::setNumThreads(1); });
 }
 
 Image resize_directly(const ImageView& image, int64_t height, int64_t width, int interpolation) {

@@ -14,159 +14,14 @@
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/metrics/retrieval.h"
-#include "data/identity_splits.h"
-#include "data/name_list.h"
 #include "data/pack/csv.h"
-#include "experiments/gallery/pair_matching.h"
+#include "experiments/gallery/key_point_scores.h"
+#include "experiments/gallery/match_scores.h"
 
 namespace baleen {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kUnknownShare = 0.2;
-constexpr double kQueryShare = 0.3;
-
-/// One model's unit features.
-struct Sides {
-  at::Tensor gallery_GD, queries_QD;
-  std::shared_ptr<const PairScores> head;     ///< null: cosines
-  at::Tensor raw_gallery_GD, raw_queries_QD;  ///< what the head compares, where there is one
-};
-
-/// Gallery images and whom they show; individuals by name, ascending.
-struct Gallery {
-  std::vector<std::string> names;  ///< C
-  GalleryIdentities identities;
-};
-
-Gallery gallery_of(const std::vector<std::string>& ids, const MatchNames& known) {
-  std::vector<std::string> missing;
-  std::set<std::string> names;
-  for (const std::string& id : ids) {
-    const auto found = known.gallery.find(id);
-    if (found == known.gallery.end()) {
-      missing.push_back(id);
-    } else {
-      names.insert(found->second);
-    }
-  }
-  if (!missing.empty()) {
-    throw Error(ErrorKind::kData,
-                fmt::format("nobody is named for the gallery images {}", name_list(missing)),
-                "name the individual of every gallery image with --identities");
-  }
-  Gallery gallery{{names.begin(), names.end()}, {}};
-  gallery.identities.count = std::ssize(gallery.names);
-  for (const std::string& id : ids) {
-    const auto place =
-        std::lower_bound(gallery.names.begin(), gallery.names.end(), known.gallery.at(id));
-    gallery.identities.identity_G.push_back(place - gallery.names.begin());
-  }
-  return gallery;
-}
-
-/// A model's distances of queries and individuals, [Q, C]; infinite for one without images.
-at::Tensor distances_of(const Sides& sides, const GalleryIdentities& identities,
-                        const MatchOptions& options, const std::vector<int64_t>& own_Q) {
-  if (sides.head) {
-    if (options.rerank)
-      throw Error(ErrorKind::kUsage, "re-ranking compares angles, a siamese network does not",
-                  "leave --rerank out, or match with networks of embeddings");
-    return identity_distances_by_pairs(*sides.head, sides.raw_queries_QD, sides.raw_gallery_GD,
-                                       identities, options.score, own_Q);
-  }
-  if (options.rerank) {
-    at::Tensor images_QG = -reranked_distances(sides.queries_QD, sides.gallery_GD, *options.rerank);
-    for (int64_t q = 0; q < std::ssize(own_Q); ++q)
-      if (own_Q[q] >= 0) images_QG[q][own_Q[q]] = -std::numeric_limits<float>::infinity();
-    return -identity_scores_of_images(images_QG, identities, options.score);
-  }
-  const at::Tensor scores_QC =
-      identity_scores(sides.queries_QD, sides.gallery_GD, identities, options.score, own_Q);
-  // Unit vectors: d² = 2 - 2s.
-  return (2.0 - 2.0 * scores_QC.to(at::kDouble)).clamp_min(0.0).sqrt();
-}
-
-/// Distances of all models, and of the classifier.
-std::vector<at::Tensor> all_distances(const std::vector<Sides>& models,
-                                      const GalleryIdentities& identities,
-                                      const MatchOptions& options,
-                                      const std::vector<int64_t>& own_Q) {
-  std::vector<at::Tensor> distances, gallery, queries;
-  for (const Sides& model : models) {
-    distances.push_back(distances_of(model, identities, options, own_Q));
-    gallery.push_back(model.gallery_GD);
-    queries.push_back(model.queries_QD);
-  }
-  if (!options.classifier) return distances;
-  if (std::any_of(own_Q.begin(), own_Q.end(), [](int64_t row) { return row >= 0; })) {
-    throw Error(ErrorKind::kUsage, "a classifier that was trained on the queries would know them",
-                "leave it out where queries are gallery images");
-  }
-  const at::Tensor p_QC =
-      classify_features(at::cat(gallery, 1), identities.identity_G, identities.count,
-                        at::cat(queries, 1), *options.classifier);
-  distances.push_back(
-      at::where(p_QC > 0, 1 - p_QC, at::full_like(p_QC, std::numeric_limits<double>::infinity())));
-  return distances;
-}
-
-/// Validation on the gallery alone.
-struct Validation {
-  std::vector<at::Tensor> distances_MQC;
-  std::vector<std::string> truth;  ///< empty for strangers
-};
-
-Validation validate(const std::vector<Sides>& models, const Gallery& gallery,
-                    const MatchOptions& options) {
-  const std::vector<int64_t>& identity_G = gallery.identities.identity_G;
-  if (gallery.identities.count < 2) {
-    throw Error(ErrorKind::kData, "one individual is no gallery to choose a threshold on",
-                "give the threshold, or more individuals");
-  }
-  const GallerySplit split = open_set_split(identity_G, kUnknownShare, kQueryShare, options.seed);
-  if (split.gallery.empty())
-    throw Error(ErrorKind::kData, "the gallery is too small to choose a threshold on");
-  GalleryIdentities kept{{}, gallery.identities.count};
-  for (const int64_t row : split.gallery) kept.identity_G.push_back(identity_G[row]);
-  const std::set<int64_t> left(kept.identity_G.begin(), kept.identity_G.end());
-  Validation validation;
-  for (const int64_t row : split.queries)
-    validation.truth.push_back(left.contains(identity_G[row]) ? gallery.names[identity_G[row]]
-                                                              : std::string());
-  const at::Tensor gallery_rows = at::tensor(split.gallery, at::kLong);
-  const at::Tensor query_rows = at::tensor(split.queries, at::kLong);
-  std::vector<Sides> parts;
-  for (const Sides& sides : models) {
-    parts.push_back({sides.gallery_GD.index_select(0, gallery_rows),
-                     sides.gallery_GD.index_select(0, query_rows),
-                     sides.head,
-                     {},
-                     {}});
-    if (!sides.head) continue;
-    parts.back().raw_gallery_GD = sides.raw_gallery_GD.index_select(0, gallery_rows);
-    parts.back().raw_queries_QD = sides.raw_gallery_GD.index_select(0, query_rows);
-  }
-  validation.distances_MQC = all_distances(parts, kept, options, {});
-  return validation;
-}
-
-std::vector<at::Tensor> mapped(const std::vector<at::Tensor>& distances,
-                               const DistanceMapOptions& options) {
-  std::vector<at::Tensor> scores;
-  for (const at::Tensor& model : distances) scores.push_back(map_distances(model, options));
-  return scores;
-}
-
-at::Tensor fused(const std::vector<at::Tensor>& scores, const std::vector<double>& weights) {
-  // A weight of 0 times minus infinity is no number, so models that don't count stay out.
-  at::Tensor sum;
-  for (size_t m = 0; m < scores.size(); ++m) {
-    if (weights[m] == 0) continue;
-    sum = sum.defined() ? sum + scores[m] * weights[m] : scores[m] * weights[m];
-  }
-  return sum;
-}
 
 /// Map, weights and threshold.
 /// @returns the validation, where there was anything to choose
@@ -177,7 +32,9 @@ std::optional<Validation> choose(const std::vector<Sides>& models, const Gallery
   result.weights.assign(num_models, 1.0 / static_cast<double>(num_models));
   result.threshold = options.threshold.value_or(-std::numeric_limits<double>::infinity());
   const bool threshold_open = !options.unknown.empty() && !options.threshold;
-  if (num_models < 2 && !options.choose_map && !threshold_open) return std::nullopt;
+  const bool key_points_open = options.key_points && !options.key_points->weight;
+  if (num_models < 2 && !options.choose_map && !threshold_open && !key_points_open)
+    return std::nullopt;
   Validation validation = validate(models, gallery, options);
   std::vector<DistanceMap> candidates{options.map.map};
   if (options.choose_map) {
@@ -219,7 +76,7 @@ at::Tensor newcomer_shift(const Validation& validation, const std::vector<at::Te
       find_newcomers(scores, at::tensor(is_new, at::kDouble), test_MTC, *options.newcomers);
   result.newcomer_auc = verdict.auc;
   result.newcomers_missing = verdict.missing;
-  const at::Tensor fused_QC = fused(scores, result.weights);
+  const at::Tensor fused_QC = fused(scores, result.weights, validation.shift_QC);
   const double spread = fused_QC.amax({1}).std(/*unbiased=*/false).item<double>();
   const at::Tensor doubt_Q = at::logit(verdict.oof_N, kCertain);
   for (const double weight : kWeights) {
@@ -232,21 +89,6 @@ at::Tensor newcomer_shift(const Validation& validation, const std::vector<at::Te
     result.newcomer_weight = weight * spread;
   }
   return result.newcomer_weight * at::logit(verdict.test_T, kCertain);
-}
-
-/// The row of each query in the gallery, where it is one of its images: the same id, and the same
-/// features (ids that are only numbers occur in every dataset).
-std::vector<int64_t> own_rows(const FeatureTable& queries, const FeatureTable& gallery) {
-  std::unordered_map<std::string, int64_t> row_of;
-  for (int64_t row = 0; row < gallery.size(); ++row) row_of.emplace(gallery.ids[row], row);
-  std::vector<int64_t> own(queries.ids.size(), -1);
-  for (int64_t q = 0; q < queries.size(); ++q) {
-    const auto found = row_of.find(queries.ids[q]);
-    if (found == row_of.end()) continue;
-    if (at::equal(queries.features_ND[q], gallery.features_ND[found->second]))
-      own[q] = found->second;
-  }
-  return own;
 }
 
 /// The gallery images that look most like each query, of the individuals it was answered with.
@@ -301,27 +143,14 @@ MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names
   MatchResult result;
   result.query_ids = models.front().queries.ids;
   result.gallery_ids = models.front().gallery.ids;
-  std::vector<Sides> sides;
-  for (const MatchModel& model : models) {
-    const FeatureTable gallery = model.gallery.select(result.gallery_ids);
-    const FeatureTable queries = model.queries.select(result.query_ids);
-    if (gallery.features_ND.size(1) != queries.features_ND.size(1)) {
-      throw Error(
-          ErrorKind::kData,
-          fmt::format("features of {} have {} numbers, those of {} {}", gallery.source,
-                      gallery.features_ND.size(1), queries.source, queries.features_ND.size(1)),
-          "both sides must come from the same network");
-    }
-    sides.push_back({unit_rows(gallery.features_ND), unit_rows(queries.features_ND), model.head,
-                     gallery.features_ND, queries.features_ND});
-  }
+  const std::vector<Sides> sides = sides_of(models);
   const Gallery gallery = gallery_of(result.gallery_ids, names);
   for (const int64_t identity : gallery.identities.identity_G)
     result.gallery_names.push_back(gallery.names[identity]);
   const std::vector<int64_t> own_Q = own_rows(models.front().queries, models.front().gallery);
   result.num_own = std::ssize(own_Q) - std::count(own_Q.begin(), own_Q.end(), -1);
 
-  const std::optional<Validation> validation = choose(sides, gallery, options, result);
+  std::optional<Validation> validation = choose(sides, gallery, options, result);
   const std::vector<at::Tensor> distances =
       all_distances(sides, gallery.identities, options, own_Q);
   DistanceMapOptions map = options.map;
@@ -329,6 +158,12 @@ MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names
   map.perplexity = std::min(map.perplexity, static_cast<double>(gallery.identities.count));
   const std::vector<at::Tensor> scores_MQC = mapped(distances, map);
   at::Tensor scores_QC = fused(scores_MQC, result.weights).contiguous();
+  if (options.key_points) {
+    const at::Tensor validation_QC =
+        validation ? fused(mapped(validation->distances_MQC, map), result.weights) : at::Tensor();
+    scores_QC = scores_QC + key_point_shift(scores_QC, gallery, own_Q, options, validation,
+                                            validation_QC, result);
+  }
   if (options.newcomers) {
     if (!validation || options.unknown.empty() || options.threshold) {
       throw Error(ErrorKind::kUsage, "newcomers are judged where a threshold is to be chosen",
@@ -348,8 +183,13 @@ MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names
     for (const std::string& name : best_names(scores_QC[q], gallery.names, options.answers,
                                               options.unknown, result.threshold)) {
       const auto column = column_of.find(name);
-      result.answers.back().push_back(
-          {name, column == column_of.end() ? kNaN : scores[q][column->second], -1});
+      MatchAnswer answer{name, kNaN};
+      if (column != column_of.end()) {
+        answer.score = scores[q][column->second];
+        if (result.points_QC.defined())
+          answer.points = std::lround(result.points_QC[q][column->second].item<double>());
+      }
+      result.answers.back().push_back(answer);
     }
   }
   find_images(sides.front(), own_Q, result);

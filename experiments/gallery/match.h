@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,9 +16,28 @@
 #include "core/nn/pair_scores.h"
 #include "experiments/feature_classifier/feature_classifier.h"
 #include "experiments/gallery/feature_table.h"
+#include "experiments/gallery/key_points.h"
 #include "experiments/newcomers/newcomers.h"
 
 namespace baleen {
+
+/// Re-ranking of each query's best individuals by key points that match (RootSIFT).
+struct KeyPointRerankOptions {
+  int64_t candidates = 10;  ///< individuals per query whose images are compared with it
+  /// Of ln(1 + matching points) in the score; absent: what is worth most on validation.
+  std::optional<double> weight;
+  /// Counts the matching points of pairs of images: gallery rows, then queries, are numbered in the
+  /// order of the first model's tables; as KeyPointCounter::count.
+  std::function<std::vector<int64_t>(const std::vector<KeyPointPair>&)> count;
+};
+
+/// What was chosen for key points. Individuals with a single image have fewer chances at a large
+/// maximum than others, so that their number p of matching points counts as (p + added) · factor.
+struct KeyPointChoice {
+  double weight = 0.0;  ///< of ln(1 + matching points)
+  double added = 0.0;
+  double factor = 1.0;
+};
 
 /// How queries are matched with a gallery of known individuals.
 struct MatchOptions {
@@ -35,7 +55,8 @@ struct MatchOptions {
   /// Judge by learners over all models' scores, too, whether a query is unknown; absent: by the
   /// threshold alone.
   std::optional<NewcomerOptions> newcomers;
-  uint64_t seed = 1;  ///< of the validation's draws
+  std::optional<KeyPointRerankOptions> key_points;  ///< absent: features alone decide
+  uint64_t seed = 1;                                ///< of the validation's draws
 };
 
 /// One model's features of both sides; the same ids in all models.
@@ -58,6 +79,8 @@ struct MatchAnswer {
   std::string name;
   double score = 0.0;  ///< NaN for `unknown`
   int64_t image = -1;  ///< the gallery image most like the query of this individual's; -1: none
+  int64_t points =
+      -1;  ///< matching key points with an image of this individual's; -1: not compared
 };
 
 struct MatchResult {
@@ -76,7 +99,10 @@ struct MatchResult {
   double newcomer_weight = 0.0;  ///< of the learners' verdict against the scores; 0: it was no help
   /// Where the truth is known: mean reciprocal place and share of right first answers.
   std::optional<double> mean_reciprocal_place, first_right;
-  int64_t num_own = 0;  ///< queries that are gallery images themselves
+  std::optional<KeyPointChoice> key_points;  ///< absent: they were not asked for
+  at::Tensor points_QC;  ///< float64, most matching points with an image of each individual; -1:
+                         ///< not compared; undefined without key points
+  int64_t num_own = 0;   ///< queries that are gallery images themselves
 };
 
 /// Finds who the queries show. Features are brought to unit length; a query that is a gallery image

@@ -40,6 +40,16 @@ std::string framed(const std::string& jpeg, const std::string& otherwise,
          "</div>";
 }
 
+/// A file's name that is broken behind its separators, where it must be.
+std::string breakable(const std::string& id) {
+  std::string text;
+  for (const char character : html::escape(id)) {
+    text += character;
+    if (character == '/' || character == '_' || character == '-') text += "<wbr>";
+  }
+  return text;
+}
+
 /// How far the first answer is ahead of the second: small where the reader should look.
 double certainty(const std::vector<MatchAnswer>& answers) {
   std::vector<double> scores;
@@ -60,10 +70,11 @@ std::string answer_figure(const MatchResult& result, const MatchPageOptions& opt
   if (answer.image >= 0) {
     const std::string& id = result.gallery_ids[static_cast<size_t>(answer.image)];
     if (options.gallery_image) jpeg = options.gallery_image(id);
-    caption = html::escape(id);
+    caption = breakable(id);
   }
-  const std::string score =
+  std::string score =
       std::isnan(answer.score) ? "not in the gallery" : fmt::format("score {:.4f}", answer.score);
+  if (answer.points >= 0) score += fmt::format(", {} points match", answer.points);
   return fmt::format(
       "<figure{}>{}<figcaption><b>{}. {}</b>{}<small>{}</small><small>{}</small></figcaption>"
       "</figure>\n",
@@ -127,7 +138,7 @@ std::string match_page(const MatchResult& result, const MatchPageOptions& option
         "<li class=\"query\">\n<figure>{}<figcaption><b>{}</b>{}</figcaption>"
         "</figure>\n<div class=\"answers\">\n",
         framed(options.query_image ? options.query_image(id) : std::string(), "no image", id),
-        html::escape(id), name ? fmt::format("<small>is {}</small>", html::escape(*name)) : "");
+        breakable(id), name ? fmt::format("<small>is {}</small>", html::escape(*name)) : "");
     int64_t place = 0;
     for (const MatchAnswer& answer : result.answers[q])
       list += answer_figure(result, options, answer, ++place, name);

@@ -3,7 +3,6 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -14,30 +13,18 @@
 #include "data/pack/csv.h"
 #include "distributed/communicator.h"
 #include "experiments/collective.h"
+#include "experiments/gallery/key_points.h"
 #include "experiments/gallery/match.h"
 #include "experiments/gallery/match_page.h"
+#include "experiments/gallery/nearest_images.h"
 #include "launch/process.h"
+#include "launch/verbs/match_arguments.h"
 #include "launch/verbs/verbs.h"
 
 namespace baleen {
 namespace {
 
 constexpr int64_t kThumbnailPx = 160;
-
-struct MatchArguments {
-  std::vector<std::string> gallery, queries, weights;
-  std::string identities, truth, gallery_images, query_images;
-  std::string output = "matches.csv", page, title = "Matches", separator = " ";
-  std::string score = "max", map = "logarithmic", threshold = "auto";
-  bool rerank = false, newcomers = false, classify = false;
-  NewcomerOptions newcomer_options;
-  std::string light_gbm, keep_features;
-  bool keep_length = false;
-  RerankOptions rerank_options;
-  int64_t page_queries = 200;
-  EmbedOptions embed;
-  MatchOptions options;
-};
 
 /// One rank alone, where nothing was started by a launcher.
 class OneRank final : public Communicator {
@@ -93,7 +80,7 @@ std::vector<MatchModel> load_models(const MatchArguments& arguments, const VerbC
                               arguments.gallery.size(), arguments.queries.size()),
                   "give both once per model, in the same order");
     }
-    on_first_rank(group, [&] {
+    agreed(group, [&] {
       for (size_t m = 0; m < arguments.gallery.size(); ++m)
         models.push_back({.gallery = read_features(arguments.gallery[m]),
                           .queries = read_features(arguments.queries[m])});
@@ -127,31 +114,31 @@ std::vector<MatchModel> load_models(const MatchArguments& arguments, const VerbC
   return models;
 }
 
-MatchOptions options_of(const MatchArguments& arguments) {
-  MatchOptions options = arguments.options;
-  options.score.kind = identity_score_from_name(arguments.score);
-  options.score.renormalise = !arguments.keep_length;
-  if (arguments.rerank) options.rerank = arguments.rerank_options;
-  if (arguments.classify) options.classifier.emplace();
-  if (arguments.newcomers) {
-    options.newcomers = arguments.newcomer_options;
-    options.newcomers->light_gbm = arguments.light_gbm;
-  }
-  options.choose_map = arguments.map == "auto";
-  if (!options.choose_map) options.map.map = distance_map_from_name(arguments.map);
-  if (arguments.threshold == "auto") return options;
-  const bool share = arguments.threshold.starts_with("share=");
-  const std::string text = share ? arguments.threshold.substr(6) : arguments.threshold;
-  double value = 0.0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value) ||
-      (share && (value < 0 || value > 1))) {
-    throw Error(ErrorKind::kUsage, fmt::format("'{}' is no threshold", arguments.threshold),
-                "auto, a number, or share=0.3 for 30 % of the queries");
-  }
-  options.threshold = share ? 0.0 : value;
-  if (share) options.share_unknown = value;
-  return options;
+/// [collective] Finds the key points of all images where they are asked for; null: they are not.
+std::unique_ptr<KeyPointCounter> key_point_counter(const MatchArguments& arguments,
+                                                   const std::vector<MatchModel>& models,
+                                                   const VerbContext& context,
+                                                   Communicator& group) {
+  if (arguments.key_points == 0) return nullptr;
+  KeyPointOptions options{arguments.local_features, arguments.key_point_cache,
+                          arguments.embed.threads, [stop = context.stop] { return stop->load(); }};
+  std::vector<LocalFeatures> all;
+  const auto find = [&](const std::vector<std::string>& side, const std::string& images,
+                        const std::string& masks, const FeatureTable& table) {
+    const KeyPointSource source = agreed(group, [&] {
+      const auto dataset = open_images(side, images);
+      if (dataset) return KeyPointSource{dataset, masks};
+      throw Error(ErrorKind::kUsage, "key points are found in images, and here are only tables",
+                  "name packed images with --gallery-images and --query-images");
+    });
+    for (LocalFeatures& found : find_key_points(source, table.ids, options, group))
+      all.push_back(std::move(found));
+  };
+  find(arguments.gallery, arguments.gallery_images, arguments.gallery_masks,
+       models.front().gallery);
+  find(arguments.queries, arguments.query_images, arguments.query_masks, models.front().queries);
+  return std::make_unique<KeyPointCounter>(std::move(all), arguments.local_match, options.threads,
+                                           group);
 }
 
 std::function<std::string(const std::string&)> thumbnails(
@@ -178,6 +165,11 @@ void print_summary(const MatchResult& result, const MatchOptions& options, doubl
                   options.classifier && m + 1 == result.weights.size() ? "classifier" : "model",
                   m + 1, result.weights[m]);
   }
+  if (result.key_points) {
+    const KeyPointChoice& choice = *result.key_points;
+    std::printf("weight of matching key points: %.4f; individuals with one image: %+g, times %g\n",
+                choice.weight, choice.added, choice.factor);
+  }
   if (!options.unknown.empty())
     std::printf("below %.4f: %s\n", result.threshold, options.unknown.c_str());
   for (const auto& [learner, auc] : result.newcomer_auc)
@@ -201,14 +193,24 @@ int run_match(const MatchArguments& arguments, VerbContext& context) {
   Communicator& group = world ? *world : alone;
   const Stopwatch watch;
   const std::vector<MatchModel> models = load_models(arguments, context, group);
-  on_first_rank(group, [&] {
+  const TopK nearest =
+      arguments.nearest.empty() ? TopK() : nearest_images(models, arguments.nearest_count, group);
+  const auto counter = key_point_counter(arguments, models, context, group);
+  const auto answer = [&] {
     const auto gallery = open_images(arguments.gallery, arguments.gallery_images);
     const auto queries = open_images(arguments.queries, arguments.query_images);
     const MatchNames names{names_of(arguments.identities, gallery.get()),
                            names_of(arguments.truth, queries.get())};
-    const MatchOptions options = options_of(arguments);
+    MatchOptions options = match_options(arguments);
+    if (counter) {
+      options.key_points->count = [&](const std::vector<KeyPointPair>& pairs) {
+        return counter->count(pairs);
+      };
+    }
     const MatchResult result = match(models, names, options);
     write_file_atomically(arguments.output, answers_csv(result, arguments.separator));
+    if (!arguments.nearest.empty())
+      write_file_atomically(arguments.nearest, nearest_csv(nearest, models, names));
     if (!arguments.page.empty()) {
       MatchPageOptions page{arguments.title,     arguments.page_queries, thumbnails(queries),
                             thumbnails(gallery), names.queries,          options.unknown};
@@ -217,88 +219,18 @@ int run_match(const MatchArguments& arguments, VerbContext& context) {
     print_summary(result, options, watch.elapsed_s());
     std::printf("answers in %s%s%s\n", arguments.output.c_str(),
                 arguments.page.empty() ? "" : ", page in ", arguments.page.c_str());
+  };
+  agreed(group, [&] {
+    if (group.rank() != 0) return counter ? counter->serve() : void();
+    try {
+      answer();
+    } catch (...) {
+      if (counter) counter->finish();
+      throw;
+    }
+    if (counter) counter->finish();
   });
   return 0;
-}
-
-void declare(CLI::App& app, MatchArguments& a) {
-  const auto text = [&](const char* name, std::string& value, const char* help, const char* kind) {
-    return app.add_option(name, value, help)->option_text(kind);
-  };
-  const auto number = [&](const char* name, auto& value, const char* help) {
-    return app.add_option(name, value, help)->option_text("N");
-  };
-  app.add_option("--gallery", a.gallery,
-                 "known images: a packed dataset (with --weights), or a table of features (.h5, "
-                 ".safetensors, .csv), once per model")
-      ->required()
-      ->option_text("PATH");
-  app.add_option("--queries", a.queries, "images that ask who they show; likewise")
-      ->required()
-      ->option_text("PATH");
-  app.add_option("--weights", a.weights,
-                 "compute the features with this network, in parallel over the ranks; as `baleen "
-                 "export` writes it; may be repeated: models are fused")
-      ->option_text("FILE");
-  text("--keep-features", a.keep_features,
-       "write the features that --weights made into this folder, as tables for other searches",
-       "DIR");
-  text("--identities", a.identities,
-       "CSV with columns Image,Id: who the gallery images show; default: the classes of the packed "
-       "gallery",
-       "FILE");
-  text("--truth", a.truth, "the same of the queries, where it is known: answers are judged",
-       "FILE");
-  text("--gallery-images", a.gallery_images, "packed dataset with pictures for the page", "DIR");
-  text("--query-images", a.query_images, "likewise", "DIR");
-  text("--output", a.output, "answers, one line per query; default: matches.csv", "FILE");
-  text("--page", a.page, "HTML page that shows queries and matches side by side", "FILE");
-  text("--title", a.title, "of the page", "TEXT");
-  number("--page-queries", a.page_queries,
-         "queries on the page at most, the least certain; default: 200")
-      ->check(CLI::Range(1, 100000));
-  text("--separator", a.separator, "between names in the answers; default: a space", "TEXT");
-  number("--answers", a.options.answers, "names per query; default: 5")->check(CLI::Range(1, 1000));
-  text("--score", a.score,
-       "of an individual: max over its images (default), mean (of its features), top_mean (of its "
-       "best images)",
-       "NAME");
-  number("--top", a.options.score.top, "images for top_mean; default: 3")
-      ->check(CLI::Range(1, 1000));
-  app.add_flag(
-      "--keep-length", a.keep_length,
-      "mean: leave the mean as long as it is; individuals whose images differ score lower");
-  text(
-      "--map", a.map,
-      "how distances become scores: logarithmic (default), reciprocal, softmax, student, gaussian, "
-      "none, or auto: what is worth most on the gallery",
-      "NAME");
-  text("--unknown", a.options.unknown,
-       "name for individuals that are not in the gallery, e.g. new_whale; default: there are none",
-       "NAME");
-  text("--threshold", a.threshold,
-       "score below which a query is unknown: a number, share=X (so many of the queries), or auto "
-       "(default): chosen on the gallery",
-       "X");
-  app.add_flag(
-      "--newcomers", a.newcomers,
-      "judge by logistic regression, SVM, nearest neighbours and LightGBM over all models' "
-      "scores, too, whether a query is unknown");
-  text("--light-gbm", a.light_gbm,
-       "lib_lightgbm.so of the PyPI package; default: where the system finds it", "FILE");
-  app.add_flag("--rerank", a.rerank, "re-rank images by common neighbours (k-reciprocal)");
-  number("--rerank-neighbours", a.rerank_options.neighbours, "k1; default: 20")
-      ->check(CLI::Range(1, 10000));
-  number("--rerank-expansion", a.rerank_options.expansion, "k2; default: 6")
-      ->check(CLI::Range(1, 10000));
-  number("--rerank-weight", a.rerank_options.distance_weight,
-         "of the original distance; default: 0.3")
-      ->check(CLI::Range(0.0, 1.0));
-  number("--chunk", a.embed.chunk, "images per forward pass; default: 64")
-      ->check(CLI::Range(1, 65536));
-  number("--threads", a.embed.threads, "that read images, per rank; default: 1")
-      ->check(CLI::Range(0, 1024));
-  text("--device", a.embed.device, "cpu, cuda or auto (default)", "NAME");
 }
 
 }  // namespace
@@ -316,7 +248,7 @@ Verb make_match_verb() {
       "                                                     each image against all others";
   verb.shares_work = true;
   auto arguments = std::make_shared<MatchArguments>();
-  verb.declare_options = [arguments](CLI::App& app) { declare(app, *arguments); };
+  verb.declare_options = [arguments](CLI::App& app) { declare_match_options(app, *arguments); };
   verb.run = [arguments](VerbContext& context) { return run_match(*arguments, context); };
   return verb;
 }

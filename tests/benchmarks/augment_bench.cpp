@@ -77,7 +77,7 @@ double microseconds_per_image(const AugmentOptions& options, int64_t size_px) {
 
 int main(int argc, char** argv) {
   using namespace baleen;
-  keep_opencv_single_threaded();
+  one_thread_inside_opencv();
   std::vector<int64_t> sizes_px;
   for (int i = 1; i < argc; ++i) sizes_px.push_back(std::atoll(argv[i]));
   if (sizes_px.empty()) sizes_px = {64, 224};

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the assignment solver with scipy and `lap`, and gallery search with faiss' exact index, in turn on one machine.
 
-    python -m venv build/matching && build/matching/bin/pip install numpy scipy lap faiss-cpu
+    python -m venv build/matching && build/matching/bin/pip install -r tests/benchmarks/requirements-matching.txt
     build/matching/bin/python tests/benchmarks/compare_matching.py build/release/benchmarks/matching_bench --rounds 3
 
 Every round runs each side once, in a process of its own. Costs are uniform, and the negative cosines of 64 random numbers with a

@@ -10,10 +10,11 @@
 // losses, which counts as communication.
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <sstream>
-
 #include <torch/csrc/distributed/c10d/reducer.hpp>
+
+#include <cstdio>
+#include <functional>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
@@ -76,7 +77,6 @@ class Buckets {
     at::Tensor all = at::empty({ranks_, 3}, at::kDouble);
     backend_->_allgather_base(all, mine, {})->wait();
   }
-  size_t size() const { return buckets_.size(); }
   void close() { backend_->close(); }
 
  private:

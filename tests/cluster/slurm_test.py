@@ -34,11 +34,11 @@ def srun(directory, reference, _):
     expect_reference(directory, reference, "with srun")
 
 
-def submit(directory, extra=""):
+def submit(directory, extra="", notice_s=120):
     fill_in, sbatch = commands_in(GUIDE, "sbatch")
     shell(fill_in.replace(" --sbatch", f" --sbatch {extra}"), directory)
     script = (directory / "planet.sbatch").read_text()
-    for words in ("--ntasks=2", "--requeue", "--signal=B:USR1@120", "--time=12:00:00"):
+    for words in ("--ntasks=2", "--requeue", f"--signal=B:USR1@{notice_s}\n", "--time=12:00:00"):
         harness.expect(words in script, f"the batch script lacks {words}:\n{script}")
     # The test's Slurm allows an hour; everything else is as the guide has it.
     (directory / "planet.sbatch").write_text(script.replace("--time=12:00:00", "--time=10"))
@@ -76,9 +76,7 @@ def with_mpirun(directory, reference, cluster):
 
 def time_limit(directory, reference, cluster):
     """The announcement of the end comes to the script alone, which hands it on."""
-    job = submit(directory, "--notice 30")
-    script = directory / "planet.sbatch"
-    harness.expect("USR1@30" in script.read_text(), script.read_text())
+    job = submit(directory, "--notice 30", notice_s=30)
     slurm.wait_until(lambda: has_checkpoint(directory), 60, "the job saved no checkpoint", cluster.logs)
     run("scancel", "--batch", "--signal=USR1", job)  # what Slurm does 30 s before the limit
     slurm.wait_until(lambda: cluster.state(job)[1] >= 1, 40, "the job was not requeued", cluster.logs)

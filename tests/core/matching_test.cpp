@@ -21,14 +21,32 @@ at::Tensor random_features(int64_t rows, int64_t width, uint64_t seed) {
 }
 
 TEST(TopKTest, EqualsSortingAllScoresInAnyCut) {
-  const at::Tensor queries = random_features(700, 24, 1), gallery = random_features(2500, 24, 2);
-  TopKSearch search(queries, 7);
-  for (int64_t first = 0; first < 2500; first += 900)
-    search.add(gallery.narrow(0, first, std::min<int64_t>(900, 2500 - first)), first);
-  const TopK found = search.result();
-  const auto [scores, rows] = at::mm(queries, gallery.t()).topk(7, 1);
-  EXPECT_TRUE(at::equal(found.rows_QK, rows));
-  EXPECT_TRUE(at::allclose(found.scores_QK, scores, 1e-5, 1e-5));
+  // Few queries go by matrix products, many by tiles that are not all filled.
+  for (const int64_t num_queries : {5, 24, 700}) {
+    const at::Tensor queries = random_features(num_queries, 24, 1);
+    const at::Tensor gallery = random_features(2501, 24, 2);
+    TopKSearch search(queries, 7), at_once(queries, 7);
+    for (int64_t first = 0; first < 2501; first += 900)
+      search.add(gallery.narrow(0, first, std::min<int64_t>(900, 2501 - first)), first);
+    at_once.add(gallery, 0);
+    const TopK found = search.result();
+    const auto [scores, rows] = at::mm(queries, gallery.t()).topk(7, 1);
+    EXPECT_TRUE(at::equal(found.rows_QK, rows)) << num_queries;
+    EXPECT_TRUE(at::allclose(found.scores_QK, scores, 1e-5, 1e-5)) << num_queries;
+    EXPECT_TRUE(at::equal(found.rows_QK, at_once.result().rows_QK)) << num_queries;
+  }
+}
+
+TEST(TopKTest, ScoresThatAreNoNumbersAreAboveNothing) {
+  at::Tensor gallery = random_features(40, 8, 3);
+  gallery[11].fill_(NAN);
+  for (const int64_t num_queries : {3, 60}) {
+    TopKSearch search(random_features(num_queries, 8, 4), 40);
+    search.add(gallery, 0);
+    const TopK found = search.result();
+    EXPECT_FALSE(found.rows_QK.eq(11).any().item<bool>());
+    EXPECT_TRUE(found.rows_QK.select(1, 39).eq(-1).all().item<bool>());
+  }
 }
 
 TEST(TopKTest, EqualScoresGoByRowAndShortGalleriesEnd) {

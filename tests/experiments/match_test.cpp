@@ -175,6 +175,10 @@ TEST(MatchTest, AQueryIsNotMatchedWithItself) {
       EXPECT_NE(answer.image, static_cast<int64_t>(q));
     }
   }
+  // The same ids with other features are other images.
+  FeatureTable others = herd.gallery;
+  others.features_ND = others.features_ND + 0.01;
+  EXPECT_EQ(match({{herd.gallery, others}}, names, {}).num_own, 0);
   // Everybody with one image: nobody can be right, and nothing fails.
   FeatureTable one = herd.gallery;
   one.ids.clear();
@@ -218,6 +222,7 @@ TEST(MatchTest, ErrorsNameWhatIsMissing) {
   MatchOptions open;
   open.unknown = "new";
   EXPECT_THAT(message_of(run(open), ErrorKind::kData), HasSubstr("one individual"));
+  // One individual has all the images: with a threshold that is given, it is always known.
   open.threshold = 0.1;
   EXPECT_EQ(match({{herd.gallery, herd.queries}}, herd.names, open).answers[0].front().name,
             "w_000");
@@ -270,7 +275,7 @@ TEST(FeatureTableTest, BadTablesAreNamed) {
 TEST(MatchPageTest, EscapesNamesAndShowsTheLeastCertainFirst) {
   MatchResult result;
   result.query_ids = {"sure", "un<sure>"};
-  result.gallery_ids = {"g0", "g1"};
+  result.gallery_ids = {"g0", "val/g_1.png"};
   result.gallery_names = {"ann", "bob"};
   result.answers = {{{"ann", 0.9, 0}, {"bob", 0.1, 1}}, {{"bob", 0.6, 1}, {"ann", 0.59, 0}}};
   MatchPageOptions options;
@@ -282,6 +287,7 @@ TEST(MatchPageTest, EscapesNamesAndShowsTheLeastCertainFirst) {
   EXPECT_THAT(page, HasSubstr("<title>A &amp; B · Baleen</title>"));
   EXPECT_THAT(page, HasSubstr("un&lt;sure&gt;"));
   EXPECT_THAT(page, HasSubstr("data:image/jpeg;base64,/9hqcGVn"));
+  EXPECT_THAT(page, HasSubstr("val/<wbr>g_<wbr>1.png")) << "long names break at separators";
   EXPECT_THAT(page, HasSubstr("class=\"right\""));
   EXPECT_THAT(page, ::testing::Not(HasSubstr(">sure<")));
   EXPECT_THAT(page, ::testing::Not(HasSubstr("http:")));

@@ -2,11 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <map>
 #include <set>
 
 #include "core/base/error.h"
+#include "data/pack/csv.h"
 #include "experiments/mining/pair_mining.h"
 #include "tests/support/mpi_world.h"
+#include "tests/support/temporary_directory.h"
 
 namespace baleen {
 namespace {
@@ -114,6 +118,70 @@ TEST_P(PairMiningTest, DoesNotDependOnRanksOrThreads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Blocks, PairMiningTest, ::testing::Values(0, 50));
+
+/// The contest's list of whales: 13,624 images of individuals with two or more, some of them
+/// copies.
+Herd whales(const std::filesystem::path& file) {
+  const CsvTable table = CsvTable::read(file);
+  const size_t name = table.column("Id");
+  std::map<std::string, int64_t> images, number;
+  for (size_t row = 0; row < table.num_rows(); ++row) ++images[table.at(row, name)];
+  Herd herd;
+  for (size_t row = 0; row < table.num_rows(); ++row) {
+    const std::string& id = table.at(row, name);
+    if (id == "new_whale" || images[id] < 2) continue;
+    const int64_t n = std::ssize(herd.images.identity);
+    herd.images.identity.push_back(number.emplace(id, std::ssize(number)).first->second);
+    herd.images.picture.push_back(n);
+  }
+  // Of individuals with four images or more, the first two are one picture.
+  std::map<int64_t, std::vector<int64_t>> of;
+  for (int64_t n = 0; n < std::ssize(herd.images.identity); ++n)
+    of[herd.images.identity[n]].push_back(n);
+  for (const auto& [id, rows] : of)
+    if (rows.size() > 3) herd.images.picture[rows[1]] = rows[0];
+  herd.features_ND =
+      at::randn({std::ssize(herd.images.identity), 32}, at::detail::createCPUGenerator(3));
+  return herd;
+}
+
+TEST(PairMiningPropertiesTest, TheWhaleListGivesEveryImageItsPairs) {
+  if (testing::real_data().empty()) GTEST_SKIP() << "no real data (BALEEN_DATA)";
+  const auto group = world();
+  const Herd herd = whales(testing::real_data() / "whale" / "train.csv");
+  const MiningImages& images = herd.images;
+  const auto n = std::ssize(images.identity);
+  EXPECT_GT(n, 13'000);
+  MiningOptions options;
+  options.block = 256;
+  options.lists = 2;
+  const PairScorer scorer = [&](std::span<const int64_t> a, std::span<const int64_t> b) {
+    const auto take = [&](std::span<const int64_t> rows) {
+      return herd.features_ND.index_select(
+          0, at::tensor(std::vector<int64_t>(rows.begin(), rows.end())));
+    };
+    return at::sigmoid(at::mm(take(a), take(b).t()));
+  };
+  for (const MinedList& list : mine_pairs(images, scorer, options, 7, 0, *group)) {
+    std::vector<int64_t> as_negative(n, 0), as_positive(n, 0);
+    int64_t same_id = 0, same_picture = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t other = list.negative[i], same = list.positive[i];
+      if (other < 0 || same < 0) continue;  // then somebody is not counted below
+      ++as_negative[other];
+      ++as_positive[same];
+      same_id += images.identity[other] == images.identity[i];
+      same_picture += images.picture[same] == images.picture[i];
+      EXPECT_EQ(images.identity[same], images.identity[i]) << i;
+    }
+    const auto once = [](int64_t count) { return count == 1; };
+    EXPECT_EQ(std::count_if(as_negative.begin(), as_negative.end(), once), n);
+    EXPECT_EQ(std::count_if(as_positive.begin(), as_positive.end(), once), n);
+    EXPECT_EQ(same_id, 0);
+    EXPECT_EQ(same_picture, 0);
+  }
+  group->close();
+}
 
 TEST(PairMiningPropertiesTest, NoiseMakesPairsEasier) {
   const auto group = world();

@@ -13,6 +13,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file_descriptor.h"
+#include "core/base/lock_file.h"
 #include "core/base/stopwatch.h"
 #include "launch/supervisor/child_process.h"
 #include "launch/supervisor/progress.h"
