@@ -9,9 +9,13 @@
 namespace baleen {
 namespace {
 
+/// The plugin's entry point: writes the graph to `out`.
+using MakeCudaGraph = void (*)(std::unique_ptr<RecordedWork>& out);
+
 struct Plugin {
   AcceleratorStatus status;
   MakeNcclBackend make_nccl = nullptr;
+  MakeCudaGraph make_graph = nullptr;
 };
 
 /// $BALEEN_CUDA_PLUGIN, else beside the program, else ../lib of it.
@@ -42,7 +46,8 @@ Plugin open_plugin() {
     const auto version = reinterpret_cast<int (*)()>(dlsym(library, "baleen_nccl_version"));
     plugin.make_nccl =
         reinterpret_cast<MakeNcclBackend>(dlsym(library, "baleen_make_nccl_backend"));
-    if (!count || !version || !plugin.make_nccl) {
+    plugin.make_graph = reinterpret_cast<MakeCudaGraph>(dlsym(library, "baleen_make_cuda_graph"));
+    if (!count || !version || !plugin.make_nccl || !plugin.make_graph) {
       plugin.status.detail = path.string() + " is not a CUDA plugin of this version of Baleen";
       return plugin;
     }
@@ -66,6 +71,14 @@ const Plugin& plugin() {
 }  // namespace
 
 const AcceleratorStatus& accelerator() { return plugin().status; }
+
+std::unique_ptr<RecordedWork> make_cuda_graph() {
+  if (!accelerator().available)
+    throw Error(ErrorKind::kInternal, "a CUDA graph was asked for, but " + accelerator().detail);
+  std::unique_ptr<RecordedWork> graph;
+  plugin().make_graph(graph);
+  return graph;
+}
 
 c10::intrusive_ptr<c10d::Backend> make_nccl_backend(const c10::intrusive_ptr<c10d::Store>& store,
                                                     int rank, int size,

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <memory>
 #include <string>
+
+#include "core/training/recorded_work.h"
 
 namespace baleen {
 
@@ -15,5 +18,8 @@ struct AcceleratorStatus {
 
 /// Opens the plugin on the first call; later calls return the same answer. Any thread.
 const AcceleratorStatus& accelerator();
+
+/// An empty CUDA graph of the current device. @throws Error kInternal where there is none.
+std::unique_ptr<RecordedWork> make_cuda_graph();
 
 }  // namespace baleen

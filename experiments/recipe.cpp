@@ -51,6 +51,7 @@ bool influences_results(const std::string& path) {
                                                  "training.checkpoint_share",
                                                  "training.keep_last",
                                                  "training.regroup_gain_s",
+                                                 "training.cuda_graphs",
                                                  "training.keep_best",
                                                  "folds.folds_from"};
   if (kWithout.count(path) > 0) return false;

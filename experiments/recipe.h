@@ -101,6 +101,7 @@ struct TrainingSection {
   bool keep_best = true;
   std::string device = "auto";
   std::string augment_on = "auto";
+  bool cuda_graphs = true;
 };
 
 struct PredictionSection {

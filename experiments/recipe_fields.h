@@ -163,6 +163,10 @@ void visit_fields(Visitor& v, TrainingSection& o) {
           "device: in batches where the network is, with the same draws; auto: on the device if it "
           "is a GPU and no custom augmentation is named",
           config::one_of({"auto", "host", "device"}));
+  v.field("cuda_graphs", o.cuda_graphs,
+          "on a GPU, where a chain has a rank for itself: record forward and backward passes once "
+          "per image size and play them back, which saves the host's part in them and keeps the "
+          "memory of a pass; results are the same");
 }
 
 template <class Visitor>

@@ -14,6 +14,7 @@
 #include "core/weights/pretrained.h"
 #include "core/weights/state.h"
 #include "data/device_prefetch.h"
+#include "distributed/accelerator.h"
 #include "distributed/device.h"
 #include "experiments/chain_predictions.h"
 #include "experiments/collective.h"
@@ -178,12 +179,22 @@ StageTrainer::StageEnding StageTrainer::train_stage() {
   trainer_options.seed = seed_for(state_.stage);
   trainer_options.batch_norm = batch_norm_mode_from_name(
       recipe.backbones.at(static_cast<size_t>(setup_.chain->backbone)).batch_norm);
-  stage.trainer = std::make_unique<Trainer>(
-      Trainer::Parts{network_.get(), loss_.get(), stage.optimizer.get(), stage.schedule.get(),
-                     stage.reducer.get(), stage.ema.get(), stage.scaler.get(),
-                     learning_ ? learning_->objective() : nullptr,
-                     [this] { return sink_.stop_requested(); }},
-      trainer_options);
+  Trainer::Parts parts{network_.get(),
+                       loss_.get(),
+                       stage.optimizer.get(),
+                       stage.schedule.get(),
+                       stage.reducer.get(),
+                       stage.ema.get(),
+                       stage.scaler.get(),
+                       learning_ ? learning_->objective() : nullptr,
+                       [this] { return sink_.stop_requested(); }};
+  if (device_.is_cuda()) {
+    stage.late = make_late_numbers(device_, Trainer::kLossLag + 1);
+    parts.late = stage.late.get();
+    parts.settle_due = [this] { return settle_due(); };
+    if (training.cuda_graphs) parts.record = make_cuda_graph;
+  }
+  stage.trainer = std::make_unique<Trainer>(parts, trainer_options);
   stage.agreed_steps = state_.chain_steps;  // all ranks have just taken the first one's weights
   if (group_.size() > 1 && recipe.reliability.digest_every_steps > 0)
     checkpoints_.trust(stage.agreed_steps);
@@ -243,6 +254,14 @@ TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
   return feed;
 }
 
+/// Where losses are read late, checkpoints wait for a step after which none is unread. The step is
+/// counted after it.
+bool StageTrainer::settle_due() const {
+  constexpr int64_t kUsually = 32;
+  const int64_t every = setup_.recipe->training.checkpoint_every_steps;
+  return (state_.chain_steps + 1) % (every > 0 ? every : kUsually) == 0;
+}
+
 bool StageTrainer::train_epoch(Stage& stage) {
   const int64_t first_step = state_.epoch * stage.plan->steps_per_epoch;
   const auto mark = Clock::now();
@@ -255,7 +274,7 @@ bool StageTrainer::train_epoch(Stage& stage) {
   enter_phase(stage, "train");
   const bool complete = stage.trainer->run_epoch(
       *stage.source, state_.epoch, first_step, state_.progress,
-      [&](const StepReport& report, const EpochProgress&) {
+      [&](const StepReport& report, const EpochProgress& progress) {
         ++state_.chain_steps;
         samples += report.samples;
         stage.last_lr = report.lr;
@@ -270,7 +289,7 @@ bool StageTrainer::train_epoch(Stage& stage) {
         }
         const int64_t every = setup_.recipe->reliability.digest_every_steps;
         if (every > 0 && state_.chain_steps % every == 0) compare_replicas(stage, false);
-        if (first_rank())
+        if (first_rank() && progress.unread_steps == 0)
           checkpoints_.after_step(state_.chain_steps, [&] { return checkpoint(stage); });
         return sink_.stop_requested();
       });

@@ -98,6 +98,7 @@ class StageTrainer {
   void begin_epoch(const Stage& stage);
   at::Tensor training_features(const Stage& stage);
   PredictionJob prediction_job(int64_t size_px) const;
+  bool settle_due() const;
   bool train_epoch(Stage& stage);
   void end_epoch(Stage& stage, double seconds);
   std::map<std::string, double> validate(Stage& stage);

@@ -26,6 +26,7 @@ struct StageTrainer::Stage {
   std::unique_ptr<LossScaler> scaler;
   std::unique_ptr<DataParallel> reducer;
   std::unique_ptr<BatchSource> source;
+  std::unique_ptr<LateNumbers> late;  ///< null: losses are read at once
   std::unique_ptr<Trainer> trainer;
   int64_t epochs_before = 0;  ///< of earlier stages, as planned
   double last_lr = 0;

@@ -35,7 +35,27 @@ size_t index_of(const std::string& name, const std::vector<BackboneInfo>& infos)
   throw_unknown(name, infos);
 }
 
+/// Buffers that are no floating point, with their values.
+std::vector<std::pair<at::Tensor, at::Tensor>> counters_of(const torch::nn::Module& network) {
+  std::vector<std::pair<at::Tensor, at::Tensor>> counters;
+  for (const at::Tensor& buffer : network.buffers()) {
+    if (!buffer.is_floating_point()) counters.emplace_back(buffer, buffer.variable_data());
+  }
+  return counters;
+}
+
 }  // namespace
+
+void Backbone::to(at::ScalarType dtype, bool non_blocking) {
+  auto counters = counters_of(*this);
+  Module::to(dtype, non_blocking);
+  for (auto& [buffer, values] : counters) buffer.set_data(values);
+}
+
+void Backbone::to(at::Device device, at::ScalarType dtype, bool non_blocking) {
+  Module::to(device, non_blocking);
+  to(dtype, non_blocking);
+}
 
 at::Tensor Backbone::embedding(const at::Tensor& images_NCHW) {
   return at::adaptive_avg_pool2d(features(images_NCHW).back(), {1, 1}).flatten(1);

@@ -58,6 +58,12 @@ class Backbone : public torch::nn::Module {
   /// Names of the modules between the last map and the head: hidden layers that features() leaves
   /// out. Most networks have none.
   virtual std::vector<std::string> hidden_names() const { return {}; }
+
+  /// Converts parameters and buffers that are floating point; counters stay what they are, other
+  /// than in torch::nn::Module.
+  void to(at::ScalarType dtype, bool non_blocking = false) override;
+  void to(at::Device device, at::ScalarType dtype, bool non_blocking = false) override;
+  using torch::nn::Module::to;
 };
 
 /// One row of `baleen models`.

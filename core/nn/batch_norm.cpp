@@ -92,9 +92,7 @@ struct SynchronisedNorm : torch::autograd::Function<SynchronisedNorm> {
     const at::Tensor sum_dy_x_C = (dy * normalised).sum(all_but_channels(dy));
     const at::Tensor rows = exchange.gather(
         at::cat({sum_dy_C.to(at::kCPU, at::kDouble), sum_dy_x_C.to(at::kCPU, at::kDouble)}));
-    at::Tensor totals = at::zeros({rows.size(1)}, at::kDouble);
-    for (int64_t s = 0; s < rows.size(0); ++s) totals.add_(rows[s]);
-    const at::Tensor means = totals.div_(count).to(mean_C.options());
+    const at::Tensor means = sum_in_order(rows).div_(count).to(mean_C.options());
     const int64_t channels = mean_C.numel();
     at::Tensor factor_C = inverse_C;
     if (scale_C.defined()) factor_C = factor_C * scale_C.to(inverse_C.scalar_type());

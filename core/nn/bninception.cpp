@@ -7,6 +7,7 @@
 
 #include "core/nn/conv_norm.h"
 #include "core/nn/image_size.h"
+#include "core/nn/max_pool.h"
 
 namespace baleen {
 namespace {
@@ -24,20 +25,20 @@ constexpr std::array<BnInceptionBlockPlan, 10> kBlocks{
      {"5b", 352, 192, 320, 192, 224, 128, /*maximum_pool=*/true}}};
 
 at::Tensor stem_pool(const at::Tensor& x_NCHW) {
-  return at::max_pool2d(x_NCHW, {3, 3}, {2, 2}, {0, 0}, {1, 1}, /*ceil_mode=*/true);
+  return max_pool(x_NCHW, {.kernel = {3, 3}, .ceil_mode = true});
 }
 
 at::Tensor halving_pool(const at::Tensor& x_NCHW) {
   // A 3x3 convolution of stride 2, padded by one, makes ceil(n / 2) of n; so does the unpadded pool
   // for even n only.
   const int64_t top = x_NCHW.size(2) % 2, left = x_NCHW.size(3) % 2;
-  return at::max_pool2d(x_NCHW, {3, 3}, {2, 2}, {top, left}, {1, 1}, /*ceil_mode=*/true);
+  return max_pool(x_NCHW, {.kernel = {3, 3}, .padding = {top, left}, .ceil_mode = true});
 }
 
 }  // namespace
 
 at::Tensor BnInception::Unit::operator()(const at::Tensor& x_NCHW) {
-  return conv_norm(*conv, *norm, x_NCHW).relu_();
+  return conv_norm_relu(*conv, *norm, x_NCHW);
 }
 
 BnInception::Unit BnInception::make_unit(const std::string& name, int64_t in_channels,
@@ -76,9 +77,10 @@ at::Tensor BnInception::run(Block& block, const at::Tensor& x_NCHW) {
   if (block.plan.halves()) {
     outputs.push_back(halving_pool(x_NCHW));
   } else {
-    const at::Tensor pooled = block.plan.maximum_pool
-                                  ? at::max_pool2d(x_NCHW, {3, 3}, {1, 1}, {1, 1})
-                                  : at::avg_pool2d(x_NCHW, {3, 3}, {1, 1}, {1, 1});
+    const at::Tensor pooled =
+        block.plan.maximum_pool
+            ? max_pool(x_NCHW, {.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1}})
+            : at::avg_pool2d(x_NCHW, {3, 3}, {1, 1}, {1, 1});
     outputs.push_back(block.projection(pooled));
   }
   return at::cat(outputs, 1);

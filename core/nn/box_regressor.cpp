@@ -36,14 +36,6 @@ at::Tensor profile(const at::Tensor& map_NCHW, int64_t dimension) {
   return std::get<0>(at::adaptive_max_pool1d(flat_NCL, kPositions)).flatten(1);
 }
 
-void initialise(torch::nn::Module& network) {
-  at::NoGradGuard no_grad;
-  for (const auto& item : network.named_parameters()) {
-    if (item.value().dim() >= 2) glorot_uniform(item.value());
-    if (item.key().ends_with("bias")) item.value().zero_();
-  }
-}
-
 }  // namespace
 
 BoxRegressor::BoxRegressor(const BackboneOptions& options) : dropout_(options.dropout) {
@@ -62,7 +54,7 @@ BoxRegressor::BoxRegressor(const BackboneOptions& options) : dropout_(options.dr
   columns_ = register_module("columns", torch::nn::Linear(kChannels * kPositions, kHidden));
   rows_ = register_module("rows", torch::nn::Linear(kChannels * kPositions, kHidden));
   fc_ = register_module("fc", torch::nn::Linear(2 * kHidden, options.num_outputs));
-  initialise(*this);
+  glorot_uniform(*this);
 }
 
 std::vector<at::Tensor> BoxRegressor::features(const at::Tensor& images_NCHW) {

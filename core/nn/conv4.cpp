@@ -6,6 +6,7 @@
 
 #include "core/nn/conv_norm.h"
 #include "core/nn/image_size.h"
+#include "core/nn/max_pool.h"
 
 namespace baleen {
 
@@ -30,7 +31,7 @@ std::vector<at::Tensor> Conv4::features(const at::Tensor& images_NCHW) {
   std::vector<at::Tensor> maps;
   at::Tensor x = images_NCHW;
   for (Block& block : blocks_) {
-    x = at::max_pool2d(conv_norm(*block.conv, *block.norm, x).relu_(), {2, 2});
+    x = max_pool(conv_norm_relu(*block.conv, *block.norm, x), {});
     maps.push_back(x);
   }
   return maps;

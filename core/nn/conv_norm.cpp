@@ -3,14 +3,18 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "core/nn/batch_norm.h"
+#include "core/nn/norm_relu.h"
+#include "core/nn/plain_passes.h"
 
 namespace baleen {
+namespace {
 
-at::Tensor conv_norm(torch::nn::Conv2dImpl& conv, torch::nn::BatchNorm2dImpl& norm,
-                     const at::Tensor& x_NCHW) {
-  if (norm.is_training() || at::GradMode::is_enabled())
-    return batch_norm(norm, conv.forward(x_NCHW));
+bool may_fold(const torch::nn::BatchNorm2dImpl& norm) {
+  return !norm.is_training() && !at::GradMode::is_enabled() && !PlainPasses::active();
+}
+
+at::Tensor folded(torch::nn::Conv2dImpl& conv, torch::nn::BatchNorm2dImpl& norm,
+                  const at::Tensor& x_NCHW) {
   const auto& options = conv.options;
   // In double: the fold is exact to the weights' own rounding.
   at::Tensor scale_C = (norm.running_var.to(at::kDouble) + norm.options.eps()).rsqrt();
@@ -23,6 +27,31 @@ at::Tensor conv_norm(torch::nn::Conv2dImpl& conv, torch::nn::BatchNorm2dImpl& no
   return at::conv2d(x_NCHW, weight, shift_C.to(dtype), options.stride(),
                     std::get<torch::ExpandingArray<2>>(options.padding()), options.dilation(),
                     options.groups());
+}
+
+}  // namespace
+
+at::Tensor conv_norm(torch::nn::Conv2dImpl& conv, torch::nn::BatchNorm2dImpl& norm,
+                     const at::Tensor& x_NCHW) {
+  return may_fold(norm) ? folded(conv, norm, x_NCHW) : normalised(norm, conv.forward(x_NCHW));
+}
+
+at::Tensor conv_norm_relu(torch::nn::Conv2dImpl& conv, torch::nn::BatchNorm2dImpl& norm,
+                          const at::Tensor& x_NCHW) {
+  return may_fold(norm) ? folded(conv, norm, x_NCHW).relu_()
+                        : norm_relu(norm, conv.forward(x_NCHW));
+}
+
+at::Tensor conv_norm_prelu(torch::nn::Conv2dImpl& conv, torch::nn::BatchNorm2dImpl& norm,
+                           const at::Tensor& slope_C, const at::Tensor& x_NCHW) {
+  return may_fold(norm) ? at::prelu(folded(conv, norm, x_NCHW), slope_C)
+                        : norm_prelu(norm, slope_C, conv.forward(x_NCHW));
+}
+
+at::Tensor conv_norm_add_relu(torch::nn::Conv2dImpl& conv, torch::nn::BatchNorm2dImpl& norm,
+                              const at::Tensor& x_NCHW, const at::Tensor& addend_NCHW) {
+  return may_fold(norm) ? folded(conv, norm, x_NCHW).add_(addend_NCHW).relu_()
+                        : norm_add_relu(norm, conv.forward(x_NCHW), addend_NCHW);
 }
 
 }  // namespace baleen

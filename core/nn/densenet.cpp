@@ -3,34 +3,18 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <cmath>
 #include <utility>
 
 #include "core/nn/checkpointing.h"
 #include "core/nn/conv_norm.h"
 #include "core/nn/image_size.h"
+#include "core/nn/initialise.h"
 #include "core/nn/layers.h"
+#include "core/nn/max_pool.h"
 #include "core/nn/norm_relu.h"
+#include "core/nn/plain_passes.h"
 
 namespace baleen {
-namespace {
-
-/// He initialisation that keeps the variance of activations, N(0, 2 / fan_in), and a head without
-/// bias.
-void initialise(torch::nn::Module& network) {
-  at::NoGradGuard no_grad;
-  for (const auto& module : network.modules(/*include_self=*/false)) {
-    if (auto* conv = module->as<torch::nn::Conv2d>()) {
-      const at::Tensor& w = conv->weight;
-      const auto fan_in = static_cast<double>(w.size(1) * w.size(2) * w.size(3));
-      conv->weight.normal_(0.0, std::sqrt(2.0 / fan_in));
-    } else if (auto* linear = module->as<torch::nn::Linear>()) {
-      linear->bias.zero_();
-    }
-  }
-}
-
-}  // namespace
 
 DenseLayer::DenseLayer(int64_t in_channels, int64_t growth, double dropout, bool checkpoint)
     : dropout_(dropout), checkpoint_(checkpoint) {
@@ -42,9 +26,8 @@ DenseLayer::DenseLayer(int64_t in_channels, int64_t growth, double dropout, bool
 }
 
 at::Tensor DenseLayer::forward(const DenseMaps& maps) {
-  const bool recorded = at::GradMode::is_enabled();
   at::Tensor x;
-  if (checkpoint_ && is_training() && recorded) {
+  if (checkpoint_ && is_training() && at::GradMode::is_enabled()) {
     // The closure lives as long as the graph: it must not hold the maps beside the checkpoint.
     const auto function = [this, shared = maps.with({})](const std::vector<at::Tensor>& inputs) {
       return conv1_->forward(shared.with(inputs).norm_relu(*norm1_));
@@ -52,10 +35,8 @@ at::Tensor DenseLayer::forward(const DenseMaps& maps) {
     x = checkpointed(shared_from_this(), {norm1_->weight, norm1_->bias, conv1_->weight},
                      maps.maps(), function);
     x = norm_relu(*norm2_, x);
-  } else if (recorded || norm2_->is_training()) {
-    x = norm_relu(*norm2_, conv1_->forward(maps.norm_relu(*norm1_)));
   } else {
-    x = conv_norm(*conv1_, *norm2_, maps.norm_relu(*norm1_)).relu_();
+    x = conv_norm_relu(*conv1_, *norm2_, maps.norm_relu(*norm1_));
   }
   return at::dropout(conv2_->forward(x), dropout_, is_training());
 }
@@ -86,13 +67,15 @@ DenseNet::DenseNet(const DenseNetPlan& plan, const BackboneOptions& options) : n
   }
   norm5_ = features->register_module("norm5", torch::nn::BatchNorm2d(channels));
   classifier_ = register_module("classifier", torch::nn::Linear(channels, options.num_outputs));
-  initialise(*this);
+  he_normal(*this, fan_in);
+  at::NoGradGuard no_grad;
+  classifier_->bias.zero_();
 }
 
 std::vector<at::Tensor> DenseNet::features(const at::Tensor& images_NCHW) {
   require_image_size(images_NCHW, kMinSizePx, name_);
-  at::Tensor x = conv_norm(*conv0_, *norm0_, images_NCHW).relu_();
-  x = at::max_pool2d(x, /*kernel_size=*/{3, 3}, /*stride=*/{2, 2}, /*padding=*/{1, 1});
+  at::Tensor x = conv_norm_relu(*conv0_, *norm0_, images_NCHW);
+  x = max_pool(x, {.kernel = {3, 3}, .padding = {1, 1}});
   std::vector<at::Tensor> stages;
   for (size_t i = 0; i < blocks_.size(); ++i) {
     DenseMaps maps(x, stage_channels_[i], is_training());
@@ -102,10 +85,12 @@ std::vector<at::Tensor> DenseNet::features(const at::Tensor& images_NCHW) {
       break;
     }
     stages.push_back(maps.concatenated());
-    // Mean and 1x1 convolution are linear and commute; this way round the convolution has a quarter
+    Transition& transition = transitions_[i];
+    x = maps.norm_relu(*transition.norm);
+    // Mean and 1x1 convolution are linear and commute; pooled first, the convolution has a quarter
     // of the pixels.
-    x = transitions_[i].conv->forward(
-        at::avg_pool2d(maps.norm_relu(*transitions_[i].norm), {2, 2}));
+    x = PlainPasses::active() ? at::avg_pool2d(transition.conv->forward(x), {2, 2})
+                              : transition.conv->forward(at::avg_pool2d(x, {2, 2}));
   }
   return stages;
 }

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "core/nn/initialise.h"
+#include "core/nn/max_pool.h"
 #include "core/nn/same_padding.h"
 
 namespace baleen {
@@ -72,8 +73,7 @@ std::vector<at::Tensor> GapNet::features(const at::Tensor& images_NCHW) {
   at::Tensor x = images_NCHW;
   for (size_t i = 0; i < convs_.size(); ++i) {
     x = at::selu(convs_[i]->forward(pad_same(x, kKernel, kConvs[i].stride)));
-    if (kConvs[i].pool_after)
-      x = at::max_pool2d(x, {2, 2}, {2, 2}, {0, 0}, {1, 1}, /*ceil_mode=*/true);
+    if (kConvs[i].pool_after) x = max_pool(x, {.ceil_mode = true});
     if (kConvs[i].ends_block) maps.push_back(x);
   }
   return maps;

@@ -7,6 +7,7 @@
 #include "core/nn/conv_norm.h"
 #include "core/nn/image_size.h"
 #include "core/nn/initialise.h"
+#include "core/nn/max_pool.h"
 #include "core/nn/zero_gradients.h"
 
 namespace baleen {
@@ -108,7 +109,7 @@ InceptionUnit::InceptionUnit(int64_t in_channels, const InceptionUnitPlan& plan,
 }
 
 at::Tensor InceptionUnit::forward(const at::Tensor& x_NCHW) {
-  return conv_norm(*conv_, *bn_, x_NCHW).relu_();
+  return conv_norm_relu(*conv_, *bn_, x_NCHW);
 }
 
 InceptionBlock::InceptionBlock(int64_t in_channels, const std::vector<InceptionBranchPlan>& plan) {
@@ -133,7 +134,7 @@ at::Tensor InceptionBlock::forward(const at::Tensor& x_NCHW) {
   for (const Branch& branch : branches_) {
     at::Tensor x = x_NCHW;
     if (branch.pool == Pool::kAverage) x = at::avg_pool2d(x, {3, 3}, {1, 1}, {1, 1});
-    if (branch.pool == Pool::kMaximum) x = at::max_pool2d(x, {3, 3}, {2, 2});
+    if (branch.pool == Pool::kMaximum) x = max_pool(x, {.kernel = {3, 3}});
     if (branch.units.empty()) {
       outputs.push_back(x);
       continue;
@@ -188,13 +189,13 @@ at::Tensor InceptionV3::stem(const at::Tensor& images_NCHW) {
   require_image_size(images_NCHW, kMinSizePx, "inception_v3");
   at::Tensor x = images_NCHW;
   for (size_t i = 0; i < 3; ++i) x = stem_[i]->forward(x);
-  x = at::max_pool2d(x, {3, 3}, {2, 2});
+  x = max_pool(x, {.kernel = {3, 3}});
   return stem_[4]->forward(stem_[3]->forward(x));
 }
 
 std::vector<at::Tensor> InceptionV3::features(const at::Tensor& images_NCHW) {
   std::vector<at::Tensor> maps{stem(images_NCHW)};
-  at::Tensor x = at::max_pool2d(maps[0], {3, 3}, {2, 2});
+  at::Tensor x = max_pool(maps[0], {.kernel = {3, 3}});
   for (const Stage& stage : stages_) {
     for (const auto& block : stage) x = block->forward(x);
     maps.push_back(x);
@@ -208,7 +209,7 @@ at::Tensor InceptionV3::logits(const at::Tensor& map_NCHW) {
 }
 
 at::Tensor InceptionV3::forward(const at::Tensor& images_NCHW) {
-  at::Tensor x = at::max_pool2d(stem(images_NCHW), {3, 3}, {2, 2});
+  at::Tensor x = max_pool(stem(images_NCHW), {.kernel = {3, 3}});
   for (const Stage& stage : stages_) {
     for (const auto& block : stage) x = block->forward(x);
   }

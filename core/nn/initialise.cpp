@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/nn/modules/conv.h>
 
 #include <cmath>
 
@@ -9,6 +10,10 @@ namespace baleen {
 
 double fan_in(const at::Tensor& weight) {
   return static_cast<double>(weight.numel()) / static_cast<double>(weight.size(0));
+}
+
+double fan_out(const at::Tensor& weight) {
+  return static_cast<double>(weight.numel()) / static_cast<double>(weight.size(1));
 }
 
 void truncated_normal(at::Tensor weight, double std, double bound) {
@@ -27,9 +32,24 @@ void truncated_normal(at::Tensor weight, double std, double bound) {
 
 void glorot_uniform(at::Tensor weight) {
   at::NoGradGuard no_grad;
-  const auto fan_out = static_cast<double>(weight.numel()) / static_cast<double>(weight.size(1));
-  const double bound = std::sqrt(6.0 / (fan_in(weight) + fan_out));
+  const double bound = std::sqrt(6.0 / (fan_in(weight) + fan_out(weight)));
   weight.uniform_(-bound, bound);
+}
+
+void glorot_uniform(torch::nn::Module& network) {
+  at::NoGradGuard no_grad;
+  for (const auto& item : network.named_parameters()) {
+    if (item.value().dim() >= 2) glorot_uniform(item.value());
+    if (item.key().ends_with("bias")) item.value().zero_();
+  }
+}
+
+void he_normal(torch::nn::Module& network, double (*fan)(const at::Tensor& weight)) {
+  at::NoGradGuard no_grad;
+  for (const auto& module : network.modules(/*include_self=*/false)) {
+    if (auto* conv = module->as<torch::nn::Conv2d>())
+      conv->weight.normal_(0.0, std::sqrt(2.0 / fan(conv->weight)));
+  }
 }
 
 }  // namespace baleen

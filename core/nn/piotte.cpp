@@ -5,9 +5,10 @@
 
 #include <memory>
 
-#include "core/nn/batch_norm.h"
 #include "core/nn/image_size.h"
 #include "core/nn/initialise.h"
+#include "core/nn/max_pool.h"
+#include "core/nn/norm_relu.h"
 #include "core/nn/same_padding.h"
 
 namespace baleen {
@@ -32,14 +33,6 @@ torch::nn::Conv2d convolution(int64_t in, int64_t out, int64_t kernel) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2));
 }
 
-void initialise(torch::nn::Module& network) {
-  at::NoGradGuard no_grad;
-  for (const auto& item : network.named_parameters()) {
-    if (item.value().dim() >= 2) glorot_uniform(item.value());
-    if (item.key().ends_with("bias")) item.value().zero_();
-  }
-}
-
 }  // namespace
 
 PiotteBlock::PiotteBlock(int64_t channels, int64_t width)
@@ -54,10 +47,10 @@ PiotteBlock::PiotteBlock(int64_t channels, int64_t width)
 }
 
 at::Tensor PiotteBlock::forward(const at::Tensor& x_NCHW) {
-  const at::Tensor x = batch_norm(*norms_[0], x_NCHW);
+  const at::Tensor x = normalised(*norms_[0], x_NCHW);
   at::Tensor y = convs_[0]->forward(x).relu_();
-  y = convs_[1]->forward(batch_norm(*norms_[1], y)).relu_();
-  y = convs_[2]->forward(batch_norm(*norms_[2], y));
+  y = convs_[1]->forward(normalised(*norms_[1], y)).relu_();
+  y = convs_[2]->forward(normalised(*norms_[2], y));
   return y.add_(x).relu_();
 }
 
@@ -89,7 +82,7 @@ PiotteBranch::PiotteBranch(const BackboneOptions& options) : dropout_(options.dr
     }
   }
   fc_ = register_module("fc", torch::nn::Linear(channels, options.num_outputs));
-  initialise(*this);
+  glorot_uniform(*this);
 }
 
 std::vector<at::Tensor> PiotteBranch::features(const at::Tensor& images_NCHW) {
@@ -97,8 +90,8 @@ std::vector<at::Tensor> PiotteBranch::features(const at::Tensor& images_NCHW) {
   std::vector<at::Tensor> maps;
   at::Tensor x = conv1_->forward(pad_same(images_NCHW, kStemKernel, kStemStride)).relu_();
   for (Stage& stage : stages_) {
-    x = at::max_pool2d(x, {2, 2});
-    for (Unit& unit : stage.units) x = unit.conv->forward(batch_norm(*unit.norm, x)).relu_();
+    x = max_pool(x, {});
+    for (Unit& unit : stage.units) x = unit.conv->forward(normalised(*unit.norm, x)).relu_();
     for (const auto& block : stage.blocks) x = block->forward(x);
     maps.push_back(x);
   }

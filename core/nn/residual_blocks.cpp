@@ -4,6 +4,7 @@
 
 #include "core/nn/conv_norm.h"
 #include "core/nn/layers.h"
+#include "core/nn/plain_passes.h"
 
 namespace baleen {
 
@@ -28,10 +29,8 @@ BasicBlock::BasicBlock(int64_t in_channels, int64_t width, int64_t stride) {
 }
 
 at::Tensor BasicBlock::forward(const at::Tensor& x_NCHW) {
-  at::Tensor out = conv_norm(*conv1_, *bn1_, x_NCHW).relu_();
-  out = conv_norm(*conv2_, *bn2_, out);
-  out += shortcut(x_NCHW);
-  return out.relu_();
+  at::Tensor out = conv_norm_relu(*conv1_, *bn1_, x_NCHW);
+  return conv_norm_add_relu(*conv2_, *bn2_, out, shortcut(x_NCHW));
 }
 
 SqueezeExcitation::SqueezeExcitation(int64_t channels, int64_t reduction) {
@@ -41,6 +40,10 @@ SqueezeExcitation::SqueezeExcitation(int64_t channels, int64_t reduction) {
 }
 
 at::Tensor SqueezeExcitation::forward(const at::Tensor& x_NCHW) {
+  if (PlainPasses::active()) {
+    const at::Tensor means = x_NCHW.mean({2, 3}, /*keepdim=*/true);
+    return fc2_->forward(fc1_->forward(means).relu_()).sigmoid();
+  }
   // On one pixel a 1x1 convolution is a linear layer, and costs less as one.
   const at::Tensor means_NC = x_NCHW.mean({2, 3});
   const at::Tensor hidden = at::linear(means_NC, fc1_->weight.flatten(1), fc1_->bias).relu_();
@@ -65,13 +68,14 @@ Bottleneck::Bottleneck(const BottleneckPlan& plan, int64_t in_channels, int64_t 
 }
 
 at::Tensor Bottleneck::forward(const at::Tensor& x_NCHW) {
-  at::Tensor out = conv_norm(*conv1_, *bn1_, x_NCHW).relu_();
-  out = conv_norm(*conv2_, *bn2_, out).relu_();
+  at::Tensor out = conv_norm_relu(*conv1_, *bn1_, x_NCHW);
+  out = conv_norm_relu(*conv2_, *bn2_, out);
+  if (!se_module_) return conv_norm_add_relu(*conv3_, *bn3_, out, shortcut(x_NCHW));
   out = conv_norm(*conv3_, *bn3_, out);
   const at::Tensor straight = shortcut(x_NCHW);
+  if (PlainPasses::active()) return (se_module_->forward(out) * out).add_(straight).relu_();
   // Weighing and addition in one pass over the map.
-  out = se_module_ ? straight.addcmul(out, se_module_->forward(out)) : out.add_(straight);
-  return out.relu_();
+  return straight.addcmul(out, se_module_->forward(out)).relu_();
 }
 
 }  // namespace baleen

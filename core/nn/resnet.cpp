@@ -3,27 +3,16 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <cmath>
 #include <utility>
 
 #include "core/nn/conv_norm.h"
 #include "core/nn/image_size.h"
+#include "core/nn/initialise.h"
 #include "core/nn/layers.h"
+#include "core/nn/max_pool.h"
 
 namespace baleen {
 namespace {
-
-/// He initialisation for ReLU networks that keeps the variance of gradients: N(0, 2 / fan_out).
-void initialise(torch::nn::Module& network) {
-  at::NoGradGuard no_grad;
-  for (const auto& module : network.modules(/*include_self=*/false)) {
-    if (auto* conv = module->as<torch::nn::Conv2d>()) {
-      const at::Tensor& w = conv->weight;
-      const auto fan_out = static_cast<double>(w.size(0) * w.size(2) * w.size(3));
-      conv->weight.normal_(0.0, std::sqrt(2.0 / fan_out));
-    }
-  }
-}
 
 ResNetPlan basic_plan(std::array<int64_t, 4> num_blocks) {
   ResNetPlan plan;
@@ -86,15 +75,15 @@ ResNet::ResNet(const ResNetPlan& plan, const BackboneOptions& options)
     }
   }
   head_ = register_module(plan.head, torch::nn::Linear(channels, options.num_outputs));
-  initialise(*this);
+  he_normal(*this, fan_out);
 }
 
 at::Tensor ResNet::stem(const at::Tensor& images_NCHW) {
   require_image_size(images_NCHW, plan_.min_size_px, name_);
-  const at::Tensor x = conv_norm(*conv1_, *bn1_, images_NCHW).relu_();
+  const at::Tensor x = conv_norm_relu(*conv1_, *bn1_, images_NCHW);
   const int64_t padding = plan_.padded_pool ? 1 : 0;
-  return at::max_pool2d(x, /*kernel_size=*/{3, 3}, /*stride=*/{2, 2}, {padding, padding},
-                        /*dilation=*/{1, 1}, /*ceil_mode=*/!plan_.padded_pool);
+  return max_pool(
+      x, {.kernel = {3, 3}, .padding = {padding, padding}, .ceil_mode = !plan_.padded_pool});
 }
 
 std::vector<int64_t> ResNet::stage_channels() const {

@@ -10,6 +10,8 @@
 
 #include "core/base/error.h"
 #include "core/nn/conv_norm.h"
+#include "core/nn/initialise.h"
+#include "core/nn/max_pool.h"
 
 namespace baleen {
 namespace {
@@ -38,9 +40,7 @@ constexpr std::array<UnitPlan, 13> kUnits{{{64},
 void initialise(torch::nn::Conv2d& conv) {
   at::NoGradGuard no_grad;
   const at::Tensor& w = conv->weight;
-  const int64_t area = w.size(2) * w.size(3);
-  const auto fans = static_cast<double>((w.size(0) + w.size(1)) * area);
-  const double bound = std::sqrt(2.0) * std::sqrt(6.0 / fans);
+  const double bound = std::sqrt(2.0) * std::sqrt(6.0 / (fan_in(w) + fan_out(w)));
   conv->weight.uniform_(-bound, bound);
 }
 
@@ -94,10 +94,10 @@ std::vector<at::Tensor> SimpleNet::features(const at::Tensor& images_NCHW) {
   at::Tensor x = images_NCHW;
   for (size_t i = 0; i < units_.size(); ++i) {
     Unit& unit = units_[i];
-    x = conv_norm(*unit.conv, *unit.norm, x).relu_();
+    x = conv_norm_relu(*unit.conv, *unit.norm, x);
     x = at::feature_dropout(x, dropout_, training);
     if (unit.pool_after || i + 1 == units_.size()) maps.push_back(x);
-    if (unit.pool_after) x = at::feature_dropout(at::max_pool2d(x, {2, 2}), dropout_, training);
+    if (unit.pool_after) x = at::feature_dropout(max_pool(x, {}), dropout_, training);
   }
   return maps;
 }

@@ -9,6 +9,7 @@
 #include "core/nn/batch_norm.h"
 #include "core/nn/conv_norm.h"
 #include "core/nn/image_size.h"
+#include "core/nn/max_pool.h"
 
 namespace baleen {
 namespace {
@@ -78,9 +79,9 @@ std::vector<at::Tensor> SimpleNet64::features(const at::Tensor& images_NCHW) {
   at::Tensor x = images_NCHW;
   for (size_t g = 0; g < groups_.size(); ++g) {
     for (Unit& unit : groups_[g])
-      x = unit.activation->forward(conv_norm(*unit.conv, *unit.norm, x));
+      x = conv_norm_prelu(*unit.conv, *unit.norm, unit.activation->weight, x);
     if (g == 0) continue;
-    x = at::max_pool2d(x, {2, 2});
+    x = max_pool(x, {});
     if (g + 2 == groups_.size()) x = at::dropout(x, dropout_ / 2.0, is_training());
     if (g + 1 == groups_.size()) x = at::dropout(x, dropout_, is_training());
     maps.push_back(x);

@@ -19,4 +19,7 @@ class StatisticsExchange {
   virtual at::Tensor gather(const at::Tensor& row_K) = 0;
 };
 
+/// The sum of all rows, [V, K] -> [K], added one after the other: the same bits on every rank.
+at::Tensor sum_in_order(const at::Tensor& rows_VK);
+
 }  // namespace baleen

@@ -6,6 +6,7 @@
 #include "core/nn/conv_norm.h"
 #include "core/nn/image_size.h"
 #include "core/nn/layers.h"
+#include "core/nn/max_pool.h"
 
 namespace baleen {
 
@@ -39,15 +40,15 @@ UNet::Pair UNet::make_pair(const std::string& name, int64_t in_channels, int64_t
 }
 
 at::Tensor UNet::apply(Pair& pair, const at::Tensor& x_NCHW) {
-  const at::Tensor x = conv_norm(*pair.conv1, *pair.norm1, x_NCHW).relu_();
-  return conv_norm(*pair.conv2, *pair.norm2, x).relu_();
+  const at::Tensor x = conv_norm_relu(*pair.conv1, *pair.norm1, x_NCHW);
+  return conv_norm_relu(*pair.conv2, *pair.norm2, x);
 }
 
 std::vector<at::Tensor> UNet::features(const at::Tensor& images_NCHW) {
   require_image_size(images_NCHW, kMinSizePx, "unet");
   std::vector<at::Tensor> maps = {apply(down_[0], images_NCHW)};
   for (size_t level = 1; level <= kLevels; ++level)
-    maps.push_back(apply(down_[level], at::max_pool2d(maps.back(), {2, 2})));
+    maps.push_back(apply(down_[level], max_pool(maps.back(), {})));
   return maps;
 }
 

@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/base/seeds.h"
+#include "core/nn/statistics_exchange.h"
 #include "core/optim/ema.h"
 #include "core/optim/loss_scaler.h"
 #include "core/training/logit_sets.h"
@@ -24,7 +25,9 @@ constexpr int64_t kMaxSkippedInARow = 10;
 }  // namespace
 
 Trainer::Trainer(Parts parts, const TrainerOptions& options)
-    : parts_(parts), options_(options), device_(parts.network->parameters().at(0).device()) {}
+    : parts_(parts), options_(options), device_(parts.network->parameters().at(0).device()) {
+  choose_modes();
+}
 
 at::Tensor Trainer::to_device(const at::Tensor& tensor) const {
   return device_.is_cpu() ? tensor
@@ -42,16 +45,23 @@ std::vector<Batch> Trainer::collect_step(BatchSource& source) {
   return batches;
 }
 
-TrainingLogits Trainer::forward(const Batch& batch, int64_t epoch, int64_t micro) {
+void Trainer::seed_dropout(const Batch& batch, int64_t epoch, int64_t micro) const {
   const auto key = [](int64_t value) { return static_cast<uint64_t>(value); };
   seed_default_generator(device_,
                          derive_seed(options_.seed, Stream::kDropout,
                                      {key(epoch), key(batch.step), key(batch.shard), key(micro)}));
-  const bool synchronised = options_.batch_norm == BatchNormMode::kSync;
-  const FrozenStatistics frozen(*parts_.network, batch.shard != 0 && !synchronised);
-  const at::Tensor images = batch.input(to_device(batch.images_NCHW));
+}
+
+TrainingLogits Trainer::logits_of(const at::Tensor& images_NCHW, bool moves_statistics) {
+  const FrozenStatistics frozen(*parts_.network, !moves_statistics);
   const AutocastScope autocast(device_.type(), options_.precision);
-  return parts_.network->forward_training(images);
+  return parts_.network->forward_training(images_NCHW);
+}
+
+TrainingLogits Trainer::forward(const Batch& batch, int64_t epoch, int64_t micro) {
+  seed_dropout(batch, epoch, micro);
+  const bool synchronised = options_.batch_norm == BatchNormMode::kSync;
+  return logits_of(batch.input(to_device(batch.images_NCHW)), batch.shard == 0 || synchronised);
 }
 
 at::Tensor Trainer::scaled(const at::Tensor& loss) const {
@@ -83,19 +93,29 @@ Trainer::StepSums Trainer::gather(const at::Tensor& local_rows, bool stop) {
   return sums;
 }
 
-Trainer::StepSums Trainer::backward_plain(const std::vector<Batch>& batches, int64_t epoch,
-                                          bool stop) {
-  const ShardRange shards = parts_.reducer->shards();
+/// Forward and backward of this rank's micro-batches. @returns the loss of each, on the device
+std::vector<at::Tensor> Trainer::backward_shards(const std::vector<Batch>& batches, int64_t epoch) {
   std::vector<at::Tensor> losses;
   int64_t micro = 0;
   for (const Batch& batch : batches) {
     micro = batch.first_of_shard ? 0 : micro + 1;
+    if (graphs_) {
+      losses.push_back(backward_recorded(batch, epoch, micro));
+      continue;
+    }
     const TrainingLogits logits = forward(batch, epoch, micro);
     const at::Tensor loss =
         micro_batch_loss(*parts_.loss, logits, to_device(batch.targets), batch.global_count, {});
     losses.push_back(loss.detach());
     parts_.reducer->backward(batch.shard, batch.first_of_shard, batch.last_of_shard, scaled(loss));
   }
+  return losses;
+}
+
+Trainer::StepSums Trainer::backward_plain(const std::vector<Batch>& batches, int64_t epoch,
+                                          bool stop) {
+  const ShardRange shards = parts_.reducer->shards();
+  const std::vector<at::Tensor> losses = backward_shards(batches, epoch);
   at::Tensor rows = at::zeros({shards.last - shards.first, kNumFixedColumns}, at::kDouble);
   auto cells = rows.accessor<double, 2>();
   for (size_t i = 0; i < batches.size(); ++i) {
@@ -137,9 +157,7 @@ Trainer::StepSums Trainer::backward_with_statistics(const std::vector<Batch>& ba
   }
   fill_own_columns(rows, stop);
   const at::Tensor all = parts_.reducer->gather_shards(rows);
-  // Row by row, in shard order: the same bits on every rank.
-  at::Tensor totals = at::zeros({width}, at::kDouble);
-  for (int64_t shard = 0; shard < all.size(0); ++shard) totals.add_(all[shard]);
+  const at::Tensor totals = sum_in_order(all);
   StepSums sums;
   sums.stop = totals[kStopColumn].item<double>() != 0;
   for (int64_t shard = 0; shard < all.size(0); ++shard)
@@ -187,14 +205,27 @@ void Trainer::restore_buffers() {
   for (size_t i = 0; i < kept_buffers_.size(); ++i) buffers_[i].copy_(kept_buffers_[i]);
 }
 
-/// Clips the gradient where the options ask for it. @returns false when it is not finite: under
-/// kStop it is looked at only where clipping computes its norm anyway, as the next loss tells.
-bool Trainer::finite_gradient(StepReport& report) {
-  if (options_.clip_norm <= 0 && options_.on_nonfinite == OnNonFinite::kStop) return true;
+/// Clips the gradient where the options ask for it. @returns its norm on the device, undefined
+/// where nobody wants it: under kStop it is computed only for clipping, as the next loss tells.
+at::Tensor Trainer::clip() {
+  if (options_.clip_norm <= 0 && options_.on_nonfinite == OnNonFinite::kStop) return {};
   const double largest =
       options_.clip_norm > 0 ? options_.clip_norm : std::numeric_limits<double>::infinity();
-  report.gradient_norm = clip_gradients(parts_.optimizer->parameters(), largest).item<double>();
+  return clip_gradients(parts_.optimizer->parameters(), largest);
+}
+
+/// Clips. @returns false when the gradient is not finite
+bool Trainer::finite_gradient(StepReport& report) {
+  const at::Tensor norm = clip();
+  if (!norm.defined()) return true;
+  report.gradient_norm = norm.item<double>();
   return std::isfinite(report.gradient_norm);
+}
+
+void Trainer::apply(double lr) {
+  parts_.optimizer->step(lr);
+  if (parts_.objective) parts_.objective->updated();
+  if (parts_.ema) parts_.ema->update();
 }
 
 /// Clips and applies the gradient. @returns false when nothing was changed.
@@ -207,9 +238,7 @@ bool Trainer::update(double lr, StepReport& report) {
     if (!finite) return false;
   }
   if (!finite_gradient(report)) return false;
-  parts_.optimizer->step(lr);
-  if (parts_.objective) parts_.objective->updated();
-  if (parts_.ema) parts_.ema->update();
+  apply(lr);
   return true;
 }
 
@@ -241,11 +270,35 @@ void Trainer::handle_non_finite(StepReport& report, EpochProgress& progress) {
               "lower the learning rate, add warm-up or clip_norm");
 }
 
+void Trainer::add_loss(const StepReport& report, EpochProgress& progress) const {
+  if (!std::isfinite(report.loss)) return;
+  progress.loss_sum += report.loss * static_cast<double>(report.samples);
+  progress.samples += report.samples;
+}
+
+/// A step whose numbers the host waits for.
+Trainer::StepSums Trainer::step_at_once(const std::vector<Batch>& batches, bool stop,
+                                        StepReport& report, EpochProgress& progress) {
+  if (options_.on_nonfinite == OnNonFinite::kSkip) keep_buffers();
+  StepSums sums = backward(batches, report.epoch, stop);
+  report.loss = sums.loss;
+  if (std::isfinite(sums.loss) && update(report.lr, report)) {
+    skipped_in_a_row_ = 0;
+  } else {
+    handle_non_finite(report, progress);
+  }
+  if (parts_.objective) parts_.objective->step_done(!report.skipped);
+  add_loss(report, progress);
+  return sums;
+}
+
 bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_of_epoch,
                         EpochProgress& progress, const StepHook& after_step) {
   parts_.network->train();
   if (options_.batch_norm == BatchNormMode::kFrozen) use_running_statistics(*parts_.network);
   source.set_epoch(epoch, progress.next_step);
+  forget_unread(progress);
+  if (graphs_) graphs_->begin_epoch(*parts_.network);
   bool want_stop = false;
   bool complete = true;
   const bool alone = parts_.reducer->shards().last - parts_.reducer->shards().first ==
@@ -266,26 +319,18 @@ bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_o
       throw PeerFailed();
     }
     waited_s_ = std::chrono::duration<double>(Clock::now() - read_at).count();
-    if (batches.empty()) break;
+    if (batches.empty()) {
+      read_all(progress);
+      break;
+    }
     StepReport report;
     report.epoch = epoch;
     report.step = batches.front().step;
     report.samples = batches.front().global_count;
     report.lr = options_.lr_factor * parts_.schedule->lr(first_step_of_epoch + report.step);
 
-    if (options_.on_nonfinite == OnNonFinite::kSkip) keep_buffers();
-    StepSums sums = backward(batches, epoch, want_stop);
-    report.loss = sums.loss;
-    if (std::isfinite(sums.loss) && update(report.lr, report)) {
-      skipped_in_a_row_ = 0;
-    } else {
-      handle_non_finite(report, progress);
-    }
-    if (parts_.objective) parts_.objective->step_done(!report.skipped);
-    if (std::isfinite(report.loss)) {
-      progress.loss_sum += report.loss * static_cast<double>(report.samples);
-      progress.samples += report.samples;
-    }
+    StepSums sums = reads_late() ? step_late(batches, want_stop, report, progress)
+                                 : step_at_once(batches, want_stop, report, progress);
     progress.next_step = report.step + 1;
     report.compute_s = std::move(sums.compute_s);
     if (alone) {
@@ -295,6 +340,7 @@ bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_o
     }
     // A wish travels with a step's exchange, so that all ranks leave after the same step.
     if (sums.stop) {
+      read_all(progress);
       if (after_step) after_step(report, progress);
       complete = progress.next_step >= source.steps_per_epoch();
       break;

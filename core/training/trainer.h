@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,7 +17,9 @@
 #include "core/training/batch_objective.h"
 #include "core/training/batch_source.h"
 #include "core/training/gradient_reducer.h"
+#include "core/training/late_numbers.h"
 #include "core/training/precision.h"
+#include "core/training/step_graphs.h"
 
 namespace baleen {
 
@@ -50,7 +54,7 @@ struct TrainerOptions {
 struct StepReport {
   int64_t epoch = 0;
   int64_t step = 0;  ///< in the epoch
-  double loss = 0;   ///< of the global batch
+  double loss = 0;   ///< of the global batch; read late: of the newest step that has been read
   double lr = 0;
   double gradient_norm = 0;  ///< before clipping; 0 without clipping
   int64_t samples = 0;       ///< in the global batch
@@ -68,6 +72,9 @@ struct EpochProgress {
   double loss_sum = 0;  ///< Σ over steps of loss × samples
   int64_t samples = 0;
   int64_t skipped_steps = 0;
+  int64_t unread_steps =
+      0;  ///< of those done: their losses are still on the device. No checkpoint
+          ///< is sound before they are read, and 0 wherever losses are read at once
 
   double mean_loss() const { return samples ? loss_sum / static_cast<double>(samples) : 0.0; }
 };
@@ -81,6 +88,13 @@ struct EpochProgress {
 /// the reducer's fixed tree (docs/determinism.md). Where the network has an auxiliary classifier,
 /// the loss of a step, backpropagated and reported, is loss(main) + weight · loss(auxiliary), each
 /// over the whole global batch. Used from one thread.
+///
+/// On a device that works behind the host's back losses and gradient norms are read kLossLag steps
+/// late (Parts::late), so that the host never waits for it. What a step computes is the same; a
+/// loss or norm that is not finite is seen that many steps later, and the error names the step in
+/// which it arose. Not where the host needs a step's numbers to go on: with losses over whole
+/// batches, batch norm over all shards, a loss scale, and OnNonFinite::kSkip, which must know
+/// before it updates.
 class Trainer {
  public:
   struct Parts {
@@ -97,7 +111,15 @@ class Trainer {
     /// Whether this rank wants to stop: asked right before the step's exchange, so that a signal
     /// that arrives in a step ends training with that step. May be empty.
     std::function<bool()> stop_requested = {};
+    /// Reads losses late; room for kLossLag + 1 sends. Null: each step's loss is read at once.
+    LateNumbers* late = nullptr;
+    /// Where losses are read late: whether the step that is under way ends with all of them read,
+    /// for a checkpoint, say. The same answer on all ranks. Empty: only the epoch's last one does.
+    std::function<bool()> settle_due = {};
+    /// Records forward and backward passes (StepGraphs). Empty: they are launched one by one.
+    RecordedWorkFactory record = {};
   };
+  static constexpr size_t kLossLag = 2;  ///< steps
   /// Called after each step on every rank. @returns whether this rank wants to stop after this
   /// step.
   using StepHook = std::function<bool(const StepReport&, const EpochProgress&)>;
@@ -112,6 +134,10 @@ class Trainer {
   /// @throws Error kNumeric naming epoch and step; what the source and the reducer throw.
   bool run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_of_epoch,
                  EpochProgress& progress, const StepHook& after_step);
+
+  /// Null where passes are not recorded.
+  const StepGraphs* graphs() const { return graphs_.get(); }
+  bool reads_late() const { return parts_.late != nullptr; }
 
  private:
   // Columns of the table that the ranks exchange each step, one row per logical shard. For losses
@@ -129,23 +155,46 @@ class Trainer {
   };
   using Clock = std::chrono::steady_clock;
 
+  /// A step that is done, but for the reading of its numbers.
+  struct UnreadStep {
+    StepReport report;
+    std::vector<int64_t> local_shards;  ///< of each loss
+    bool has_norm = false;              ///< it comes after the losses
+  };
+
+  std::string needs_numbers_at_once() const;
+  void choose_modes();
   std::vector<Batch> collect_step(BatchSource& source);
+  void seed_dropout(const Batch& batch, int64_t epoch, int64_t micro) const;
+  TrainingLogits logits_of(const at::Tensor& images_NCHW, bool moves_statistics);
   TrainingLogits forward(const Batch& batch, int64_t epoch, int64_t micro);
+  std::vector<at::Tensor> backward_shards(const std::vector<Batch>& batches, int64_t epoch);
+  at::Tensor backward_recorded(const Batch& batch, int64_t epoch, int64_t micro);
   StepSums backward(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_plain(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_with_statistics(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_gathered(const std::vector<Batch>& batches, int64_t epoch, bool stop);
   StepSums backward_synchronised(const std::vector<Batch>& batches, int64_t epoch, bool stop);
+  StepSums step_at_once(const std::vector<Batch>& batches, bool stop, StepReport& report,
+                        EpochProgress& progress);
+  StepSums step_late(const std::vector<Batch>& batches, bool stop, StepReport& report,
+                     EpochProgress& progress);
+  StepSums read_oldest(bool stop, EpochProgress& progress);
+  void read_all(EpochProgress& progress);
+  void forget_unread(EpochProgress& progress);
   StepSums gather(const at::Tensor& local_rows, bool stop);
   void fill_own_columns(const at::Tensor& local_rows, bool stop) const;
   void note_computed();
   void keep_buffers();
   void restore_buffers();
+  at::Tensor clip();
   bool finite_gradient(StepReport& report);
   void handle_non_finite(StepReport& report, EpochProgress& progress);
   at::Tensor to_device(const at::Tensor& tensor) const;
   at::Tensor scaled(const at::Tensor& loss) const;
   bool update(double lr, StepReport& report);
+  void apply(double lr);
+  void add_loss(const StepReport& report, EpochProgress& progress) const;
 
   Parts parts_;
   TrainerOptions options_;
@@ -155,6 +204,10 @@ class Trainer {
   double waited_s_ = 0;   ///< for the others, in this step, before the backward pass
   double compute_s_ = 0;  ///< of the last step measured
   std::vector<at::Tensor> buffers_, kept_buffers_;
+  std::deque<UnreadStep> unread_;
+  double newest_loss_ = 0;  ///< of those that were read late
+  std::unique_ptr<StepGraphs> graphs_;
+  std::vector<at::Tensor> trainable_, shard_gradients_;  ///< for recorded passes
 };
 
 }  // namespace baleen

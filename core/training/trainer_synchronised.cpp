@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/base/error.h"
+#include "core/nn/statistics_exchange.h"
 #include "core/training/lockstep.h"
 #include "core/training/logit_sets.h"
 #include "core/training/trainer.h"
@@ -18,12 +19,6 @@ std::vector<at::Tensor> trainable(const torch::nn::Module& network) {
     if (parameter.requires_grad()) parameters.push_back(parameter);
   }
   return parameters;
-}
-
-at::Tensor sum_in_order(const at::Tensor& rows_VK) {
-  at::Tensor totals = at::zeros({rows_VK.size(1)}, rows_VK.options());
-  for (int64_t shard = 0; shard < rows_VK.size(0); ++shard) totals.add_(rows_VK[shard]);
-  return totals;
 }
 
 }  // namespace

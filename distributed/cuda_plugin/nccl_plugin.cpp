@@ -1,5 +1,5 @@
-// The only file that includes CUDA and NCCL headers. Built as libbaleen_cuda.so and opened at run
-// time (accelerator.h).
+// This folder alone includes CUDA and NCCL headers. It is built as libbaleen_cuda.so and opened at
+// run time (accelerator.h).
 #include <cuda_runtime_api.h>
 
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>

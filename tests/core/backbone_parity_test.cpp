@@ -123,6 +123,8 @@ TEST_F(BackboneParityTest, LogitsGradientsAndStatisticsAreTheOracles) {
                                 {"resnet18", 45, at::kDouble, 4},
                                 {"resnet34", 33, at::kFloat},
                                 {"simplenet", 64, at::kFloat, 3, {2, 2, 1, 2}},
+                                {"simplenet", 64, at::kDouble, 3, {2, 2, 1, 2}},
+                                {"simplenet", 28, at::kFloat, 1, {2, 2, 1, 2}},
                                 {"simplenet", 28, at::kDouble, 1, {2, 2, 1, 2}},
                                 {"simplenet_small", 28, at::kFloat, 1, {2, 1, 1, 1}}};
   for (const Case& c : cases) ask(c);

@@ -245,6 +245,23 @@ TEST(BackboneTest, DropoutActsInTrainingOnly) {
   }
 }
 
+TEST(BackboneTest, AnotherPrecisionLeavesCountersWholeNumbers) {
+  const auto network = make("resnet18");
+  constexpr int64_t kMany = 100'003;  // more digits than half precision has
+  for (const auto& item : network->named_buffers()) {
+    if (item.key().ends_with("num_batches_tracked")) item.value().fill_(kMany);
+  }
+  network->to(at::kHalf);
+  network->to(at::kCPU, at::kDouble);
+  for (const auto& item : network->named_parameters())
+    EXPECT_EQ(item.value().scalar_type(), at::kDouble) << item.key();
+  for (const auto& item : network->named_buffers()) {
+    const bool counts = item.key().ends_with("num_batches_tracked");
+    EXPECT_EQ(item.value().scalar_type(), counts ? at::kLong : at::kDouble) << item.key();
+    if (counts) EXPECT_EQ(item.value().item<int64_t>(), kMany) << item.key();
+  }
+}
+
 TEST(MemoryFormatTest, ChannelsLastKeepsValuesAndMarksOneByOneKernels) {
   at::manual_seed(3);
   const auto network = make("resnet18");

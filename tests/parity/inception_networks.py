@@ -1,7 +1,8 @@
 """Forward and backward passes of Inception-v3 (torchvision) and of networks that neither torchvision nor timm has in this
 form, rebuilt here from their published layer tables: BN-Inception, SimpleNet64_2, Piotte's siamese branch and its head with
 Keras' numbers, GapNet-PL with TensorFlow's padding. The rebuilds are functions of a dictionary of weights; a weight that is
-missing, of another shape or never used is an error.
+missing, of another shape or never used is an error. In float64 normalisation, PReLU and SELU are written out as formulas; in
+float32 they are PyTorch's own operators, so that their roundings can be compared.
 """
 
 import torch
@@ -34,13 +35,22 @@ class Weights:
         return F.conv2d(x, self[name + ".weight"], bias, stride, padding)
 
     def linear(self, x, name):
-        y = x @ self[name + ".weight"].T
-        return y + self[name + ".bias"] if name + ".bias" in self.values else y
+        return F.linear(x, self[name + ".weight"], self[name + ".bias"] if name + ".bias" in self.values else None)
+
+    def prelu(self, x, name):
+        slope = self[name + ".weight"]
+        if x.dtype == torch.float32:
+            return F.prelu(x, slope)
+        return torch.where(x > 0, x, slope.view(1, -1, 1, 1) * x)
 
     def normalise(self, x, name, epsilon=1e-5, momentum=0.1):
         mean, variance = self[f"{name}.{MEAN}"], self[f"{name}.{VARIANCE}"]
         scale, shift = self[name + ".weight"], self[name + ".bias"]
         shape = (1, -1) + (1,) * (x.dim() - 2)
+        if x.dtype == torch.float32:
+            if self.training:
+                self[f"{name}.{COUNTER}"].add_(1)
+            return F.batch_norm(x, mean, variance, scale, shift, self.training, momentum, epsilon)
         if self.training:
             axes = [d for d in range(x.dim()) if d != 1]
             count = x.numel() // x.shape[1]
@@ -56,6 +66,10 @@ class Weights:
     def check_all_used(self):
         left = set(self.values) - set(self.used)
         assert not left, f"never used: {sorted(left)[:5]}"
+
+
+def average(x):
+    return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
 
 def same(x, kernel, stride, value=0.0):
@@ -103,7 +117,7 @@ def bn_inception(w, x):
             pooled = F.avg_pool2d(x, 3, 1, 1, ceil_mode=True, count_include_pad=True)
             branches.append(unit(pooled, name + "pool_proj", projection))
         x = torch.cat(branches, 1)
-    return w.linear(w.mark(x).mean((2, 3)), "last_linear")
+    return w.linear(average(w.mark(x)), "last_linear")
 
 
 def simplenet64(w, x):
@@ -112,16 +126,15 @@ def simplenet64(w, x):
             first = f"layer{layer}.{3 * i}"
             assert w[first + ".weight"].shape[2:] == (kernel, kernel), first
             x = w.normalise(w.convolution(x, first, 1, kernel // 2), f"layer{layer}.{3 * i + 1}")
-            slope = w[f"layer{layer}.{3 * i + 2}.weight"].view(1, -1, 1, 1)
-            x = torch.where(x > 0, x, slope * x)
+            x = w.prelu(x, f"layer{layer}.{3 * i + 2}")
         return x
 
     x = group(x, 0, [1, 1, 1])
     for layer in (1, 2, 3, 4):
         x = F.max_pool2d(group(x, layer, [3, 1, 1, 1, 3]), 2)
         if layer == 3:
-            a = x.mean((2, 3))
-    x = torch.cat([a, w.mark(x).mean((2, 3))], 1)
+            a = average(x)
+    x = torch.cat([a, average(w.mark(x))], 1)
     for i in (0, 3):
         x = w.normalise(w.linear(x, f"layer5.{i}"), f"layer5.{i + 1}").relu()
     return w.linear(x, "logit")
@@ -153,6 +166,8 @@ def piotte(w, x):
 
 def gapnet(w, x):
     def selu(x):
+        if x.dtype == torch.float32:
+            return F.selu(x)
         alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
         return scale * torch.where(x > 0, x, alpha * torch.expm1(x))
 
@@ -165,7 +180,7 @@ def gapnet(w, x):
     first = pool(conv(x, 1, 2))
     second = pool(conv(conv(conv(conv(first, 2, 2), 3), 4), 5))
     third = w.mark(conv(conv(conv(second, 6), 7), 8))
-    x = torch.cat([y.mean((2, 3)) for y in (first, second, third)], 1)
+    x = torch.cat([average(y) for y in (first, second, third)], 1)
     return w.linear(selu(w.linear(selu(w.linear(x, "fc1")), "fc2")), "fc3")
 
 
@@ -180,6 +195,17 @@ def symmetric_head(w, u, v):
 
 
 REBUILT = {"bninception": bn_inception, "simplenet64": simplenet64, "piotte": piotte, "gapnet": gapnet}
+
+
+def laid_out(tensors, settings):
+    """As the caller's network lies in memory; a fresh tensor, or 1x1 kernels would keep strides that say otherwise."""
+    if not settings.get("channels_last"):
+        return tensors
+
+    def convert(value):
+        return torch.empty_like(value, memory_format=torch.channels_last).copy_(value) if value.dim() == 4 else value
+
+    return {name: convert(value) for name, value in tensors.items()}
 
 
 def answer_rebuilt(function, weights, inputs, upstream):
@@ -202,6 +228,8 @@ def answer_inception(weights, tensors, settings):
     if settings["in_channels"] != 3:
         network.Conv2d_1a_3x3.conv = torch.nn.Conv2d(settings["in_channels"], 32, 3, stride=2, bias=False)
     network = network.to(tensors["images"].dtype)
+    if settings["channels_last"]:
+        network = network.to(memory_format=torch.channels_last)
     network.load_state_dict(weights, strict=True)
     images = tensors["images"].clone().requires_grad_(True)
     answers = {}
@@ -223,6 +251,7 @@ def answer_inception(weights, tensors, settings):
 
 
 def answer(tensors, settings):
+    tensors = laid_out(tensors, settings)
     weights = {name.removeprefix("weight/"): value for name, value in tensors.items() if name.startswith("weight/")}
     if settings["name"] == "inception_v3":
         return answer_inception(weights, tensors, settings)

@@ -77,12 +77,15 @@ def answer(tensors, settings):
     weights = {name: drawn(name, shape) for name, shape in settings["parameters"] + settings["buffers"]}
     counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     network.load_state_dict(weights | counters, strict=True)
-    oracle = oracle.to(tensors["images"].dtype)
+    images = tensors["images"]
+    oracle = oracle.to(images.dtype)
+    if settings["channels_last"]:
+        oracle, images = oracle.to(memory_format=torch.channels_last), images.contiguous(memory_format=torch.channels_last)
     answers = {}
     with torch.no_grad():
-        answers["eval"] = answers["eval with gradients"] = oracle.eval()(tensors["images"])
+        answers["eval"] = answers["eval with gradients"] = oracle.eval()(images)
         answers |= {f"map/{i}": value.clone() for i, value in enumerate(oracle.maps)}
-    answers["train"] = oracle.train()(tensors["images"])
+    answers["train"] = oracle.train()(images)
     answers["train"].backward(tensors["upstream"])
     answers |= {"grad/" + name: parameter.grad for name, parameter in network.named_parameters()}
     return answers | {"buffer/" + name: buffer for name, buffer in network.named_buffers()}

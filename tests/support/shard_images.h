@@ -21,6 +21,7 @@ class ShardImages final : public BatchSource {
     int64_t channels = 3;
     int64_t size_px = 0;
     int64_t num_classes = 3;
+    int64_t accumulate = 1;  ///< micro-batches of per_shard images that each shard has
     std::function<void(Batch&)> change = {};  ///< what is special about some; may be empty
   };
   ShardImages(ShardRange shards, Options options)
@@ -30,14 +31,19 @@ class ShardImages final : public BatchSource {
   std::optional<Batch> next() override {
     if (step_ == options_.num_steps) return std::nullopt;
     Batch batch;
-    at::manual_seed(static_cast<uint64_t>(100 + step_ * shards_.total + shard_));
+    at::manual_seed(static_cast<uint64_t>(
+        100 + (step_ * shards_.total + shard_) * options_.accumulate + micro_));
     batch.images_NCHW =
         at::randn({options_.per_shard, options_.channels, options_.size_px, options_.size_px});
     batch.targets = at::randint(options_.num_classes, {options_.per_shard}, at::kLong);
     batch.step = step_;
     batch.shard = shard_;
-    batch.global_count = shards_.total * options_.per_shard;
+    batch.first_of_shard = micro_ == 0;
+    batch.last_of_shard = micro_ + 1 == options_.accumulate;
+    batch.global_count = shards_.total * options_.accumulate * options_.per_shard;
     if (options_.change) options_.change(batch);
+    if (++micro_ < options_.accumulate) return batch;
+    micro_ = 0;
     if (++shard_ == shards_.last) {
       shard_ = shards_.first;
       ++step_;
@@ -50,6 +56,7 @@ class ShardImages final : public BatchSource {
   Options options_;
   int64_t shard_;
   int64_t step_ = 0;
+  int64_t micro_ = 0;
 };
 
 }  // namespace baleen::testing

@@ -28,7 +28,7 @@ class TinyNet final : public Backbone {
   std::vector<at::Tensor> features(const at::Tensor& images_NCHW) override {
     std::vector<at::Tensor> maps{images_NCHW};
     for (size_t i = 0; i < convs_.size(); ++i)
-      maps.push_back(at::relu(conv_norm(*convs_[i], *norms_[i], maps.back())));
+      maps.push_back(conv_norm_relu(*convs_[i], *norms_[i], maps.back()));
     return {maps.begin() + 1, maps.end()};
   }
   at::Tensor forward(const at::Tensor& images_NCHW) override {

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <bit>
+#include <cstdint>
+
+// For the innermost loops of kernels over rows of numbers: plain C++ that is written for the
+// compiler to vectorise, which it does at -O3 only, and is compiled once per instruction set, of
+// which the program takes the machine's best when it is loaded. Sanitizers and the loader's choice
+// exclude each other. Included last, and by .cpp files and loops of their own only: what follows is
+// optimised so.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3")
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define BALEEN_EACH_INSTRUCTION_SET __attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+#endif
+#ifndef BALEEN_EACH_INSTRUCTION_SET
+#define BALEEN_EACH_INSTRUCTION_SET
+#endif
+#define BALEEN_INLINE inline __attribute__((always_inline))
+
+namespace baleen::loops {
+
+/// A number in memory whose arithmetic is done in float32.
+struct BFloat16 {
+  uint16_t bits;
+};
+
+BALEEN_INLINE float load(float value) { return value; }
+BALEEN_INLINE double load(double value) { return value; }
+BALEEN_INLINE float load(BFloat16 value) {
+  return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
+}
+BALEEN_INLINE void store(float& place, float value) { place = value; }
+BALEEN_INLINE void store(double& place, double value) { place = value; }
+/// Rounds to the nearest, ties to even.
+BALEEN_INLINE void store(BFloat16& place, float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+  constexpr uint32_t kNotANumber = 0x7fc0U;
+  place.bits = static_cast<uint16_t>(value != value ? kNotANumber : rounded);
+}
+
+/// For values that were read from memory of the same type.
+BALEEN_INLINE void store_unrounded(float& place, float value) { place = value; }
+BALEEN_INLINE void store_unrounded(double& place, double value) { place = value; }
+BALEEN_INLINE void store_unrounded(BFloat16& place, float value) {
+  place.bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16);
+}
+
+/// Consecutive rows, and how far one is from the next.
+template <typename T>
+struct Rows {
+  T* data;
+  int64_t stride;
+  T* row(int64_t i) const { return data + i * stride; }
+  Rows from(int64_t i) const { return {row(i), stride}; }
+};
+
+constexpr int64_t kGrainElements = 32768;  ///< the least that is worth a thread
+
+/// Calls body(T{}, A{}) with the types in which a map lies in memory and is added up.
+template <typename Body>
+void dispatch(const at::Tensor& map, const Body& body) {
+  if (map.scalar_type() == at::kDouble) return body(double{}, double{});
+  if (map.scalar_type() == at::kBFloat16) return body(BFloat16{}, float{});
+  body(float{}, float{});
+}
+
+}  // namespace baleen::loops
