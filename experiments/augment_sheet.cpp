@@ -74,7 +74,7 @@ int64_t write_augment_sheet(const Recipe& recipe, const Extensions& extensions,
   const std::vector<int64_t> rows = folds.positions_outside(fold);
   const at::Device device = training_device(recipe.training.device);
   const Normalisation normalise =
-      chain_normalisation(recipe, *dataset, rows, stages.front().size_px);
+      chain_normalisation(recipe, *sample_table(dataset), rows, stages.front().size_px);
 
   TrainingFeedOptions feed =
       augmented_feed(recipe, extensions, stage.augment,
@@ -82,7 +82,7 @@ int64_t write_augment_sheet(const Recipe& recipe, const Extensions& extensions,
   const int64_t num_shards = recipe.logical_shards_of(backbone);
   feed.batch = recipe.batch_of(backbone, stage_index);
   feed.shards = {0, num_shards, num_shards};
-  feed.image = image_feed(recipe, *dataset, normalise, stage.size_px, device);
+  feed.image = image_feed(recipe, dataset->channels(), normalise, stage.size_px, device);
   const auto source = make_training_source(dataset, rows, feed);
   source->set_epoch(options.epoch, 0);
 

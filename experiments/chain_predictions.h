@@ -14,6 +14,7 @@
 #include "data/loader.h"
 #include "data/packed_dataset.h"
 #include "data/prediction_table.h"
+#include "data/sample_table.h"
 #include "distributed/communicator.h"
 
 namespace baleen {
@@ -33,7 +34,7 @@ struct TestTimeLooks {
 /// What to predict and how.
 struct PredictionJob {
   std::string name;  ///< whose predictions, for messages: "resnet18-f2-s1, held-out fold"
-  std::shared_ptr<const PackedDataset> dataset;
+  std::shared_ptr<const SampleTable> dataset;
   std::vector<int64_t> rows;
   int64_t num_outputs = 0;
   int64_t chunk = 64;

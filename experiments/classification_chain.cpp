@@ -8,12 +8,11 @@
 #include "core/nn/memory_format.h"
 #include "core/training/random_streams.h"
 #include "core/weights/state.h"
-#include "data/augment/d4.h"
-#include "experiments/chain_predictions.h"
+#include "experiments/chain_network.h"
 #include "experiments/collective.h"
 #include "experiments/export_weights.h"
+#include "experiments/label_task.h"
 #include "experiments/prediction_parts.h"
-#include "experiments/stage_feed.h"
 #include "experiments/stage_trainer.h"
 #include "experiments/step_times.h"
 
@@ -25,31 +24,6 @@ struct Split {
   std::vector<int64_t> training;
   std::vector<int64_t> held_out;
 };
-
-std::vector<View> views_of(const std::vector<std::string>& names) {
-  std::vector<View> views;
-  for (D4 element : d4_views(names)) {
-    views.push_back([element](const at::Tensor& images) { return apply_d4(images, element); });
-  }
-  if (views.size() == 1) views.clear();  // the image itself
-  return views;
-}
-
-TestTimeLooks looks_of(const Recipe& recipe, const Extensions& extensions, const ChainSpec& chain,
-                       at::Device device) {
-  const PredictionSection& prediction = recipe.prediction;
-  TestTimeLooks looks;
-  looks.views = views_of(prediction.tta);
-  looks.sizes_px = recipe.prediction_sizes_px(chain.backbone);
-  looks.random_passes = prediction.tta_random_passes;
-  looks.augment = prediction.tta_augment;
-  looks.custom = extensions.augmentations.create_all(prediction.tta_augment.custom);
-  looks.augment_on_device = augments_on_device(recipe.training, prediction.tta_augment, device);
-  // The same changes in all folds: the looks of one sample differ by the network alone.
-  looks.seed = derive_seed(static_cast<uint64_t>(chain.seed), Stream::kTestTime, {});
-  looks.fusion = fusion_from_name(prediction.tta_fusion);
-  return looks;
-}
 
 }  // namespace
 
@@ -69,20 +43,29 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
         say("starting");
         on_first_rank(group, [&] { std::filesystem::create_directories(files.directory); });
 
-        Split split{context_.folds->positions_outside(chain.fold),
-                    context_.folds->positions_in(chain.fold)};
+        const auto training_table = context_.training->table(context_.dataset, variant);
+        Split split{
+            training_rows(*context_.folds, chain.fold, *context_.task, training_table->size()),
+            context_.folds->positions_in(chain.fold)};
+        const SnapshotEnsemble snapshots = snapshots_of(recipe, chain, files.directory);
         StageTrainer trainer(
             StageTrainer::Setup{.recipe = &recipe,
                                 .extensions = context_.extensions,
                                 .chain = &chain,
                                 .task = context_.task,
-                                .dataset = dataset,
+                                .table = training_table,
                                 .training_rows = split.training,
                                 .held_out_rows = split.held_out,
                                 .files = files,
                                 .tensorboard = context_.directory.tensorboard() / chain.name,
                                 .run_name = recipe.name,
                                 .identity = digest_hex(context_.plan_hash + "/" + chain.name),
+                                .snapshots = snapshots.moments,
+                                .metadata =
+                                    [&](const ImageFeedOptions& image) {
+                                      return weights_metadata(recipe, chain, *context_.task,
+                                                              *dataset, image);
+                                    },
                                 .say = say,
                                 .self = context_.self},
             group, sink);
@@ -135,29 +118,42 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
           return sink.stop_requested();
         };
 
-        const auto predict_and_keep =
-            [&](const std::string& what, std::shared_ptr<const PackedDataset> source,
-                std::vector<int64_t> rows, const std::filesystem::path& file) {
-              job.name = chain.name + ", " + what;
-              job.parts = files.directory;
-              job.parts_name = file.stem().string();
-              job.identity = digest_hex(context_.plan_hash + "/" + chain.name);
-              predicted = what;
-              say("predicting the " + what);
-              sink.progress(where);
-              job.dataset = std::move(source);
-              job.rows = std::move(rows);
-              const PredictionTable table = with_context(
-                  [&] { return "predicting the " + what; },
-                  [&] { return predict_rows(trainer.network(), trainer.loss(), job, group); });
-              on_first_rank(group, [&] {
-                table.write(file);
-                const std::string name =
-                    std::filesystem::relative(file, context_.directory.root()).string();
-                outcome.digests[name] = digest_hex(read_file(file));
-              });
-              return table.values();
-            };
+        const auto note_digest = [&](const std::filesystem::path& file) {
+          const std::string name =
+              std::filesystem::relative(file, context_.directory.root()).string();
+          outcome.digests[name] = digest_hex(read_file(file));
+        };
+        const auto write = [&](const PredictionTable& table, const std::filesystem::path& file) {
+          table.write(file);
+          note_digest(file);
+        };
+        const auto predict_and_keep = [&](const std::string& what,
+                                          std::shared_ptr<const PackedDataset> source,
+                                          std::vector<int64_t> rows,
+                                          const std::filesystem::path& file) {
+          job.name = chain.name + ", " + what;
+          job.parts = files.directory;
+          job.parts_name = file.stem().string();
+          job.identity = digest_hex(context_.plan_hash + "/" + chain.name);
+          predicted = what;
+          say("predicting the " + what);
+          sink.progress(where);
+          job.dataset = sample_table(std::move(source));
+          job.rows = std::move(rows);
+          const auto keep_column = [&](const SnapshotMoment& moment,
+                                       const PredictionTable& by_snapshot) {
+            if (recipe.snapshots.columns)
+              on_first_rank(group, [&] { write(by_snapshot, files.of_snapshot(file, moment)); });
+          };
+          const PredictionTable table =
+              with_context([&] { return "predicting the " + what; },
+                           [&] {
+                             return predict_with_snapshots(trainer.network(), trainer.loss(), job,
+                                                           snapshots, group, keep_column);
+                           });
+          on_first_rank(group, [&] { write(table, file); });
+          return table.values();
+        };
         const at::Tensor held_out =
             predict_and_keep("held-out fold", dataset, split.held_out, files.held_out());
         outcome.metrics = trainer.judge(held_out, job.image);
@@ -174,9 +170,9 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
           });
           write_safetensors(files.weights(), weights,
                             weights_metadata(recipe, chain, *context_.task, *dataset, job.image));
-          const std::string name =
-              std::filesystem::relative(files.weights(), context_.directory.root()).string();
-          outcome.digests[name] = digest_hex(read_file(files.weights()));
+          note_digest(files.weights());
+          for (const SnapshotMoment& moment : snapshots.moments)
+            note_digest(snapshot_file(files.directory, moment));
         });
         on_first_rank(group, [&] { PredictionParts::remove_all(files.directory); });
         say("finished");

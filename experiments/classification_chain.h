@@ -11,7 +11,9 @@
 #include "experiments/recipe.h"
 #include "experiments/replica_check.h"
 #include "experiments/run_directory.h"
+#include "experiments/snapshots.h"
 #include "experiments/task.h"
+#include "experiments/training_data.h"
 
 namespace baleen {
 
@@ -22,6 +24,7 @@ struct ChainContext {
   const Task* task = nullptr;
   std::shared_ptr<const PackedDataset> dataset;
   std::shared_ptr<const PackedDataset> test;  ///< null without a test set
+  const TrainingData* training = nullptr;
   const FoldAssignment* folds = nullptr;
   RunDirectory directory{""};
   std::string plan_hash;
@@ -43,6 +46,12 @@ struct ChainFiles {
     return directory / "test.h5";
   }  ///< PredictionTable of the test set
   std::filesystem::path metrics() const { return directory / "metrics.jsonl"; }
+  /// One snapshot's part of held_out() or test(), where it is a column of its own:
+  /// "oof-snapshot1.h5".
+  std::filesystem::path of_snapshot(const std::filesystem::path& table,
+                                    const SnapshotMoment& moment) const {
+    return directory / (table.stem().string() + "-" + snapshot_name(moment) + ".h5");
+  }
 };
 
 /// Trains one backbone on one fold, stage after stage (progressive resolution: weights carried

@@ -287,8 +287,9 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
       add_partial_scores(report, journal, run);
     }
   } else if (journal.finished_steps.contains("stacking")) {
-    const OofData data = read_oof(directory.oof());
-    const StackResult stack = fit_stack(make_stack_input(data), run.recipe.stacking);
+    OofData data = read_oof(directory.oof());
+    const StackResult stack =
+        fit_stack(calibrated_stack_input(data, run.recipe.stacking).first, run.recipe.stacking);
     const Evaluation evaluation = evaluate(data, stack, run.recipe.thresholds);
     add_scores(report, evaluation, journal, run);
     add_targets(report, evaluation, data);

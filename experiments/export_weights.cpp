@@ -39,17 +39,20 @@ std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const 
     return value.dump(-1, ' ', false, json::error_handler_t::replace);
   };
   const BackboneSection& section = recipe.backbones.at(static_cast<size_t>(chain.backbone));
+  std::vector<std::string> labels = dataset.label_names();
+  if (task.num_network_outputs() > task.num_outputs())
+    for (const std::string& label : dataset.label_names()) labels.push_back(label + " (mirrored)");
   return {{"format", "pt"},
           {"backbone", section.name},
           {"head", section.head},
           {"auxiliary", section.auxiliary ? "true" : "false"},
           {"variant", section.variant},
           {"coordinates", section.coordinates ? "true" : "false"},
-          {"num_outputs", std::to_string(task.num_outputs())},
+          {"num_outputs", std::to_string(task.num_network_outputs())},
           {"slices", std::to_string(recipe.metric ? recipe.metric->num_slices() : 1)},
           {"in_channels", std::to_string(dataset.channels())},
           {"targets", task.name()},
-          {"labels", dump(dataset.label_names())},
+          {"labels", dump(labels)},
           {"size_px", std::to_string(image.size_px)},
           {"fit", image.fit},
           {"mean", dump(image.normalise.mean)},

@@ -32,9 +32,19 @@ OofData assemble(const PreparedRun& run, const RunDirectory& directory,
     check_stop();
     const ChainFiles files(directory.chain(chain.name));
     const std::string model = model_name(run.recipe, chain);
-    assembly.add(model, chain.fold, PredictionTable::read(files.held_out()),
-                 ids_of(*run.dataset, run.folds.positions_outside(chain.fold)));
+    const std::vector<std::string> trained =
+        ids_of(*run.dataset, run.folds.positions_outside(chain.fold));
+    assembly.add(model, chain.fold, PredictionTable::read(files.held_out()), trained);
     if (run.test) assembly.add_test(model, chain.fold, PredictionTable::read(files.test()));
+    if (!run.recipe.snapshots.columns) continue;
+    for (const SnapshotMoment& moment : snapshot_moments(run.recipe, chain)) {
+      const std::string column = fmt::format("{}-{}", model, snapshot_name(moment));
+      assembly.add(column, chain.fold,
+                   PredictionTable::read(files.of_snapshot(files.held_out(), moment)), trained);
+      if (run.test)
+        assembly.add_test(column, chain.fold,
+                          PredictionTable::read(files.of_snapshot(files.test(), moment)));
+    }
   }
   OofData data = assembly.finish();
   data.target_kind = run.dataset->target_kind();
@@ -89,7 +99,11 @@ std::vector<std::string> model_names(const PreparedRun& run) {
   std::vector<std::string> models;
   for (const ChainSpec& chain : run.plan.chains) {
     const std::string name = model_name(run.recipe, chain);
-    if (std::find(models.begin(), models.end(), name) == models.end()) models.push_back(name);
+    if (std::find(models.begin(), models.end(), name) != models.end()) continue;
+    models.push_back(name);
+    if (!run.recipe.snapshots.columns) continue;
+    for (const SnapshotMoment& moment : snapshot_moments(run.recipe, chain))
+      models.push_back(fmt::format("{}-{}", name, snapshot_name(moment)));
   }
   return models;
 }
@@ -109,7 +123,11 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
   const std::filesystem::path scores = directory.stack() / "scores.json";
   journalled_step(journal, directory, "stacking", {}, [&] {
     std::filesystem::create_directories(directory.stack());
-    const StackInput input = make_stack_input(data);
+    const auto [input, fits] = calibrated_stack_input(data, run.recipe.stacking);
+    std::string temperatures;
+    for (const ModelTemperature& fit : fits) temperatures += print_temperature(fit) + "\n";
+    if (!temperatures.empty())
+      write_file_atomically(directory.stack() / "temperatures.txt", temperatures);
     const StackResult stack = fit_stack(input, run.recipe.stacking);
     check_stop();
     save_stack(stack, input, directory.stack());

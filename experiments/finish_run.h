@@ -23,7 +23,7 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
 /// are trained.
 std::string model_name(const Recipe& recipe, const ChainSpec& chain);
 
-/// All of them, in the order of the plan.
+/// All of them, in the order of the plan, and behind each its snapshots where they are columns.
 std::vector<std::string> model_names(const PreparedRun& run);
 
 /// Runs one step and journals it with the digests of the files it wrote.

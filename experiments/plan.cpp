@@ -14,6 +14,7 @@
 #include "distributed/communicator.h"
 #include "experiments/journal.h"
 #include "experiments/recipe.h"
+#include "experiments/snapshots.h"
 
 namespace baleen {
 namespace {
@@ -78,8 +79,12 @@ ChainSpec plan_chain(const Recipe& recipe, const DatasetFacts& facts, int64_t ba
   chain.train_rows = facts.num_samples - chain.held_out_rows;
   for (size_t k = 0; k < facts.fold_copies.size(); ++k)
     if (static_cast<int64_t>(k) != fold) chain.train_rows += facts.fold_copies[k];
-  chain.epoch_images =
-      facts.epoch_images.empty() ? chain.train_rows : facts.epoch_images[static_cast<size_t>(fold)];
+  for (size_t k = 0; k < facts.fold_left_out.size(); ++k)
+    if (static_cast<int64_t>(k) != fold) chain.train_rows -= facts.fold_left_out[k];
+  chain.train_rows += facts.num_extra;
+  chain.epoch_images = facts.epoch_images.empty()
+                           ? recipe.training.sampling.epoch_samples(chain.train_rows)
+                           : facts.epoch_images[static_cast<size_t>(fold)];
   chain.logical_shards = recipe.logical_shards_of(backbone);
   chain.min_ranks = section.min_ranks;
   chain.priority = section.priority;
@@ -87,12 +92,15 @@ ChainSpec plan_chain(const Recipe& recipe, const DatasetFacts& facts, int64_t ba
   chain.weights = section.weights;
   const auto num_stages = static_cast<int64_t>(recipe.stages_of(backbone).size());
   for (int64_t s = 0; s < num_stages; ++s) chain.stages.push_back(plan_stage(recipe, chain, s));
+  const bool flips = recipe.task.flip_as_class && recipe.task.kind == "labels";
   const auto looks = static_cast<double>(d4_views(recipe.prediction.tta).size()) +
                      static_cast<double>(recipe.prediction.tta_random_passes);
   for (int64_t size_px : recipe.prediction_sizes_px(backbone)) {
     chain.predict_cost += forward_gmac(section.name, size_px) * looks *
                           static_cast<double>(chain.held_out_rows + facts.num_test);
   }
+  chain.predict_cost *=
+      static_cast<double>(snapshot_moments(recipe, chain).size() + 1) * (flips ? 2 : 1);
   chain.cost = chain.cost_with(chain.logical_shards);
   return chain;
 }
@@ -104,7 +112,10 @@ std::map<std::string, std::string> data_identity(const DatasetFacts& facts) {
       {"data.test", facts.test_digest.empty() ? "none" : facts.test_digest},
       {"data.folds", facts.folds_digest},
   };
-  if (!facts.targets_digest.empty()) identity["data.targets"] = facts.targets_digest;
+  for (const auto& [key, digest] : {std::pair{"data.targets", &facts.targets_digest},
+                                    std::pair{"data.training", &facts.training_digest},
+                                    std::pair{"data.sampling", &facts.sampling_digest}})
+    if (!digest->empty()) identity[key] = *digest;
   for (const auto& [label, digest] : facts.weights_digests)
     identity["data.weights." + label] = digest;
   return identity;

@@ -84,7 +84,11 @@ struct DatasetFacts {
   std::string folds_digest;  ///< of the assignment row -> fold
   std::string test_digest;   ///< empty: no test set
   int64_t num_test = 0;
-  std::string targets_digest;  ///< of what is learnt beside the dataset's labels; empty: nothing
+  std::vector<int64_t> fold_left_out;  ///< of each fold's rows, those never trained on; empty: none
+  int64_t num_extra = 0;               ///< rows beside the dataset's that all folds are trained on
+  std::string training_digest;  ///< of those, and of corrected labels; empty: there are neither
+  std::string sampling_digest;  ///< of the weights of training images; empty: no file
+  std::string targets_digest;   ///< of what is learnt beside the dataset's labels; empty: nothing
   std::map<std::string, std::string> weights_digests;  ///< backbone label -> digest of its file
 };
 

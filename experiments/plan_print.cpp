@@ -153,6 +153,12 @@ std::string describe_data(const Plan& plan) {
   const int64_t copies =
       std::accumulate(data.fold_copies.begin(), data.fold_copies.end(), int64_t{0});
   if (copies > 0) text += fmt::format("; {} copies for training", format_count(copies));
+  if (data.num_extra > 0)
+    text += fmt::format("; {} more for training", format_count(data.num_extra));
+  const int64_t left_out =
+      std::accumulate(data.fold_left_out.begin(), data.fold_left_out.end(), int64_t{0});
+  if (left_out > 0)
+    text += fmt::format("; {} predicted but not trained on", format_count(left_out));
   text += data.num_test > 0
               ? fmt::format("; {} to predict as a test set", format_count(data.num_test))
               : "; no test set";

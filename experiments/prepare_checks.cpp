@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "data/weighted_sampler.h"
 #include "distributed/device.h"
+#include "experiments/label_task.h"
+#include "experiments/sampling.h"
 
 namespace baleen {
 
@@ -19,6 +22,9 @@ void check_variants(const PreparedRun& run) {
             if (dataset)
               with_context([&path] { return path; },
                            [&] { (void)dataset->variant(backbone.variant); });
+          for (size_t i = 0; i < run.training.extra.size(); ++i)
+            with_context([&] { return run.recipe.extra.at(i).dataset; },
+                         [&] { (void)run.training.extra[i].dataset->variant(backbone.variant); });
         });
   }
 }
@@ -40,12 +46,20 @@ void check_precision(const Recipe& recipe) {
 }
 
 void check_learning(const PreparedRun& run) {
+  const auto table = run.training.table(run.dataset);
   for (int64_t fold = 0; fold < run.folds.count; ++fold) {
     for (size_t b = 0; b < run.recipe.backbones.size(); ++b) {
-      const ChainFacts facts =
-          chain_facts(run.recipe, static_cast<int64_t>(b), run.folds.positions_outside(fold));
+      const std::vector<int64_t> rows = training_rows(run.folds, fold, *run.task, table->size());
+      const ChainFacts facts = chain_facts(run.recipe, static_cast<int64_t>(b), rows);
       with_context([&] { return fmt::format("looking at the training images of fold {}", fold); },
-                   [&] { (void)run.task->learning(facts); });
+                   [&] {
+                     (void)run.task->learning(facts);
+                     const SamplingSection& sampling = run.recipe.training.sampling;
+                     if (!sampling.weighs()) return;
+                     const auto weights = sampling_weights(sampling, *table, rows);
+                     (void)weighted_order(rows, weights, sampling.epoch_samples(std::ssize(rows)),
+                                          sampling.replacement, 0, 0);
+                   });
     }
   }
 }

@@ -45,6 +45,8 @@ bool influences_results(const std::string& path) {
                                                  "test",
                                                  "task.boxes_file",
                                                  "task.masks",
+                                                 "corrections",
+                                                 "training.sampling.weights_file",
                                                  "training.loader_threads",
                                                  "training.stage_to",
                                                  "training.checkpoint_every_steps",
@@ -56,6 +58,8 @@ bool influences_results(const std::string& path) {
                                                  "folds.folds_from"};
   if (kWithout.count(path) > 0) return false;
   if (path.rfind("plugins", 0) == 0) return false;
+  // Of extra images and of teachers, the digests are compared.
+  if (path.starts_with("extra") || path.starts_with("distillation.teachers")) return false;
   if (path == "sweep" || path.starts_with("sweep.")) return false;  // see sweep_identity()
   if (path.rfind("report.", 0) == 0 || path.rfind("reliability.", 0) == 0) return false;
   if (!path.starts_with("backbones.")) return true;
@@ -256,6 +260,16 @@ std::map<std::string, std::string> recipe_identity(const Recipe& recipe) {
     all.erase("training.roll_back_factor");
     all.erase("training.roll_back_limit");
   }
+  // What is not asked for is no part of a run: plans of before these keys stay what they were.
+  const auto drop_unless = [&all](bool asked, const std::string& prefix) {
+    if (!asked) std::erase_if(all, [&](const auto& key) { return key.first.starts_with(prefix); });
+  };
+  drop_unless(recipe.snapshots.last > 1, "snapshots.");
+  drop_unless(recipe.training.sampling.weighs(), "training.sampling.");
+  drop_unless(recipe.distillation.has_value(), "distillation");
+  drop_unless(!recipe.task.unknown.empty(), "task.unknown");
+  drop_unless(recipe.task.flip_as_class, "task.flip_as_class");
+  drop_unless(recipe.stacking.calibration != "none", "stacking.calibration");
   for (auto it = all.begin(); it != all.end();)
     it = influences_results(it->first) ? std::next(it) : all.erase(it);
   return all;

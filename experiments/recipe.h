@@ -23,6 +23,7 @@
 #include "experiments/stacking/thresholds.h"
 #include "experiments/stacking/two_level.h"
 #include "experiments/sweep/sweep_config.h"
+#include "experiments/training_on_top.h"
 
 namespace baleen {
 
@@ -89,6 +90,7 @@ struct TrainingSection {
   int64_t loader_threads = 1;
   std::string shuffle = "full";
   int64_t shuffle_window = 65536;
+  SamplingSection sampling;
   std::string stage_to;  ///< empty: data are read where they are
   std::string determinism = "strict";
   std::string on_nonfinite = "stop";
@@ -125,6 +127,9 @@ struct TaskSection {
   std::string boxes_file;
   std::string image_column;
   std::string masks;
+  std::string unknown;
+  std::string unknown_as = "class";
+  bool flip_as_class = false;
 };
 
 struct ReportSection {
@@ -143,6 +148,8 @@ struct Recipe {
   std::vector<int64_t> seeds;  ///< empty: {seed}
   std::string dataset;
   std::string test;  ///< empty: none
+  std::vector<ExtraSection> extra;
+  std::string corrections;  ///< empty: none
   FoldOptions folds;
   std::vector<BackboneSection> backbones;
   std::vector<StageOptions> stages;
@@ -151,8 +158,10 @@ struct Recipe {
   std::optional<MetricSection> metric;
   std::optional<SiameseSection> siamese;
   LossOptions loss;
+  std::optional<DistillationSection> distillation;
   TrainingSection training;
   PredictionSection prediction;
+  SnapshotSection snapshots;
   StackOptions stacking;
   ThresholdOptions thresholds;
   ReliabilitySection reliability;

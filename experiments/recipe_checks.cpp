@@ -12,6 +12,7 @@
 #include "experiments/metric/metric_checks.h"
 #include "experiments/recipe.h"
 #include "experiments/siamese/siamese_checks.h"
+#include "experiments/training_on_top_checks.h"
 
 namespace baleen {
 namespace {
@@ -218,6 +219,11 @@ void validate(Recipe& recipe, config::Problems& problems) {
   if (alphas.empty() || std::any_of(alphas.begin(), alphas.end(), [](double a) { return a < 0; })) {
     problems.add("stacking.alphas", "there must be at least one penalty, and none below 0");
   }
+  if (recipe.stacking.calibration == "map_at_5")
+    problems.add("stacking.calibration",
+                 "map_at_5 needs the threshold of ranked lists, which `baleen stack` knows: take "
+                 "log_loss here");
+  if (!recipe.stages.empty() || all_have_their_own) validate_training_on_top(recipe, problems);
 }
 
 }  // namespace baleen

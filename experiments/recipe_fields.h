@@ -125,6 +125,7 @@ void visit_fields(Visitor& v, TrainingSection& o) {
   v.field("shuffle_window", o.shuffle_window,
           "samples among which two_level shuffles: as many as fit into memory",
           config::at_least(256));
+  v.field("sampling", o.sampling, "how often each training image is seen");
   v.field("stage_to", o.stage_to,
           "folder on a disk of each machine to which the packed data are copied first, once per "
           "machine; copies stay for the next run; empty: no copy");
@@ -231,6 +232,18 @@ void visit_fields(Visitor& v, TaskSection& o) {
   v.field("masks", o.masks,
           "masks: folder with a grey PNG per image of the dataset, <id>.png or <id> itself, of the "
           "image before it was packed; what is brighter than half is the subject");
+  v.field("unknown", o.unknown,
+          "labels, metric: the class of images whose true class is none of the others, such as "
+          "new_whale; empty: there is none");
+  v.field("unknown_as", o.unknown_as,
+          "what is learnt from those: class: it is a class as any other; drop: nothing, but they "
+          "are predicted, for thresholds; uniform: that all known classes are equally likely; "
+          "teacher: what distillation.teachers think of them",
+          config::one_of({"class", "drop", "uniform", "teacher"}));
+  v.field("flip_as_class", o.flip_as_class,
+          "labels with cross_entropy, metric with arcface or cosface: mirror images are classes of "
+          "their own; needs augmentations that mirror. Predictions of labels look at both "
+          "views; embeddings need prediction.tta with flip_horizontal");
 }
 
 template <class Visitor>
@@ -259,6 +272,12 @@ void visit_fields(Visitor& v, Recipe& o) {
   v.field("dataset", o.dataset, "packed dataset (a directory that `baleen pack` wrote)",
           config::required());
   v.field("test", o.test, "packed test set to be predicted, labelled or not; empty: none");
+  v.field("extra", o.extra,
+          "more images to train on, in every fold; never held out, predicted or scored");
+  v.field("corrections", o.corrections,
+          "CSV file with the columns id and labels (and accepted), as `baleen relabel` writes it: "
+          "training learns these instead of the dataset's labels; scores are of the dataset's; "
+          "empty: none");
   v.field("folds", o.folds, "cross-validation");
   v.field("backbones", o.backbones, "models of the ensemble", config::required());
   v.field("stages", o.stages, "progressive resolution: one entry per stage, in order");
@@ -267,8 +286,10 @@ void visit_fields(Visitor& v, Recipe& o) {
   v.field("metric", o.metric, "of task.kind: metric, instead of loss");
   v.field("siamese", o.siamese, "of task.kind: siamese, instead of loss");
   v.field("loss", o.loss, "what training minimises");
+  v.field("distillation", o.distillation, "learn from other models' predictions, too");
   v.field("training", o.training, "how training is carried out");
   v.field("prediction", o.prediction, "how held-out and test images are predicted");
+  v.field("snapshots", o.snapshots, "several moments of one training predict together");
   v.field("stacking", o.stacking, "how the models' predictions are combined");
   v.field("thresholds", o.thresholds, "from scores to sets of labels (multi-label data)");
   v.field("reliability", o.reliability, "what happens when something goes wrong");

@@ -22,6 +22,7 @@
 #include "experiments/collect_report.h"
 #include "experiments/collective.h"
 #include "experiments/coordinator_worker.h"
+#include "experiments/dataset_facts.h"
 #include "experiments/environment.h"
 #include "experiments/failure.h"
 #include "experiments/finish_boxes.h"
@@ -41,38 +42,6 @@
 
 namespace baleen {
 namespace {
-
-DatasetFacts facts_of(const PreparedRun& run, FileDigests& digests) {
-  DatasetFacts facts;
-  facts.digest = run.dataset->digest();
-  facts.target = run.task->name();
-  facts.targets_digest = run.task->digest();
-  facts.num_samples = static_cast<int64_t>(run.dataset->originals().size());
-  facts.num_outputs = run.task->num_outputs();
-  facts.channels = run.dataset->channels();
-  std::string folds;
-  for (int64_t k = 0; k < run.folds.count; ++k) {
-    const auto held_out = static_cast<int64_t>(run.folds.positions_in(k).size());
-    facts.fold_sizes.push_back(held_out);
-    facts.fold_copies.push_back(std::count(run.folds.folds.begin(), run.folds.folds.end(), k) -
-                                held_out);
-    if (const auto images = run.task->epoch_images(run.folds.positions_outside(k)))
-      facts.epoch_images.push_back(*images);
-  }
-  for (int64_t fold : run.folds.folds) folds += std::to_string(fold) + ",";
-  facts.folds_digest = digest_hex(folds);
-  if (run.test) {
-    facts.test_digest = run.test->digest();
-    facts.num_test = static_cast<int64_t>(run.test->originals().size());
-  }
-  for (const BackboneSection& backbone : run.recipe.backbones) {
-    if (backbone.weights.empty()) continue;
-    std::string& digest = digests[backbone.weights];
-    if (digest.empty()) digest = digest_hex(read_file(backbone.weights));
-    facts.weights_digests[backbone.weights] = digest;
-  }
-  return facts;
-}
 
 void check_targets(const PreparedRun& run, const Extensions* extensions) {
   const bool own_labels = run.recipe.task.kind == "labels";
@@ -254,11 +223,13 @@ PreparedRun open_run_data(const Recipe& recipe, bool stage) {
   run.recipe = recipe;
   run.dataset = open(recipe.dataset);
   if (!recipe.test.empty()) run.test = open(recipe.test);
-  run.task = make_task(recipe, run.dataset);
+  run.training = open_training_data(recipe, *run.dataset, open);
+  run.task = make_task(recipe, run.dataset, run.training.table(run.dataset));
   std::vector<int64_t> rows(static_cast<size_t>(run.dataset->size()));
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
   run.subject = fold_subject(*sample_table(run.dataset), rows);
   run.folds = make_folds(run.task->fold_subject(run.subject, recipe.folds), recipe.folds);
+  run.task->check_folds(run.folds);
   return run;
 }
 
@@ -325,6 +296,7 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
   context.task = run.task.get();
   context.dataset = run.dataset;
   context.test = run.test;
+  context.training = &run.training;
   context.folds = &run.folds;
   context.directory = directory;
   context.plan_hash = run.plan.hash;

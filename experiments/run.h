@@ -13,6 +13,7 @@
 #include "experiments/recipe.h"
 #include "experiments/run_directory.h"
 #include "experiments/task.h"
+#include "experiments/training_data.h"
 
 namespace baleen {
 
@@ -23,6 +24,7 @@ struct PreparedRun {
   Recipe recipe;
   std::shared_ptr<const PackedDataset> dataset;
   std::shared_ptr<const PackedDataset> test;  ///< null without a test set
+  TrainingData training;                      ///< what is trained on beside the dataset
   std::shared_ptr<const Task> task;
   FoldSubject subject;
   FoldAssignment folds;

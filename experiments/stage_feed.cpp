@@ -1,27 +1,24 @@
 #include "experiments/stage_feed.h"
 
 #include "core/base/seeds.h"
-#include "data/sample_table.h"
 
 namespace baleen {
 
-Normalisation chain_normalisation(const Recipe& recipe, const PackedDataset& dataset,
+Normalisation chain_normalisation(const Recipe& recipe, const SampleTable& table,
                                   std::span<const int64_t> training_rows, int64_t first_size_px) {
   Normalisation measured;
   if (recipe.images.normalise.kind == "dataset") {
-    // The table keeps nothing: the caller's dataset outlives it.
-    const std::shared_ptr<const PackedDataset> borrowed(&dataset, [](const PackedDataset*) {});
-    measured = channel_statistics(*sample_table(borrowed), training_rows, first_size_px);
+    measured = channel_statistics(table, training_rows, first_size_px);
   }
-  return resolve_normalisation(recipe.images.normalise, dataset.channels(), measured);
+  return resolve_normalisation(recipe.images.normalise, table.channels(), measured);
 }
 
-ImageFeedOptions image_feed(const Recipe& recipe, const PackedDataset& dataset,
+ImageFeedOptions image_feed(const Recipe& recipe, int64_t channels,
                             const Normalisation& normalisation, int64_t size_px,
                             at::Device device) {
   ImageFeedOptions image;
   image.size_px = size_px;
-  image.channels = dataset.channels();
+  image.channels = channels;
   image.fit = recipe.images.fit;
   image.normalise = normalisation;
   image.channels_last = recipe.training.channels_last;

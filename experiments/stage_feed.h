@@ -6,7 +6,7 @@
 #include <span>
 
 #include "data/loader.h"
-#include "data/packed_dataset.h"
+#include "data/sample_table.h"
 #include "experiments/extensions.h"
 #include "experiments/recipe.h"
 
@@ -17,11 +17,12 @@ namespace baleen {
 /// Mean and deviation of a chain's input. `training_rows` are measured where the recipe asks for
 /// it.
 /// @param first_size_px of the chain's first stage
-Normalisation chain_normalisation(const Recipe& recipe, const PackedDataset& dataset,
+Normalisation chain_normalisation(const Recipe& recipe, const SampleTable& table,
                                   std::span<const int64_t> training_rows, int64_t first_size_px);
 
 /// Images of size_px for a network on `device`.
-ImageFeedOptions image_feed(const Recipe& recipe, const PackedDataset& dataset,
+/// @param channels of the images
+ImageFeedOptions image_feed(const Recipe& recipe, int64_t channels,
                             const Normalisation& normalisation, int64_t size_px, at::Device device);
 
 /// The seed of a stage's order, augmentation and dropout.

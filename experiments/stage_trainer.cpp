@@ -14,10 +14,13 @@
 #include "core/weights/pretrained.h"
 #include "core/weights/state.h"
 #include "data/device_prefetch.h"
+#include "data/weighted_sampler.h"
 #include "distributed/accelerator.h"
 #include "distributed/device.h"
+#include "experiments/chain_network.h"
 #include "experiments/chain_predictions.h"
 #include "experiments/collective.h"
+#include "experiments/sampling.h"
 #include "experiments/stage_feed.h"
 #include "experiments/stage_trainer_stage.h"
 
@@ -35,12 +38,15 @@ StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
       device_(training_device(setup_.recipe->training.device)),
       checkpoints_(setup_.files.directory, setup_.recipe->training) {
   const Recipe& recipe = *setup_.recipe;
-  normalisation_ = chain_normalisation(recipe, *setup_.dataset, setup_.training_rows,
+  normalisation_ = chain_normalisation(recipe, *setup_.table, setup_.training_rows,
                                        setup_.chain->stages.front().size_px);
   ChainFacts facts = chain_facts(recipe, setup_.chain->backbone, setup_.training_rows);
   facts.name = setup_.chain->name;
   facts.seed = seed_for(0);
   learning_ = setup_.task->learning(facts);
+  if (recipe.training.sampling.weighs())
+    sampling_weights_ =
+        sampling_weights(recipe.training.sampling, *setup_.table, setup_.training_rows);
   resumed_ = agreed(group_, [&] { return checkpoints_.load_latest(setup_.identity); });
   state_.identity = setup_.identity;
   if (resumed_) {
@@ -55,7 +61,7 @@ uint64_t StageTrainer::seed_for(int64_t stage) const {
 }
 
 ImageFeedOptions StageTrainer::image_options(int64_t size_px) const {
-  return image_feed(*setup_.recipe, *setup_.dataset, normalisation_, size_px, device_);
+  return image_feed(*setup_.recipe, setup_.table->channels(), normalisation_, size_px, device_);
 }
 
 void StageTrainer::make_network(int64_t stage) {
@@ -68,14 +74,7 @@ void StageTrainer::make_network(int64_t stage) {
                          derive_seed(static_cast<uint64_t>(chain.seed), Stream::kInitialisation,
                                      {static_cast<uint64_t>(chain.fold)}));
   const BackboneSection& section = recipe.backbones.at(static_cast<size_t>(chain.backbone));
-  BackboneOptions backbone;
-  backbone.name = section.name;
-  backbone.auxiliary = section.auxiliary;
-  backbone.checkpoint = section.recompute;
-  backbone.head = section.head;
-  backbone.coordinates = section.coordinates;
-  backbone.num_outputs = setup_.task->num_outputs();
-  backbone.in_channels = setup_.dataset->channels();
+  BackboneOptions backbone = chain_backbone(recipe, chain, *setup_.task, setup_.table->channels());
   backbone.dropout = options.dropout.value_or(chain.dropout);
   network_ = setup_.extensions->backbones.create(backbone);
   if (learning_) learning_->initialise(*network_);
@@ -85,6 +84,7 @@ void StageTrainer::make_network(int64_t stage) {
         {.in_channels = backbone.in_channels, .grey_stem = grey_stem_from_name(section.grey_stem)});
     log_info("{}: {}: {}", chain.name, chain.weights, report.summary());
   }
+  network_ = setup_.task->adapt(std::move(network_));
   if (learning_) network_ = learning_->adapt(std::move(network_));
   if (recipe.training.channels_last) to_channels_last(*network_);
   network_->to(device_);
@@ -166,7 +166,7 @@ StageTrainer::StageEnding StageTrainer::train_stage() {
   agreed(group_, [&] {
     const TrainingFeedOptions feed = training_feed(stage);
     stage.source = setup_.task->with_targets(
-        make_training_source(setup_.dataset, setup_.training_rows, feed), feed);
+        make_training_source(setup_.table, setup_.training_rows, feed), feed);
     if (device_.is_cuda()) stage.source = prefetch_to_device(std::move(stage.source), device_);
   });
   TrainerOptions trainer_options;
@@ -250,6 +250,14 @@ TrainingFeedOptions StageTrainer::training_feed(const Stage& stage) const {
   feed.shards = stage.reducer->shards();
   feed.image = image_options(stage.plan->size_px);
   feed.shuffle = {.kind = recipe.training.shuffle, .window = recipe.training.shuffle_window};
+  if (!sampling_weights_.empty()) {
+    const SamplingSection& sampling = recipe.training.sampling;
+    feed.epoch_samples = sampling.epoch_samples(std::ssize(setup_.training_rows));
+    feed.order = [this, &sampling, count = feed.epoch_samples, seed = feed.seed](int64_t epoch) {
+      return weighted_order(setup_.training_rows, sampling_weights_, count, sampling.replacement,
+                            seed, epoch);
+    };
+  }
   if (learning_) learning_->choose_batches(feed);
   return feed;
 }
@@ -289,6 +297,7 @@ bool StageTrainer::train_epoch(Stage& stage) {
         }
         const int64_t every = setup_.recipe->reliability.digest_every_steps;
         if (every > 0 && state_.chain_steps % every == 0) compare_replicas(stage, false);
+        if (first_rank()) keep_snapshot(stage, {}, false);
         if (first_rank() && progress.unread_steps == 0)
           checkpoints_.after_step(state_.chain_steps, [&] { return checkpoint(stage); });
         return sink_.stop_requested();

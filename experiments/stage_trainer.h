@@ -23,6 +23,7 @@
 #include "experiments/records/metrics_log.h"
 #include "experiments/records/tensorboard_writer.h"
 #include "experiments/replica_check.h"
+#include "experiments/snapshots.h"
 #include "experiments/task.h"
 
 namespace baleen {
@@ -40,13 +41,17 @@ class StageTrainer {
     const Extensions* extensions = nullptr;
     const ChainSpec* chain = nullptr;
     const Task* task = nullptr;
-    std::shared_ptr<const PackedDataset> dataset;
+    /// What is trained on: the dataset's rows, then extra ones.
+    std::shared_ptr<const SampleTable> table;
     std::vector<int64_t> training_rows;
     std::vector<int64_t> held_out_rows;
     ChainFiles files;
     std::filesystem::path tensorboard;
     std::string run_name;
-    std::string identity;  ///< checkpoints with another one are refused
+    std::string identity;                   ///< checkpoints with another one are refused
+    std::vector<SnapshotMoment> snapshots;  ///< whose weights are kept
+    /// What a snapshot taken at this size says of itself.
+    std::function<std::map<std::string, std::string>(const ImageFeedOptions&)> metadata;
     /// What this rank does now, and how long that may take (0: any); for the watchdog.
     std::function<void(const std::string&, double limit_s)> say;
     RankName self;
@@ -104,6 +109,7 @@ class StageTrainer {
   std::map<std::string, double> validate(Stage& stage);
   void finish_stage(Stage& stage);
   TrainingFeedOptions training_feed(const Stage& stage) const;
+  void keep_snapshot(const Stage& stage, const NamedTensors& weights, bool stage_ends) const;
   NamedTensors with_gathered_statistics(const Stage& stage, const NamedTensors& weights);
   Checkpoint checkpoint(const Stage& stage) const;
   void enter_phase(const Stage& stage, const char* phase);
@@ -123,6 +129,7 @@ class StageTrainer {
   std::shared_ptr<Backbone> network_;
   std::unique_ptr<Loss> loss_;
   std::unique_ptr<ChainLearning> learning_;  ///< null: nothing special
+  std::vector<double> sampling_weights_;     ///< of the training rows; empty: all are shuffled
   ChainCheckpoints checkpoints_;
   TrainingState state_;
   std::map<std::string, double> metrics_of_epoch_;  ///< the last one, if this start has trained it

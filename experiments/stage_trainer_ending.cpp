@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 #include "core/nn/backbone.h"
 #include "core/nn/batch_norm.h"
+#include "core/weights/safetensors.h"
 #include "core/weights/state.h"
 #include "experiments/collective.h"
 #include "experiments/stage_trainer.h"
@@ -31,7 +32,7 @@ NamedTensors StageTrainer::with_gathered_statistics(const Stage& stage,
     load_state(*network_, weights, "the stage's final weights");
     TrainingFeedOptions feed = training_feed(stage);
     feed.shards = {0, setup_.chain->logical_shards, setup_.chain->logical_shards};
-    const auto source = make_training_source(setup_.dataset, setup_.training_rows, feed);
+    const auto source = make_training_source(setup_.table, setup_.training_rows, feed);
     source->set_epoch(state_.epoch, 0);
     const at::NoGradGuard no_grad;
     const GatheredStatistics gathered(*network_);
@@ -41,6 +42,22 @@ NamedTensors StageTrainer::with_gathered_statistics(const Stage& stage,
     }
     return state_of(*network_);
   });
+}
+
+/// Writes the snapshot that is due after the step just done, on the group's first rank. Before a
+/// checkpoint of that step is written: a resume takes the step again, or finds the snapshot there.
+/// @param weights the stage's final ones; else the network's, averaged where averages are kept
+void StageTrainer::keep_snapshot(const Stage& stage, const NamedTensors& weights,
+                                 bool stage_ends) const {
+  const int64_t steps = state_.epoch * stage.plan->steps_per_epoch + state_.progress.next_step;
+  for (const SnapshotMoment& moment : setup_.snapshots) {
+    if (moment.stage != state_.stage || moment.ends_stage != stage_ends) continue;
+    if (!stage_ends && moment.steps != steps) continue;
+    NamedTensors kept = stage_ends ? weights : state_of(*network_);
+    if (!stage_ends && stage.ema) kept = overlaid(std::move(kept), stage.ema->state());
+    write_safetensors(snapshot_file(setup_.files.directory, moment), kept,
+                      setup_.metadata(image_options(stage.plan->size_px)));
+  }
 }
 
 void StageTrainer::finish_stage(Stage& stage) {
@@ -74,7 +91,10 @@ void StageTrainer::finish_stage(Stage& stage) {
   for (const auto& [name, tensor] : weights)
     next.tensors.emplace_back("model." + name, tensor.detach().cpu().clone());
   if (learning_) add_part(next.tensors, "learning", learning_->state());
-  on_first_rank(group_, [&] { checkpoints_.finish_stage(next); });
+  on_first_rank(group_, [&] {
+    keep_snapshot(stage, weights, true);
+    checkpoints_.finish_stage(next);
+  });
   state_ = next.state;
   resumed_ = std::move(next);
 }

@@ -9,7 +9,7 @@ namespace baleen {
 
 PredictionJob StageTrainer::prediction_job(int64_t size_px) const {
   PredictionJob job;
-  job.dataset = setup_.dataset;
+  job.dataset = setup_.table;
   job.num_outputs = num_outputs();
   job.chunk = setup_.recipe->prediction.chunk;
   job.image = image_options(size_px);

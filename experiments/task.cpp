@@ -9,43 +9,12 @@
 #include "data/manifest.h"
 
 #include "experiments/box_task.h"
-#include "experiments/chain_predictions.h"
+#include "experiments/label_task.h"
 #include "experiments/mask_task.h"
 #include "experiments/metric/metric_task.h"
 #include "experiments/siamese/siamese_task.h"
 
 namespace baleen {
-namespace {
-
-/// The dataset's own labels or classes.
-class LabelTask final : public Task {
- public:
-  explicit LabelTask(std::shared_ptr<const PackedDataset> dataset) : dataset_(std::move(dataset)) {}
-  int64_t num_outputs() const override {
-    return static_cast<int64_t>(dataset_->label_names().size());
-  }
-  LossTargets targets() const override {
-    return is_classes() ? LossTargets::kClasses : LossTargets::kLabels;
-  }
-  const char* name() const override { return is_classes() ? "classes" : "labels"; }
-  const char* main_metric() const override { return baleen::main_metric(dataset_->target_kind()); }
-  std::unique_ptr<BatchSource> with_targets(std::unique_ptr<BatchSource> source,
-                                            const TrainingFeedOptions&) const override {
-    return source;
-  }
-  std::map<std::string, double> metrics(const at::Tensor& predictions_NK,
-                                        const std::vector<int64_t>& rows,
-                                        const ImageFeedOptions&) const override {
-    return validation_metrics(predictions_NK, targets_of(*dataset_, rows), dataset_->target_kind());
-  }
-
- private:
-  bool is_classes() const { return dataset_->target_kind() == TargetKind::kSingleClass; }
-
-  std::shared_ptr<const PackedDataset> dataset_;
-};
-
-}  // namespace
 
 std::unique_ptr<Loss> Task::make_loss(const LossRegistry& registry,
                                       const LossOptions& options) const {
@@ -87,13 +56,15 @@ void check_whole_images(const std::filesystem::path& dataset) {
 }
 
 std::shared_ptr<const Task> make_task(const Recipe& recipe,
-                                      std::shared_ptr<const PackedDataset> dataset) {
+                                      std::shared_ptr<const PackedDataset> dataset,
+                                      std::shared_ptr<const SampleTable> table) {
   if (recipe.task.kind == "boxes") return std::make_shared<BoxTask>(recipe, std::move(dataset));
   if (recipe.task.kind == "masks") return std::make_shared<MaskTask>(recipe, std::move(dataset));
-  if (recipe.task.kind == "metric") return std::make_shared<MetricTask>(recipe, std::move(dataset));
+  if (recipe.task.kind == "metric")
+    return std::make_shared<MetricTask>(recipe, std::move(dataset), std::move(table));
   if (recipe.task.kind == "siamese")
-    return std::make_shared<SiameseTask>(recipe, std::move(dataset));
-  return std::make_shared<LabelTask>(std::move(dataset));
+    return std::make_shared<SiameseTask>(recipe, std::move(dataset), std::move(table));
+  return std::make_shared<LabelTask>(recipe, std::move(dataset), std::move(table));
 }
 
 }  // namespace baleen

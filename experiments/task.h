@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/losses/registry.h"
+#include "core/nn/backbone.h"
 #include "core/training/batch_source.h"
 #include "data/folds.h"
 #include "data/loader.h"
@@ -39,10 +40,20 @@ ChainFacts chain_facts(const Recipe& recipe, int64_t backbone, std::vector<int64
 class Task {
  public:
   virtual ~Task() = default;
-  virtual int64_t num_outputs() const = 0;      ///< K
+  virtual int64_t num_outputs() const = 0;      ///< K, columns of predictions
   virtual LossTargets targets() const = 0;      ///< what the loss must learn from
   virtual const char* name() const = 0;         ///< "labels", "classes", "boxes"
   virtual const char* main_metric() const = 0;  ///< one of metrics(); larger is better
+  /// Outputs of the network that adapt() is given: K as a rule.
+  virtual int64_t num_network_outputs() const { return num_outputs(); }
+  /// The network that is trained and predicts with K outputs: as a rule the given one.
+  virtual std::shared_ptr<Backbone> adapt(std::shared_ptr<Backbone> network) const {
+    return network;
+  }
+  /// Whether anything is learnt from a row of the training table, where its fold allows it.
+  virtual bool trains_on(int64_t /*row*/) const { return true; }
+  /// Looks at the folds before anything is trained. @throws Error kData naming sample and fold.
+  virtual void check_folds(const FoldAssignment& /*folds*/) const {}
   /// Keys of metrics().
   virtual std::vector<std::string> metric_names() const { return {"loss", main_metric()}; }
   /// Digest of targets that are not the dataset's own; empty: there are none.
@@ -77,9 +88,11 @@ class Task {
 void check_whole_images(const std::filesystem::path& dataset);
 
 /// The recipe's task on its training data.
+/// @param table what is trained on: the dataset's rows under their numbers, then extra ones
 /// @throws Error kData when a table of targets is malformed or lacks images, kConfiguration when
 /// the images were packed in a way that the task can't do with.
 std::shared_ptr<const Task> make_task(const Recipe& recipe,
-                                      std::shared_ptr<const PackedDataset> dataset);
+                                      std::shared_ptr<const PackedDataset> dataset,
+                                      std::shared_ptr<const SampleTable> table);
 
 }  // namespace baleen

@@ -10,11 +10,11 @@ namespace baleen {
 // what registers itself in a static initialiser vanishes from a static library without a word.
 
 std::vector<Verb> make_verbs() {
-  return {make_pack_verb(),    make_plan_verb(),       make_run_verb(),    make_launch_verb(),
-          make_status_verb(),  make_report_verb(),     make_stack_verb(),  make_analyze_verb(),
-          make_explain_verb(), make_match_verb(),      make_export_verb(), make_verify_verb(),
-          make_inspect_verb(), make_duplicates_verb(), make_models_verb(), make_doctor_verb(),
-          make_docs_verb()};
+  return {make_pack_verb(),    make_plan_verb(),    make_run_verb(),        make_launch_verb(),
+          make_status_verb(),  make_report_verb(),  make_stack_verb(),      make_analyze_verb(),
+          make_explain_verb(), make_match_verb(),   make_relabel_verb(),    make_export_verb(),
+          make_verify_verb(),  make_inspect_verb(), make_duplicates_verb(), make_models_verb(),
+          make_doctor_verb(),  make_docs_verb()};
 }
 
 Extensions make_extensions() {

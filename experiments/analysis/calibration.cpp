@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "experiments/analysis/analysis.h"
+#include "experiments/stacking/temperature.h"
 
 namespace baleen {
 namespace {
@@ -47,19 +48,8 @@ Calibration calibrate(const at::Tensor& targets, const at::Tensor& probabilities
     result.expected_error +=
         std::abs(bin.predicted - bin.observed) * double(bin.count) / double(y.numel());
   }
-  // The loss is convex in 1/T: a golden section search over log T finds its minimum.
+  result.temperature = fit_temperature(y, p, /*classes=*/false);
   const at::Tensor logits = at::logit(p, kLeastProbability);
-  constexpr double kGolden = 0.6180339887498949;
-  double low = std::log(0.05), high = std::log(20.0);
-  for (int step = 0; step < 60; ++step) {
-    const double a = high - kGolden * (high - low), b = low + kGolden * (high - low);
-    if (loss_at(y, logits, std::exp(a)) <= loss_at(y, logits, std::exp(b))) {
-      high = b;
-    } else {
-      low = a;
-    }
-  }
-  result.temperature = std::exp((low + high) / 2);
   result.loss_at_temperature = loss_at(y, logits, result.temperature);
   return result;
 }

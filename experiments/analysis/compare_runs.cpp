@@ -47,7 +47,8 @@ Judged judge_run(const std::filesystem::path& path) {
   run.name = path.lexically_normal().filename().string();
   if (run.name.empty()) run.name = path.lexically_normal().parent_path().filename().string();
   run.data = read_oof(directory.oof());
-  const StackResult stack = fit_stack(make_stack_input(run.data), recipe.stacking);
+  const StackResult stack =
+      fit_stack(calibrated_stack_input(run.data, recipe.stacking).first, recipe.stacking);
   run.evaluation = evaluate(run.data, stack, recipe.thresholds);
   if (std::filesystem::exists(directory.journal()))
     run.seconds = active_seconds(read_journal(directory.journal()));

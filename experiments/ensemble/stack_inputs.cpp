@@ -13,6 +13,7 @@
 #include "experiments/ensemble/vote.h"
 #include "experiments/run_directory.h"
 #include "experiments/stacking/stack_input.h"
+#include "experiments/stacking/temperature.h"
 
 namespace baleen {
 namespace {
@@ -219,6 +220,9 @@ LoadedStack load_stack(const StackJob& job) {
     input.folds = drawn_folds(job, input, loaded.warnings);
     loaded.fold_source = fmt::format("drawn with seed {}", job.folds.seed);
   }
+  for (const ModelTemperature& fit :
+       calibrate_inputs(input, job.stacking, job.new_label, job.new_label_threshold))
+    loaded.temperatures.push_back(print_temperature(fit));
   return loaded;
 }
 

@@ -11,10 +11,11 @@ namespace baleen {
 /// Everything a job's second stage works on, aligned by id.
 struct LoadedStack {
   StackInput input;
-  std::vector<double> weights;        ///< of the models
-  std::vector<std::string> warnings;  ///< about models, folds and labels
-  std::vector<std::string> left_out;  ///< models that were dropped as degenerate
-  std::string fold_source;            ///< "the inputs", a file, or "drawn"
+  std::vector<double> weights;            ///< of the models
+  std::vector<std::string> warnings;      ///< about models, folds and labels
+  std::vector<std::string> left_out;      ///< models that were dropped as degenerate
+  std::string fold_source;                ///< "the inputs", a file, or "drawn"
+  std::vector<std::string> temperatures;  ///< of the models, where they were calibrated
 };
 
 /// Reads and aligns the inputs of a job with labels.

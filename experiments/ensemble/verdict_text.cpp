@@ -80,6 +80,7 @@ std::string print_verdict(const StackVerdict& verdict, const LoadedStack& loaded
       loaded.fold_source,
       input.test_ids.empty() ? "" : fmt::format("; {} test samples", input.test_ids.size()));
   for (const std::string& warning : loaded.warnings) text += "warning: " + warning + "\n";
+  for (const std::string& line : loaded.temperatures) text += line + "\n";
   for (const std::string& model : loaded.left_out)
     text += fmt::format("left out: {} (keep_degenerate: true lets it take part)\n", model);
   size_t width = 5;
@@ -164,6 +165,7 @@ std::string verdict_to_json(const StackVerdict& verdict, const LoadedStack& load
                      {"submitted", job.submit},
                      {"conclusion", conclusion(verdict)},
                      {"warnings", loaded.warnings},
+                     {"temperatures", loaded.temperatures},
                      {"left_out", loaded.left_out},
                      {"fold_source", loaded.fold_source},
                      {"candidates", candidates},

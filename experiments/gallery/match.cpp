@@ -215,4 +215,36 @@ std::string answers_csv(const MatchResult& result, const std::string& separator)
   return text;
 }
 
+std::string pseudo_labels_csv(const MatchResult& result, double certain) {
+  struct Row {
+    std::string id, name;
+    double confidence;
+    bool accepted;
+  };
+  const std::set<std::string> gallery(result.gallery_ids.begin(), result.gallery_ids.end());
+  std::vector<Row> rows;
+  for (size_t q = 0; q < result.query_ids.size(); ++q) {
+    std::vector<const MatchAnswer*> known;
+    for (const MatchAnswer& answer : result.answers[q])
+      if (!std::isnan(answer.score)) known.push_back(&answer);
+    if (known.size() < 2 && result.answers[q].size() < 2)
+      throw Error(ErrorKind::kUsage,
+                  "one answer per query does not tell whether another individual is as likely",
+                  "raise --answers to 3 or more");
+    if (known.empty()) continue;
+    const auto above = std::count_if(known.begin(), known.end(), [&](const MatchAnswer* answer) {
+      return answer->score > certain;
+    });
+    rows.push_back({result.query_ids[q], known.front()->name, known.front()->score,
+                    above == 1 && !gallery.contains(result.query_ids[q])});
+  }
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Row& a, const Row& b) { return a.confidence < b.confidence; });
+  std::string text = "id,labels,confidence,accepted\n";
+  for (const Row& row : rows)
+    text += fmt::format("{},{},{:.9g},{}\n", csv_field(row.id), csv_field(row.name), row.confidence,
+                        row.accepted ? "yes" : "no");
+  return text;
+}
+
 }  // namespace baleen

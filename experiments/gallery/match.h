@@ -120,4 +120,9 @@ MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names
 /// the separator in it.
 std::string answers_csv(const MatchResult& result, const std::string& separator);
 
+/// Bootstrapping: each query with its best individual, as `id,labels,confidence,accepted`, most
+/// doubtful first. Accepted where exactly one individual scores above `certain`, and the query is
+/// no gallery image. @throws Error kUsage when fewer than two answers per query were asked for.
+std::string pseudo_labels_csv(const MatchResult& result, double certain);
+
 }  // namespace baleen

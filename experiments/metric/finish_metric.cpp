@@ -14,6 +14,7 @@
 #include "experiments/chain_predictions.h"
 #include "experiments/classification_chain.h"
 #include "experiments/finish_run.h"
+#include "experiments/label_task.h"
 #include "experiments/metric/pair_retrieval.h"
 #include "experiments/task_results.h"
 
@@ -88,12 +89,17 @@ FoldScoring by_heads(const std::vector<size_t>& models, const PreparedRun& run,
 ModelScores scores_of(const std::string& name, const FoldScoring& scoring, const PreparedRun& run,
                       const OofData& data) {
   ModelScores scores{name, {}};
+  // Two unknown individuals are not the same one: their images neither ask nor answer.
+  const TaskSection& task = run.recipe.task;
+  const int64_t left_out = task.unknown_as == "drop" ? unknown_class(task, *run.dataset) : -1;
   for (int64_t fold = 0; fold < data.num_folds; ++fold) {
     std::vector<int64_t> positions, labels;
     for (size_t i = 0; i < data.folds.size(); ++i) {
       if (data.folds[i] != fold) continue;
+      const int64_t label = run.dataset->class_index(run.dataset->row_of(data.ids[i]));
+      if (label == left_out) continue;
       positions.push_back(static_cast<int64_t>(i));
-      labels.push_back(run.dataset->class_index(run.dataset->row_of(data.ids[i])));
+      labels.push_back(label);
     }
     scores.by_fold.push_back(retrieval_by_pairs(scoring(fold, at::tensor(positions, at::kLong)),
                                                 labels, /*group=*/nullptr, {}));

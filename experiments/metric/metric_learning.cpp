@@ -108,6 +108,12 @@ MetricLearning::MetricLearning(Setup setup)
                 setup_.training_rows, looked_up(setup_.classes, identity_of_class_)) {
   for (const int64_t identity : identity_of_class_)
     num_identities_ = std::max(num_identities_, identity + 1);
+  if (!setup_.flips) return;
+  for (int64_t c = 0; c < setup_.num_classes; ++c) {
+    const int64_t identity = identity_of_class_[static_cast<size_t>(c)];
+    identity_of_class_.push_back(identity < 0 ? -1 : num_identities_ + identity);
+  }
+  num_identities_ *= 2;
 }
 
 MetricLearning::~MetricLearning() = default;

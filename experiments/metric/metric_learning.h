@@ -22,7 +22,8 @@ class MetricLearning final : public ChainLearning {
     uint64_t seed = 0;  ///< of miners and clusterings
     std::vector<int64_t> training_rows;
     std::vector<int64_t> classes;  ///< of the training rows
-    int64_t num_classes = 0;       ///< of the dataset
+    int64_t num_classes = 0;       ///< C of the dataset
+    bool flips = false;            ///< targets C + c are mirror images of c, and other identities
     int64_t logical_shards = 1;
   };
   /// @throws Error kData when there is nothing to tell apart; kConfiguration.
@@ -48,7 +49,7 @@ class MetricLearning final : public ChainLearning {
   void log(const DivideAndConquer::Report& report, int64_t chain_epoch) const;
 
   Setup setup_;
-  std::vector<int64_t> identity_of_class_;  ///< -1: not in the training rows
+  std::vector<int64_t> identity_of_class_;  ///< of a target; -1: not in the training rows
   int64_t num_identities_ = 0;
   DivideAndConquer division_;
   std::unique_ptr<Identified> objective_;

@@ -45,14 +45,14 @@ double mean_score(const PairScores& scores, const at::Tensor& features_ND,
 
 }  // namespace
 
-MiningImages mining_images(const PackedDataset& dataset, const std::vector<int64_t>& rows) {
+MiningImages mining_images(const SampleTable& table, const std::vector<int64_t>& rows) {
   MiningImages images;
   std::unordered_map<std::string, int64_t> numbers;
   for (const int64_t row : rows) {
-    images.identity.push_back(dataset.class_index(row));
-    const std::string group = dataset.group(row), original = dataset.copy_of(row);
+    images.identity.push_back(table.class_index(row));
+    const std::string group = table.group(row), original = table.copy_of(row);
     const std::string picture = is_one_picture(group) ? "group:" + group
-                                : original.empty()    ? "image:" + dataset.id(row)
+                                : original.empty()    ? "image:" + table.id(row)
                                                       : "image:" + original;
     images.picture.push_back(
         numbers.emplace(picture, static_cast<int64_t>(numbers.size())).first->second);
@@ -61,7 +61,7 @@ MiningImages mining_images(const PackedDataset& dataset, const std::vector<int64
 }
 
 SiameseLearning::SiameseLearning(Setup setup) : setup_(std::move(setup)) {
-  const MiningImages all = mining_images(*setup_.dataset, setup_.training_rows);
+  const MiningImages all = mining_images(*setup_.table, setup_.training_rows);
   std::set<int64_t> identities;
   for (const int64_t position : images_with_partners(all)) {
     const auto i = static_cast<size_t>(position);

@@ -10,6 +10,7 @@
 #include "core/losses/metric/pair_objective.h"
 #include "core/nn/siamese_network.h"
 #include "data/packed_dataset.h"
+#include "data/sample_table.h"
 #include "experiments/chain_learning.h"
 #include "experiments/mining/pair_mining.h"
 #include "experiments/siamese/siamese_section.h"
@@ -18,7 +19,7 @@ namespace baleen {
 
 /// What is known of the images of some rows: their classes, and which of them show one picture
 /// (copies made by the packer, and groups of near duplicates).
-MiningImages mining_images(const PackedDataset& dataset, const std::vector<int64_t>& rows);
+MiningImages mining_images(const SampleTable& table, const std::vector<int64_t>& rows);
 
 /// A siamese network on one chain: pairs that are mined every few epochs with the network as it
 /// stands, the loss over pairs, and retrieval by the head's scores as validation.
@@ -29,8 +30,9 @@ class SiameseLearning final : public ChainLearning {
     std::string chain;  ///< for the log
     uint64_t seed = 0;  ///< of mining and of the order of pairs
     int64_t threads = 1;
-    std::vector<std::vector<PairNoise>> noise;  ///< of each stage
-    std::shared_ptr<const PackedDataset> dataset;
+    std::vector<std::vector<PairNoise>> noise;     ///< of each stage
+    std::shared_ptr<const PackedDataset> dataset;  ///< what is judged
+    std::shared_ptr<const SampleTable> table;  ///< what is trained on: its rows, then extra ones
     std::vector<int64_t> training_rows;
   };
   /// @throws Error kData when there are no pairs of one, or of two individuals.

@@ -12,8 +12,11 @@
 
 namespace baleen {
 
-SiameseTask::SiameseTask(const Recipe& recipe, std::shared_ptr<const PackedDataset> dataset)
-    : section_(recipe.siamese.value_or(SiameseSection{})), dataset_(std::move(dataset)) {
+SiameseTask::SiameseTask(const Recipe& recipe, std::shared_ptr<const PackedDataset> dataset,
+                         std::shared_ptr<const SampleTable> table)
+    : section_(recipe.siamese.value_or(SiameseSection{})),
+      dataset_(std::move(dataset)),
+      table_(std::move(table)) {
   if (dataset_->target_kind() != TargetKind::kSingleClass)
     throw Error(ErrorKind::kData,
                 fmt::format("{} does not say of which individual each image is", recipe.dataset),
@@ -34,7 +37,7 @@ FoldSubject SiameseTask::fold_subject(FoldSubject subject, const FoldOptions& op
 }
 
 std::optional<int64_t> SiameseTask::epoch_images(const std::vector<int64_t>& training_rows) const {
-  const auto mined = images_with_partners(mining_images(*dataset_, training_rows));
+  const auto mined = images_with_partners(mining_images(*table_, training_rows));
   return images_per_epoch(static_cast<int64_t>(mined.size()), section_);
 }
 
@@ -46,6 +49,7 @@ std::unique_ptr<ChainLearning> SiameseTask::learning(const ChainFacts& chain) co
   setup.threads = chain.threads;
   setup.noise = chain.pair_noise;
   setup.dataset = dataset_;
+  setup.table = table_;
   setup.training_rows = chain.training_rows;
   return std::make_unique<SiameseLearning>(std::move(setup));
 }

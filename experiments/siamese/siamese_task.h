@@ -13,8 +13,10 @@ namespace baleen {
 /// see, which the chain's head compares.
 class SiameseTask final : public Task {
  public:
+  /// @param table what is trained on: the dataset's rows, then extra ones
   /// @throws Error kData when the samples don't have one class each.
-  SiameseTask(const Recipe& recipe, std::shared_ptr<const PackedDataset> dataset);
+  SiameseTask(const Recipe& recipe, std::shared_ptr<const PackedDataset> dataset,
+              std::shared_ptr<const SampleTable> table);
 
   int64_t num_outputs() const override { return 1; }  ///< of the head that is left out
   LossTargets targets() const override { return LossTargets::kClasses; }
@@ -38,6 +40,7 @@ class SiameseTask final : public Task {
  private:
   SiameseSection section_;
   std::shared_ptr<const PackedDataset> dataset_;
+  std::shared_ptr<const SampleTable> table_;
 };
 
 }  // namespace baleen

@@ -27,4 +27,13 @@ StackInput make_stack_input(const OofData& data) {
   return input;
 }
 
+std::pair<StackInput, std::vector<ModelTemperature>> calibrated_stack_input(
+    OofData& data, const StackOptions& options) {
+  StackInput input = make_stack_input(data);
+  std::vector<ModelTemperature> fits = calibrate_inputs(input, options);
+  data.oof_MNK = input.oof_MNL;
+  if (data.test_MTK.defined()) data.test_MTK = input.test_MTL;
+  return {std::move(input), std::move(fits)};
+}
+
 }  // namespace baleen

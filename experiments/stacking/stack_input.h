@@ -1,6 +1,10 @@
 #pragma once
 
+#include <utility>
+#include <vector>
+
 #include "data/oof.h"
+#include "experiments/stacking/temperature.h"
 #include "experiments/stacking/two_level.h"
 
 namespace baleen {
@@ -9,5 +13,10 @@ namespace baleen {
 /// classes one-hot.
 /// @throws Error kData when the predictions carry no targets.
 StackInput make_stack_input(const OofData& data);
+
+/// The same with the models calibrated as the options ask for, in `data`, too.
+/// @returns the input, and what was fitted
+std::pair<StackInput, std::vector<ModelTemperature>> calibrated_stack_input(
+    OofData& data, const StackOptions& options);
 
 }  // namespace baleen

@@ -49,7 +49,7 @@ class StackTables {
   /// The same of the predictions as they are.
   at::Tensor probabilities(int64_t m, const RowPiece& piece) const;
   /// [collective] Rows of every rank in the order of the folds, without some of them.
-  /// @param parts this rank's, fold by fold, as pieces_without() has them
+  /// @param parts_RC this rank's, fold by fold, as pieces_without() has them
   at::Tensor everywhere(const std::vector<at::Tensor>& parts_RC, int64_t num_columns,
                         const std::vector<int64_t>& without) const;
   /// [collective] All of the input of model `m` without some folds, and the targets that go with

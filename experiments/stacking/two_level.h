@@ -18,6 +18,7 @@ namespace baleen {
 
 /// How the models' out-of-fold predictions are combined by two levels of ridge regression.
 struct StackOptions {
+  std::string calibration = "none";
   std::string inputs = "probabilities";
   std::vector<double> alphas = {1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000};
   bool alpha_per_label = false;
@@ -31,6 +32,12 @@ struct StackOptions {
 
 template <class Visitor>
 void visit_fields(Visitor& v, StackOptions& o) {
+  v.field(
+      "calibration", o.calibration,
+      "temperature scaling of each model before anything is combined, fitted on the other folds: "
+      "log_loss: where it is least; map_at_5: where lists of five with new_label are worth most "
+      "(`baleen stack`)",
+      config::one_of({"none", "log_loss", "map_at_5"}));
   v.field("inputs", o.inputs,
           "what the first level sees: probabilities, or their log-odds (logits), clamped to 1e-6 "
           "... 1 - 1e-6",

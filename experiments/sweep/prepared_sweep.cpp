@@ -14,7 +14,8 @@ namespace {
 
 /// What open_run_data() looks at.
 std::string data_key(const Recipe& recipe) {
-  if (recipe.task.kind != "labels")
+  if (recipe.task.kind != "labels" || recipe.distillation || !recipe.extra.empty() ||
+      !recipe.corrections.empty() || !recipe.task.unknown.empty() || recipe.task.flip_as_class)
     return config::to_json(recipe);  // its targets may depend on all
   return fmt::format("{}\n{}\n{}\n{}", recipe.dataset, recipe.test, recipe.training.stage_to,
                      config::to_json(recipe.folds));

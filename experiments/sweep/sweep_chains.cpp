@@ -16,6 +16,7 @@ ChainOutcome SweepChains::run(const ChainSpec& chain, Communicator& group, Progr
         context.task = trial.data->task.get();
         context.dataset = trial.data->dataset;
         context.test = trial.data->test;
+        context.training = &trial.data->training;
         context.folds = &trial.data->folds;
         context.plan_hash = trial.plan.hash;
         return make_executor_(std::move(context))->run(chain, group, sink);

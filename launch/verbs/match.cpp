@@ -17,6 +17,7 @@
 #include "experiments/gallery/match.h"
 #include "experiments/gallery/match_page.h"
 #include "experiments/gallery/nearest_images.h"
+#include "launch/one_rank.h"
 #include "launch/process.h"
 #include "launch/verbs/match_arguments.h"
 #include "launch/verbs/verbs.h"
@@ -25,20 +26,6 @@ namespace baleen {
 namespace {
 
 constexpr int64_t kThumbnailPx = 160;
-
-/// One rank alone, where nothing was started by a launcher.
-class OneRank final : public Communicator {
- public:
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  void barrier() override {}
-  bool any(bool here) override { return here; }
-  std::vector<std::string> all_gather(const std::string& bytes) override { return {bytes}; }
-  std::vector<std::string> gather(const std::string& bytes, int) override { return {bytes}; }
-  std::string broadcast(const std::string& bytes, int) override { return bytes; }
-  int64_t max(int64_t value) override { return value; }
-  void close() override {}
-};
 
 /// A packed dataset that one side's images and names come from; null: the side is tables only.
 std::shared_ptr<const PackedDataset> open_images(const std::vector<std::string>& side,
@@ -209,6 +196,8 @@ int run_match(const MatchArguments& arguments, VerbContext& context) {
     }
     const MatchResult result = match(models, names, options);
     write_file_atomically(arguments.output, answers_csv(result, arguments.separator));
+    if (!arguments.pseudo_labels.empty())
+      write_file_atomically(arguments.pseudo_labels, pseudo_labels_csv(result, arguments.certain));
     if (!arguments.nearest.empty())
       write_file_atomically(arguments.nearest, nearest_csv(nearest, models, names));
     if (!arguments.page.empty()) {

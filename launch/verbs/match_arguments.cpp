@@ -122,6 +122,12 @@ void declare_match_options(CLI::App& app, MatchArguments& a) {
   text("--gallery-images", a.gallery_images, "packed dataset with pictures for the page", "DIR");
   text("--query-images", a.query_images, "likewise", "DIR");
   text("--output", a.output, "answers, one line per query; default: matches.csv", "FILE");
+  text(
+      "--pseudo-labels", a.pseudo_labels,
+      "write a list of queries with the one individual that scores above --certain, for `extra` of "
+      "a recipe (docs/training-on-top.md)",
+      "FILE");
+  number("--certain", a.certain, "score that exactly one individual exceeds; default: 0.999999");
   text("--page", a.page, "HTML page that shows queries and matches side by side", "FILE");
   text("--title", a.title, "of the page", "TEXT");
   number("--page-queries", a.page_queries,

@@ -25,6 +25,8 @@ struct MatchArguments {
   bool keep_length = false;
   RerankOptions rerank_options;
   int64_t page_queries = 200;
+  std::string pseudo_labels;
+  double certain = 0.999999;
   std::string nearest;
   int64_t nearest_count = 5;
   int64_t key_points = 0;

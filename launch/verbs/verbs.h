@@ -19,6 +19,7 @@ Verb make_verify_verb();
 Verb make_inspect_verb();
 Verb make_duplicates_verb();
 Verb make_match_verb();
+Verb make_relabel_verb();
 Verb make_models_verb();
 Verb make_doctor_verb();
 Verb make_docs_verb();

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+
+#include "core/nn/backbone.h"
+#include "experiments/chain_predictions.h"
+#include "experiments/extensions.h"
+#include "experiments/plan.h"
+#include "experiments/recipe.h"
+#include "experiments/snapshots.h"
+#include "experiments/task.h"
+
+namespace baleen {
+
+// What training and prediction must agree on about a chain.
+
+/// The network of a chain, without a dropout of its own.
+BackboneOptions chain_backbone(const Recipe& recipe, const ChainSpec& chain, const Task& task,
+                               int64_t channels);
+
+/// The looks that are fused into one prediction, as the recipe asks for.
+TestTimeLooks looks_of(const Recipe& recipe, const Extensions& extensions, const ChainSpec& chain,
+                       at::Device device);
+
+/// The snapshots of a chain, and the sizes at which they predict.
+SnapshotEnsemble snapshots_of(const Recipe& recipe, const ChainSpec& chain,
+                              const std::filesystem::path& chain_directory);
+
+}  // namespace baleen
