@@ -258,7 +258,9 @@ TEST(BackboneTest, AnotherPrecisionLeavesCountersWholeNumbers) {
   for (const auto& item : network->named_buffers()) {
     const bool counts = item.key().ends_with("num_batches_tracked");
     EXPECT_EQ(item.value().scalar_type(), counts ? at::kLong : at::kDouble) << item.key();
-    if (counts) EXPECT_EQ(item.value().item<int64_t>(), kMany) << item.key();
+    if (counts) {
+      EXPECT_EQ(item.value().item<int64_t>(), kMany) << item.key();
+    }
   }
 }
 

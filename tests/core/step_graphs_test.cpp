@@ -15,10 +15,10 @@ class StepGraphsTest : public ::testing::Test {
  protected:
   StepGraphsTest() { graphs.begin_epoch(*network); }
 
-  ShardResult pass(const at::Tensor& images, const at::Tensor& targets) {
+  ShardResult pass(const at::Tensor& x, const at::Tensor& targets) {
     ++num_passes;
-    const at::Tensor loss = (network->forward(images) - targets).square().sum();
-    return {loss.detach(), {images.sum(0), targets.clone()}};
+    const at::Tensor loss = (network->forward(x) - targets).square().sum();
+    return {loss.detach(), {x.sum(0), targets.clone()}};
   }
   ShardResult run(int64_t count, int64_t global_count = 8, bool moves_statistics = true) {
     images = at::randn({count, 3});

@@ -85,7 +85,8 @@ def check_relations(answer, truth):
         for b in range(labels):
             varies = 0 < truth[:, a].sum() < len(truth) and 0 < truth[:, b].sum() < len(truth)
             close(answer["phi"][a][b], np.corrcoef(truth[:, a], truth[:, b])[0, 1] if varies else np.nan, f"phi {a} {b}")
-            close(answer["jaccard"][a][b], jaccard_score(truth[:, a], truth[:, b], zero_division=np.nan), f"Jaccard {a} {b}")
+            occurs = truth[:, a].any() or truth[:, b].any()
+            close(answer["jaccard"][a][b], jaccard_score(truth[:, a], truth[:, b]) if occurs else np.nan, f"Jaccard {a} {b}")
             both = (truth[:, a] * truth[:, b]).sum()
             close(answer["conditional"][a][b], both / truth[:, a].sum() if truth[:, a].any() else np.nan, f"share {a} {b}")
     weather = next(g for g in answer["disjoint_groups"] if "cloudy" in g["labels"])

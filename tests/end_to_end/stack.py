@@ -90,7 +90,7 @@ def voted(files, least):
 
 def submission_faults(directory):
     """What is wrong with a file of tags, of lists, or of numbers is said with file and row."""
-    good = ["id,tags", *(f"t{i},{'clear primary' if i % 2 else 'haze water'}" for i in range(60))]
+    good = ["id,tags", *(f"t{i},{('clear primary', 'haze water', 'clear road')[i % 3]}" for i in range(60))]
     numbers = ["id,p", *(f"t{i},0.{i + 1}" for i in range(60))]
     (directory / "good.csv").write_text("\n".join(good) + "\n")
     (directory / "numbers.csv").write_text("\n".join(numbers) + "\n")
