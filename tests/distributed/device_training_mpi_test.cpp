@@ -71,7 +71,7 @@ class Queue final : public LateNumbers {
   size_t most_ = 0;
 };
 
-struct Setup {
+struct TrainingSetup {
   bool late = false;
   bool recorded = false;
   OnNonFinite policy = OnNonFinite::kStop;
@@ -94,7 +94,7 @@ struct Result {
   int64_t num_played = 0, num_recorded = 0;
 };
 
-Result train(Communicator& group, const Setup& setup) {
+Result train(Communicator& group, const TrainingSetup& setup) {
   at::manual_seed(5);
   SmallNet network;
   const auto loss = make_loss({.kind = "cross_entropy"}, 3);
@@ -226,11 +226,11 @@ TEST_F(DeviceTraining, ALossThatIsNotFiniteIsSeenLateAndNamesItsOwnStep) {
 }
 
 TEST_F(DeviceTraining, AStepCanOnlyBeLeftOutBeforeItIsDone) {
-  const Setup setup{.late = true, .policy = OnNonFinite::kSkip, .bad_step = 2};
+  const TrainingSetup setup{.late = true, .policy = OnNonFinite::kSkip, .bad_step = 2};
   const Result late = train(world_, setup);
   EXPECT_FALSE(late.reads_late);
   EXPECT_EQ(late.progress.skipped_steps, 1);
-  Setup at_once = setup;
+  TrainingSetup at_once = setup;
   at_once.late = false;
   expect_same(late, train(world_, at_once));
 }
@@ -247,7 +247,7 @@ TEST_F(DeviceTraining, RecordedPassesGiveTheSameBits) {
   const auto alone = testing::make_mpi_group({world_.rank()}, /*tag=*/world_.rank());
   for (const int64_t accumulate : {1, 2}) {
     for (const bool late : {false, true}) {
-      Setup setup{.late = late, .accumulate = accumulate, .short_last_step = true};
+      TrainingSetup setup{.late = late, .accumulate = accumulate, .short_last_step = true};
       const Result expected = train(*alone, setup);
       EXPECT_EQ(expected.num_recorded, 0);
       setup.recorded = true;

@@ -58,7 +58,7 @@ def check_learning(directory):
     call(["run", file, "--run-dir", "plain-on-4"], directory, ranks=4)
     expect_same_results(directory / "plain-on-4", result_digests(directory / "plain"), "4 ranks")
     for ranks in (1, 2):
-        call(["run", recipe(directory, "exact", epochs=(2, 1), block=0, smart_flips="all"), "--run-dir", f"exact-{ranks}"],
+        call(["run", recipe(directory, "exact", epochs=(3, 1), block=0, smart_flips="all"), "--run-dir", f"exact-{ranks}"],
              directory, ranks=ranks)
     expect_same_results(directory / "exact-2", result_digests(directory / "exact-1"), "exact mode on 2 ranks")
     check_match(directory, scores)

@@ -62,7 +62,12 @@ class TestExecutor final : public ChainExecutor {
       record_.ranks_that_worked.insert(world_rank_);
       record_.largest_group = std::max(record_.largest_group, members.size());
     }
-    sink.progress({0, 0, 1, 1, 10.0, 0.5, "train"});
+    sink.progress({.step = 1,
+                   .steps_done = 1,
+                   .samples_per_s = 10.0,
+                   .loss = 0.5,
+                   .phase = "train",
+                   .member_step_s = {}});
     if (behaviour_) behaviour_(chain, group, sink, world_rank_);
     group.barrier();
     sink.stage_done(0, 0.1, {{"weights", "d1"}});

@@ -79,7 +79,12 @@ TEST(AfterChainsFailing, AFailureOnRankZeroIsToldToTheOthers) {
 class Ending final : public ChainExecutor {
  public:
   ChainOutcome run(const ChainSpec& chain, Communicator&, ProgressSink& sink) override {
-    sink.progress({0, 0, 1, 1, 10.0, 0.5, "train"});
+    sink.progress({.step = 1,
+                   .steps_done = 1,
+                   .samples_per_s = 10.0,
+                   .loss = 0.5,
+                   .phase = "train",
+                   .member_step_s = {}});
     if (chain.index == 1) {
       sink.notice({"slow_rank", "rank 1 on host b is slow", 1});
       sink.end_run();
