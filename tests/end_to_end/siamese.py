@@ -26,7 +26,7 @@ def recipe(directory, name, epochs=(6, 2), **siamese):
         "backbones": [{"name": "conv4"}],
         "stages": [
             {"size_px": 16, "epochs": epochs[0], "batch": 24, "optimizer": {"kind": "adam", "lr": 0.002},
-             "pair_noise": [{"amplitude": 1000}, {"from_epoch": 2, "amplitude": 0.5}]},
+             "pair_noise": [{"amplitude": 1000}, {"from_epoch": 2, "amplitude": 0.5}][:1 + (epochs[0] > 2)]},
             {"size_px": 20, "epochs": epochs[1], "batch": 24, "optimizer": {"kind": "adam", "lr": 0.001, "keras_l2": 0.0001},
              "pair_noise": [{"amplitude": 0.2}], "augment": {"affine": {"shift": 0.05}}},
         ],
