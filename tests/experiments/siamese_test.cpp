@@ -53,8 +53,9 @@ TEST(PairEpochTest, ShowsEveryImageInOnePairOfEachKindAsFirst) {
     const bool same = identity(order.rows[i]) == identity(order.rows[i + 1]);
     ++as_first[{order.rows[i], same}];
     // One of each kind in every two pairs.
-    if (i % 4 == 0)
+    if (i % 4 == 0) {
       EXPECT_NE(same, identity(order.rows[i + 2]) == identity(order.rows[i + 3])) << i;
+    }
   }
   for (size_t i = 0; i < order.rows.size(); ++i) {
     EXPECT_EQ(order.mirrored[i], 0);
@@ -77,7 +78,9 @@ TEST(PairEpochTest, AllSmartFlipsGiveTwoFormsOfPositivesAndFourOfNegatives) {
   std::map<std::array<int64_t, 4>, int> forms;
   for (size_t i = 0; i < order.rows.size(); i += 2) {
     const bool same = identity(order.rows[i]) == identity(order.rows[i + 1]);
-    if (same) EXPECT_EQ(order.mirrored[i], order.mirrored[i + 1]);
+    if (same) {
+      EXPECT_EQ(order.mirrored[i], order.mirrored[i + 1]);
+    }
     ++forms[{order.rows[i], order.rows[i + 1], order.mirrored[i], order.mirrored[i + 1]}];
   }
   EXPECT_EQ(forms.size(), 36u);

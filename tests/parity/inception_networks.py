@@ -110,7 +110,8 @@ def bn_inception(w, x):
         y = unit(y, name + "double_3x3_1", double[1], 1, 1)
         branches.append(unit(y, name + "double_3x3_2", double[1], stride, 1))
         if stride == 2:
-            branches.append(F.max_pool2d(x, 3, 2, ceil_mode=True))
+            odd = (x.shape[2] % 2, x.shape[3] % 2)  # as many places as the strided convolutions make of odd sizes
+            branches.append(F.max_pool2d(x, 3, 2, odd, ceil_mode=True))
         elif pool == "max":
             branches.append(unit(F.max_pool2d(x, 3, 1, 1, ceil_mode=True), name + "pool_proj", projection))
         else:
