@@ -94,7 +94,7 @@ TEST(NormReLUTest, ValuesGradientsAndStatisticsAreLibTorchs) {
     for (const bool training : {true, false}) {
       for (const std::vector<int64_t>& shape : shapes) {
         for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
-          const double tolerance = dtype == at::kFloat ? 1e-5 : 1e-12;
+          const double tolerance = dtype == at::kFloat ? 1e-4 : 1e-12;
           const Passed ours = pass(then, dtype, shape, training, true);
           const Passed theirs = pass(then, dtype, shape, training, false);
           SCOPED_TRACE(fmt::format("kind {}, {} channels, training {}, {}", static_cast<int>(then),
