@@ -37,7 +37,8 @@ struct KeepPositive : torch::autograd::FunctionPreHook {
 /// Backward of relu, and of Baleen's norm and relu in one: both get the gradient of relu's result.
 bool is_relu(const Node& node) {
   const std::string name = node.name();
-  return name.find("ReluBackward") == 0 || name.find("NormReLU") != std::string::npos;
+  return name.find("ReluBackward") == 0 || name.find("NormReLU") != std::string::npos ||
+         name.find("NormAddReLU") != std::string::npos;
 }
 
 void guide_relus(const at::Tensor& logits) {

