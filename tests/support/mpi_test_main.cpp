@@ -14,17 +14,19 @@ namespace {
 
 class FailureCollector : public ::testing::EmptyTestEventListener {
  public:
+  void OnTestStart(const ::testing::TestInfo& test) override {
+    test_ = std::string(test.test_suite_name()) + "." + test.name();
+  }
+  // GoogleTest holds its lock here: asking it for the current test would wait for ever.
   void OnTestPartResult(const ::testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    const ::testing::TestInfo* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    text_ += std::string(test ? test->test_suite_name() : "?") + "." + (test ? test->name() : "?") +
-             " at " + (result.file_name() ? result.file_name() : "?") + ":" +
+    text_ += test_ + " at " + (result.file_name() ? result.file_name() : "?") + ":" +
              std::to_string(result.line_number()) + "\n" + result.message() + "\n";
   }
   const std::string& text() const { return text_; }
 
  private:
-  std::string text_;
+  std::string test_ = "?", text_;
 };
 
 }  // namespace
