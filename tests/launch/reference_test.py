@@ -75,7 +75,8 @@ def check_manual(folder, known):
         for page in pages:
             done = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", page], capture_output=True, text=True,
                                   env=dict(os.environ, LC_ALL="C.UTF-8", MANROFFSEQ="", MANPAGER="cat"))
-            expect(done.returncode == 0 and not done.stderr and "NAME" in done.stdout, f"man {page.name}: {done.stderr}")
+            text = re.sub(".\b", "", done.stdout)  # bold is struck twice
+            expect(done.returncode == 0 and not done.stderr and "NAME" in text, f"man {page.name}: {done.stderr}")
     checked = [program for program in ("mandoc", "man") if shutil.which(program)]
     print(f"{len(pages)} man pages, checked by {', '.join(checked) or 'nobody: neither mandoc nor man is here'}")
 
@@ -93,7 +94,7 @@ def check_bash(folder, known):
         return set(done.stdout.splitlines())
 
     expect(complete("baleen", "") == set(known), f"verbs: {complete('baleen', '')}")
-    expect(complete("baleen", "re") == {"report"}, "re")
+    expect(complete("baleen", "rep") == {"report"}, "rep")
     expect({"--log-level", "--help", "--version"} <= complete("baleen", "--"), "the program's own options")
     for verb, options in known.items():
         offered = complete("baleen", verb, "--")
