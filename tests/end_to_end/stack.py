@@ -98,7 +98,7 @@ def submission_faults(directory):
         "missing": (good[:9] + good[10:], "good.csv", "t8"),
         "repeated": (good + [good[3]], "good.csv", "line 62"),
         "unknown": (good + ["nobody,clear"], "good.csv", "nobody"),
-        "short": (good[:9] + ["t8"] + good[10:], "good.csv", "line 10"),
+        "short": (good[:9] + ["t8"] + good[10:], "good.csv", "short.csv:10"),
         "nan": (numbers[:9] + ["t8,nan"] + numbers[10:], "numbers.csv", "line 10"),
         "empty": (numbers[:9] + ["t8,"] + numbers[10:], "numbers.csv", "line 10"),
         "renamed": (["id,q"] + numbers[1:], "numbers.csv", "q"),
