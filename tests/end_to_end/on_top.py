@@ -56,7 +56,7 @@ def recipe(directory, name, **more):
         "stages": [{"size_px": 12, "epochs": 3, "batch": 24, "optimizer": {"kind": "adamw", "lr": 0.003},
                     "augment": {"flip_horizontal": True}}],
         "loss": {"kind": "cross_entropy"}, "images": {"normalise": {"kind": "dataset"}},
-        "training": {"logical_shards": 2, "checkpoint_every_steps": 3}, "prediction": {"chunk": 16},
+        "training": {"logical_shards": 2, "checkpoint_every_steps": 10}, "prediction": {"chunk": 16},
     }
     for key, value in more.items():
         target = content
