@@ -20,6 +20,8 @@ code is ctest's.
 Environment:
   BALEEN_CLUSTER=1   all tests labelled cluster instead of a share: a real Slurm and two hosts, a minute each, as root
 
+  BALEEN_SLOW=1      those labelled slow, too: minutes each, of what others test in a smaller way
+
 Examples:
   tests/run.sh                            all that CI runs
   tests/run.sh --fast                     while working
@@ -85,7 +87,11 @@ phase_done build "$start"
 
 start=$SECONDS
 selection=()
-[[ -z $label ]] || selection=(--label-regex "^$label\$")
+if [[ -n $label ]]; then
+  selection=(--label-regex "^$label\$")
+elif [[ ${BALEEN_SLOW:-0} != 1 ]]; then
+  selection=(--label-exclude '^slow$')
+fi
 status=0
 ctest --preset "$preset" -j "$jobs" --output-log "build/$preset/tests.log" "${selection[@]}" "$@" || status=$?
 phase_done tests "$start"
