@@ -12,10 +12,10 @@ namespace {
 
 class JoinedTable final : public SampleTable {
  public:
-  JoinedTable(std::shared_ptr<const SampleTable> dataset, std::map<int64_t, RowLabels> corrections,
-              std::vector<JoinedRows> joined)
+  JoinedTable(std::shared_ptr<const SampleTable> dataset,
+              const std::map<int64_t, RowLabels>& corrections, std::vector<JoinedRows> joined)
       : dataset_(std::move(dataset)), num_own_(dataset_->size()) {
-    for (auto& [row, labels] : corrections) {
+    for (const auto& [row, labels] : corrections) {
       if (row < 0 || row >= num_own_)
         throw Error(ErrorKind::kInternal, fmt::format("row {} of a dataset of {}", row, num_own_));
       corrected_.emplace(row, target_of(dataset_->id(row), labels));
@@ -118,11 +118,10 @@ class JoinedTable final : public SampleTable {
 }  // namespace
 
 std::shared_ptr<const SampleTable> joined_table(std::shared_ptr<const SampleTable> dataset,
-                                                std::map<int64_t, RowLabels> corrections,
+                                                const std::map<int64_t, RowLabels>& corrections,
                                                 std::vector<JoinedRows> joined) {
   if (corrections.empty() && joined.empty()) return dataset;
-  return std::make_shared<JoinedTable>(std::move(dataset), std::move(corrections),
-                                       std::move(joined));
+  return std::make_shared<JoinedTable>(std::move(dataset), corrections, std::move(joined));
 }
 
 }  // namespace baleen

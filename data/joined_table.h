@@ -25,7 +25,7 @@ struct JoinedRows {
 /// @param corrections labels that rows of `dataset` have instead of their own
 /// @throws Error kData when channels differ, or labels do not fit the dataset's kind of target.
 std::shared_ptr<const SampleTable> joined_table(std::shared_ptr<const SampleTable> dataset,
-                                                std::map<int64_t, RowLabels> corrections,
+                                                const std::map<int64_t, RowLabels>& corrections,
                                                 std::vector<JoinedRows> joined);
 
 }  // namespace baleen

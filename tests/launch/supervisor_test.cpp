@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include <chrono>
+#include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -62,7 +62,7 @@ class Supervised : public ::testing::Test {
     return names;
   }
   /// Sends signals to the thread that supervises, `pause` apart, once `file` is there.
-  std::thread send_when(const std::string& file, std::vector<int> signals) {
+  std::thread send_when(const std::string& file, const std::vector<int>& signals) {
     return std::thread([this, file, signals, target = pthread_self()] {
       const Stopwatch watch;
       while (!std::filesystem::exists(folder_ / file) && watch.elapsed_s() < 20)
