@@ -76,7 +76,7 @@ TEST(FitOnRanks, GivesTheBitsOfOneProcess) {
   expect_same_bits(input, {.alphas = {1, 100}, .alpha_by = "metric", .nested = true}, "metric");
 }
 
-// Without a penalty the rows themselves are solved, which lie in another order there.
+// Without a penalty the last bits differ, on one rank too; why is not known.
 TEST(FitOnRanks, GivesLeastSquaresToRounding) {
   const StackInput input = example();
   const auto world = everyone();
