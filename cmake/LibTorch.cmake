@@ -36,6 +36,13 @@ endif()
 file(STRINGS "${_baleen_version_h}" _baleen_v REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
 string(REGEX REPLACE "[^0-9]*([0-9]+)[^0-9]+([0-9]+)[^0-9]+([0-9]+).*" "\\1.\\2.\\3" LIBTORCH_VERSION "${_baleen_v}")
 
+# The OpenMP that LibTorch's operators run on: a second one would be a second set of threads.
+file(GLOB _baleen_openmp "${LIBTORCH_ROOT}/lib/libgomp*.so*" "${LIBTORCH_ROOT}/lib/libiomp5.so")
+if(NOT _baleen_openmp)
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  set(_baleen_openmp "${OpenMP_CXX_LIBRARIES}")
+endif()
+
 add_library(Baleen::c10 SHARED IMPORTED GLOBAL)
 set_target_properties(Baleen::c10 PROPERTIES IMPORTED_LOCATION "${LIBTORCH_ROOT}/lib/libc10.so")
 add_library(Baleen::torch_cpu SHARED IMPORTED GLOBAL)
@@ -43,7 +50,7 @@ set_target_properties(Baleen::torch_cpu PROPERTIES
   IMPORTED_LOCATION "${LIBTORCH_ROOT}/lib/libtorch_cpu.so"
   INTERFACE_COMPILE_DEFINITIONS "USE_DISTRIBUTED;FMT_HEADER_ONLY"
   INTERFACE_INCLUDE_DIRECTORIES "${LIBTORCH_ROOT}/include;${LIBTORCH_ROOT}/include/torch/csrc/api/include"
-  INTERFACE_LINK_LIBRARIES Baleen::c10)
+  INTERFACE_LINK_LIBRARIES "Baleen::c10;${_baleen_openmp}")
 
 if(EXISTS "${LIBTORCH_ROOT}/lib/libtorch_cuda.so")
   # The wheel's sibling packages come first: they are the very versions that its libraries were built with.

@@ -1,7 +1,6 @@
 #include "core/matching/identity_scores.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
@@ -11,6 +10,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/base/tensor_threads.h"
 
 namespace baleen {
 namespace {
@@ -48,7 +48,7 @@ void reduce_images(const at::Tensor& sorted_BG, const ByIdentity& by,
                    const IdentityScoreOptions& options, float* out) {
   const float* scores = sorted_BG.const_data_ptr<float>();
   const int64_t num_rows = sorted_BG.size(1), num_identities = std::ssize(by.first) - 1;
-  at::parallel_for(0, sorted_BG.size(0), kQueriesPerTask, [&](int64_t begin, int64_t end) {
+  split_over_threads(0, sorted_BG.size(0), kQueriesPerTask, [&](int64_t begin, int64_t end) {
     std::vector<float> own;
     for (int64_t q = begin; q < end; ++q) {
       const float* row = scores + q * num_rows;

@@ -1,7 +1,6 @@
 #include "core/matching/top_k.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
@@ -9,6 +8,7 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "core/base/tensor_threads.h"
 #include "core/matching/score_scan.h"
 #include "core/matching/score_tile.h"
 
@@ -104,7 +104,7 @@ void TopKSearch::add_by_tiles(const at::Tensor& gallery_GD, int64_t first_row) {
   // Rows that don't fill a tile, and zeros that nobody looks at.
   std::vector<float> rest(static_cast<size_t>(kTileRows * width), 0.0f);
   std::copy(gallery + whole_rows * width, gallery + num_rows * width, rest.begin());
-  at::parallel_for(0, num_blocks(num_queries, kTileQueries), 1, [&](int64_t begin, int64_t end) {
+  split_over_threads(0, num_blocks(num_queries, kTileQueries), 1, [&](int64_t begin, int64_t end) {
     std::vector<float> bounds(static_cast<size_t>((end - begin) * kTileQueries), kUnreachable);
     for (int64_t q = begin * kTileQueries; q < std::min(num_queries, end * kTileQueries); ++q)
       bounds[q - begin * kTileQueries] = scores_[(q + 1) * k_ - 1];
@@ -139,7 +139,7 @@ void TopKSearch::add_by_products(const at::Tensor& gallery_GD, int64_t first_row
   const int64_t num_queries = queries_QD_.size(0), num_rows = gallery_GD.size(0);
   const at::Tensor gallery_DG = gallery_GD.t();
   const int64_t blocks = num_blocks(num_queries, kQueriesPerBlock);
-  at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+  split_over_threads(0, blocks, 1, [&](int64_t begin, int64_t end) {
     const at::NoGradGuard no_grad;
     at::Tensor buffer = at::empty({kQueriesPerBlock, kGalleryRowsPerBlock}, at::kFloat);
     for (int64_t block = begin; block < end; ++block) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/base/tensor_threads.h"
 #include "core/nn/channel_loops.h"
 #include "core/nn/plain_passes.h"
 
@@ -54,7 +55,7 @@ template <typename Body>
 void for_rows(const Pixels& pixels, const Body& body) {
   const int64_t num_wide = pixels.rows / pixels.copies;
   const int64_t grain = std::max<int64_t>(1, kGrainElements / pixels.width());
-  at::parallel_for(0, num_wide, grain, [&](int64_t begin, int64_t end) {
+  split_over_threads(0, num_wide, grain, [&](int64_t begin, int64_t end) {
     body(begin * pixels.copies, end - begin, pixels.copies);
   });
   const int64_t rest = pixels.rows - num_wide * pixels.copies;

@@ -144,7 +144,7 @@ BALEEN_INLINE void add_gradients_of_sum(Rows<const T> g, Rows<const T> x, Rows<c
     const T* __restrict result = y.row(i);
     T* __restrict to = d.row(i);
     for (int64_t c = 0; c < width; ++c)
-      store_unrounded(to[c], load(result[c]) <= A{0} ? A{0} : load(up[c]));
+      store_unrounded(to[c], zero_if(load(result[c]) <= A{0}, load(up[c])));
     for (int64_t c = 0; c < width; ++c) {
       const A gradient = load(to[c]);
       sums[c] += gradient;

@@ -2,7 +2,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <bit>
 #include <cstdint>
 
 // For the innermost loops of kernels over rows of numbers: plain C++ that is written for the
@@ -11,7 +10,7 @@
 // exclude each other. Included last, and by .cpp files and loops of their own only: what follows is
 // optimised so.
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3")
+#pragma GCC optimize("O3", "no-trapping-math")
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define BALEEN_EACH_INSTRUCTION_SET __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
@@ -31,13 +30,13 @@ struct BFloat16 {
 BALEEN_INLINE float load(float value) { return value; }
 BALEEN_INLINE double load(double value) { return value; }
 BALEEN_INLINE float load(BFloat16 value) {
-  return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
+  return __builtin_bit_cast(float, static_cast<uint32_t>(value.bits) << 16);
 }
 BALEEN_INLINE void store(float& place, float value) { place = value; }
 BALEEN_INLINE void store(double& place, double value) { place = value; }
 /// Rounds to the nearest, ties to even.
 BALEEN_INLINE void store(BFloat16& place, float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
+  const auto bits = __builtin_bit_cast(uint32_t, value);
   const uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
   constexpr uint32_t kNotANumber = 0x7fc0U;
   place.bits = static_cast<uint16_t>(value != value ? kNotANumber : rounded);
@@ -47,7 +46,18 @@ BALEEN_INLINE void store(BFloat16& place, float value) {
 BALEEN_INLINE void store_unrounded(float& place, float value) { place = value; }
 BALEEN_INLINE void store_unrounded(double& place, double value) { place = value; }
 BALEEN_INLINE void store_unrounded(BFloat16& place, float value) {
-  place.bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16);
+  place.bits = static_cast<uint16_t>(__builtin_bit_cast(uint32_t, value) >> 16);
+}
+
+/// condition ? 0 : value, which is read in any case: what is read on a condition is not vectorised
+/// for every type.
+BALEEN_INLINE float zero_if(bool condition, float value) {
+  return __builtin_bit_cast(float,
+                            __builtin_bit_cast(uint32_t, value) & (uint32_t{condition} - 1U));
+}
+BALEEN_INLINE double zero_if(bool condition, double value) {
+  return __builtin_bit_cast(double,
+                            __builtin_bit_cast(uint64_t, value) & (uint64_t{condition} - 1U));
 }
 
 /// Consecutive rows, and how far one is from the next.

@@ -1,7 +1,6 @@
 #include "core/nn/max_pool.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/tensor_threads.h"
 #include "core/nn/channel_kernels.h"
 #include "core/nn/loop_types.h"
 
@@ -32,14 +32,14 @@ template <typename T, typename A>
 BALEEN_INLINE void copy_from(const T* __restrict g, const uint8_t* __restrict places,
                              int64_t channels, int32_t place, T* __restrict dx) {
   for (int64_t c = 0; c < channels; ++c)
-    store_unrounded(dx[c], static_cast<int32_t>(places[c]) == place ? load(g[c]) : A{0});
+    store_unrounded(dx[c], zero_if(static_cast<int32_t>(places[c]) != place, load(g[c])));
 }
 
 template <typename T, typename A>
 BALEEN_INLINE void add_from(const T* __restrict g, const uint8_t* __restrict places,
                             int64_t channels, int32_t place, A* __restrict sums) {
   for (int64_t c = 0; c < channels; ++c)
-    sums[c] += static_cast<int32_t>(places[c]) == place ? load(g[c]) : A{0};
+    sums[c] += zero_if(static_cast<int32_t>(places[c]) != place, load(g[c]));
 }
 
 #define BALEEN_POOL_LOOPS(T, A)                                                                \
@@ -123,7 +123,7 @@ Pooled pool(const at::Tensor& x_NCHW, const Side& down, const Side& across) {
     auto* y = static_cast<T*>(pooled.values_NCHW.data_ptr());
     const int64_t window = down.kernel * across.kernel;
     const int64_t grain = std::max<int64_t>(1, loops::kGrainElements / (channels * window));
-    at::parallel_for(0, images * down.outputs * across.outputs, grain, [&](int64_t i, int64_t end) {
+    split_over_threads(0, images * down.outputs * across.outputs, grain, [&](int64_t i, int64_t end) {
       std::vector<A> best(static_cast<size_t>(channels));
       std::vector<int32_t> from(static_cast<size_t>(channels));
       for (; i < end; ++i) {
@@ -163,7 +163,7 @@ at::Tensor unpool(const at::Tensor& upstream_NCHW, const at::Tensor& places_NCHW
     const auto* g = static_cast<const T*>(upstream.const_data_ptr());
     auto* dx = static_cast<T*>(gradient_NCHW.data_ptr());
     const int64_t grain = std::max<int64_t>(1, loops::kGrainElements / channels);
-    at::parallel_for(0, images * down.size * across.size, grain, [&](int64_t i, int64_t end) {
+    split_over_threads(0, images * down.size * across.size, grain, [&](int64_t i, int64_t end) {
       std::vector<A> sums(static_cast<size_t>(channels));
       for (; i < end; ++i) {
         const int64_t iw = i % across.size, ih = i / across.size % down.size;

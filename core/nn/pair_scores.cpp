@@ -1,7 +1,6 @@
 #include "core/nn/pair_scores.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/tensor_threads.h"
 
 // The vectors are the compiler's own; the function is compiled once per instruction set, of which
 // the program takes the machine's best when it is loaded. Sanitizers and the loader's choice
@@ -116,7 +116,7 @@ at::Tensor PairScores::logits(const at::Tensor& u_AD, const at::Tensor& v_BD) co
   const float* weighted = weighted_D_.const_data_ptr<float>();
   float* cells = out.mutable_data_ptr<float>();
   const int64_t num_tiles = (num_second + kTile - 1) / kTile;
-  at::parallel_for(0, num_tiles, 1, [&](int64_t begin, int64_t end) {
+  split_over_threads(0, num_tiles, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> packed(static_cast<size_t>(width * kTile), 0.0f);
     float scores[kTile];
     for (int64_t tile = begin; tile < end; ++tile) {
@@ -138,7 +138,7 @@ at::Tensor PairScores::probabilities(const at::Tensor& u_AD, const at::Tensor& v
   at::Tensor scores = logits(u_AD, v_BD);
   float* cells = scores.mutable_data_ptr<float>();
   // One by one: LibTorch's sigmoid may round the last few of a tensor in another way.
-  at::parallel_for(0, scores.numel(), 16384, [&](int64_t begin, int64_t end) {
+  split_over_threads(0, scores.numel(), 16384, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) cells[i] = 1.0f / (1.0f + std::exp(-cells[i]));
   });
   return scores;

@@ -1,13 +1,13 @@
 #include "experiments/ensemble/leaderboard.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "core/base/error.h"
 #include "core/base/seeds.h"
+#include "core/base/tensor_threads.h"
 
 namespace baleen {
 namespace {
@@ -68,7 +68,7 @@ LeaderboardSimulation simulate_leaderboard(const at::Tensor& scores_CN, int64_t 
   // [C][R]
   std::vector<std::vector<double>> open(num_candidates, std::vector<double>(rounds));
   std::vector<std::vector<double>> closed = open;
-  at::parallel_for(0, options.rounds, 16, [&](int64_t begin, int64_t end) {
+  split_over_threads(0, options.rounds, 16, [&](int64_t begin, int64_t end) {
     std::vector<uint32_t> deck(num_samples);
     std::vector<double> sum(num_candidates);
     for (auto r = static_cast<size_t>(begin); r < static_cast<size_t>(end); ++r) {
@@ -126,7 +126,7 @@ BootstrapResult bootstrap_scores(const at::Tensor& scores_CN, int64_t reference,
   const auto count = static_cast<size_t>(resamples);
   const double* scores = scores_NC.const_data_ptr<double>();
   std::vector<std::vector<double>> means(num_candidates, std::vector<double>(count));
-  at::parallel_for(0, resamples, 16, [&](int64_t begin, int64_t end) {
+  split_over_threads(0, resamples, 16, [&](int64_t begin, int64_t end) {
     std::vector<double> sum(num_candidates);
     for (auto b = static_cast<size_t>(begin); b < static_cast<size_t>(end); ++b) {
       CounterRandom random(

@@ -1,12 +1,12 @@
 #include "experiments/stacking/threshold_search.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "core/base/error.h"
+#include "core/base/tensor_threads.h"
 
 namespace baleen {
 namespace {
@@ -248,7 +248,7 @@ ScoreOrder::ScoreOrder(const at::Tensor& scores_NL, const at::Tensor& targets_NL
       targets_LN_[l * num_samples_ + i] = target[at_row];
     }
   }
-  at::parallel_for(0, static_cast<int64_t>(num_labels_), 1, [&](int64_t begin, int64_t end) {
+  split_over_threads(0, static_cast<int64_t>(num_labels_), 1, [&](int64_t begin, int64_t end) {
     std::vector<std::pair<double, uint32_t>> keyed(num_samples_);
     for (auto l = static_cast<size_t>(begin); l < static_cast<size_t>(end); ++l) {
       for (size_t i = 0; i < num_samples_; ++i)

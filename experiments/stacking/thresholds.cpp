@@ -1,13 +1,13 @@
 #include "experiments/stacking/thresholds.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <set>
 
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/base/tensor_threads.h"
 #include "core/metrics/metrics.h"
 #include "experiments/stacking/threshold_search.h"
 
@@ -84,7 +84,7 @@ CrossFittedThresholds cross_fit_thresholds(const at::Tensor& scores_NL,
 
   // The search without each fold, and last the one over all samples.
   std::vector<Thresholds> found(static_cast<size_t>(num_folds) + 1);
-  at::parallel_for(0, num_folds + 1, 1, [&](int64_t begin, int64_t end) {
+  split_over_threads(0, num_folds + 1, 1, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
       const auto folds = k < num_folds ? folds_N : std::span<const int64_t>{};
       found[static_cast<size_t>(k)] = search_outside(order, folds, k, options, groups);

@@ -25,6 +25,7 @@ struct Arguments : TrainingRunOptions {
   std::string configs = "1:tree";
   int64_t rounds = 5;
   int64_t steps = 3;
+  int64_t warmup = 3;  ///< steps before; the first ones build buckets and find memory
   int64_t threads = 1;
 };
 
@@ -72,6 +73,8 @@ Arguments parse(int argc, char** argv) {
       a.rounds = std::stoll(value);
     else if (key == "--steps")
       a.steps = std::stoll(value);
+    else if (key == "--warmup")
+      a.warmup = std::stoll(value);
     else if (key == "--threads")
       a.threads = std::stoll(value);
     else if (key == "--channels-last")
@@ -91,7 +94,7 @@ void measure(const Arguments& a, MpiEnvironment& mpi) {
   for (std::string config; std::getline(list, config, ',');)
     runs.push_back(make_run(config, a, *world));
   for (Run& run : runs)
-    run.training->train(2);  // warm up: buckets are rebuilt after the first step
+    run.training->train(a.warmup);
   const size_t n = runs.size();
   for (int64_t round = 0; round < a.rounds; ++round) {
     for (size_t j = 0; j < n; ++j) {

@@ -11,6 +11,7 @@
 #include "core/nn/batch_norm.h"
 #include "core/nn/dense_maps.h"
 #include "core/nn/plain_passes.h"
+#include "tests/support/tensor_threads.h"
 
 namespace baleen {
 namespace {
@@ -95,13 +96,17 @@ TEST(NormReLUTest, ValuesGradientsAndStatisticsAreLibTorchs) {
       for (const std::vector<int64_t>& shape : shapes) {
         for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
           const double tolerance = dtype == at::kFloat ? 1e-4 : 1e-12;
-          const Passed ours = pass(then, dtype, shape, training, true);
           const Passed theirs = pass(then, dtype, shape, training, false);
-          SCOPED_TRACE(fmt::format("kind {}, {} channels, training {}, {}", static_cast<int>(then),
-                                   shape[1], training, c10::toString(dtype)));
-          EXPECT_LT(difference(ours.y, theirs.y), tolerance);
-          for (size_t i = 0; i < ours.all.size(); ++i)
-            EXPECT_LT(difference(ours.all[i], theirs.all[i]), tolerance) << i;
+          for (const int threads : {1, 3}) {
+            SCOPED_TRACE(fmt::format("kind {}, {} channels, training {}, {}, {} threads",
+                                     static_cast<int>(then), shape[1], training,
+                                     c10::toString(dtype), threads));
+            const WithTensorThreads threads_now(threads);
+            const Passed ours = pass(then, dtype, shape, training, true);
+            EXPECT_LT(difference(ours.y, theirs.y), tolerance);
+            for (size_t i = 0; i < ours.all.size(); ++i)
+              EXPECT_LT(difference(ours.all[i], theirs.all[i]), tolerance) << i;
+          }
         }
       }
     }
@@ -109,6 +114,7 @@ TEST(NormReLUTest, ValuesGradientsAndStatisticsAreLibTorchs) {
 }
 
 TEST(NormReLUTest, TheSameBitsEachTime) {
+  const WithTensorThreads threads_now(3);
   for (const Then then : kAll) {
     const Passed once = pass(then, at::kFloat, {4, 24, 33, 20}, true, true);
     const Passed again = pass(then, at::kFloat, {4, 24, 33, 20}, true, true);

@@ -1,11 +1,11 @@
 #include "core/nn/symmetric_head.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
 #include "core/nn/pair_scores.h"
+#include "tests/support/tensor_threads.h"
 
 namespace baleen {
 namespace {
@@ -61,10 +61,8 @@ TEST(PairScoresTest, BitsDependOnThePairAlone) {
         scores.probabilities(features.narrow(0, 10, 20), features.narrow(0, first, count));
     EXPECT_TRUE(at::equal(part, all.narrow(0, 10, 20).narrow(1, first, count))) << first;
   }
-  const int threads = at::get_num_threads();
-  at::set_num_threads(3);
+  const WithTensorThreads threads_now(3);
   EXPECT_TRUE(at::equal(scores.probabilities(features, features), all));
-  at::set_num_threads(threads);
 }
 
 TEST(SymmetricHeadTest, RefusesWhatDoesNotFit) {
