@@ -9,8 +9,6 @@
 #include "core/base/digest.h"
 #include "core/base/error.h"
 #include "data/augment/d4.h"
-#include "data/folds.h"
-#include "data/packed_dataset.h"
 #include "distributed/communicator.h"
 #include "experiments/journal.h"
 #include "experiments/recipe.h"
@@ -20,18 +18,6 @@ namespace baleen {
 namespace {
 
 using nlohmann::ordered_json;
-
-std::string target_name(TargetKind kind) {
-  switch (kind) {
-    case TargetKind::kMultiLabel:
-      return "labels";
-    case TargetKind::kSingleClass:
-      return "classes";
-    case TargetKind::kNone:
-      return "none";
-  }
-  return "none";
-}
 
 void check_targets(const Recipe& recipe, const DatasetFacts& facts) {
   if (facts.target == "none") {
@@ -219,47 +205,6 @@ const ChainSpec& Plan::chain(const std::string& chain_name) const {
     if (spec.name == chain_name) return spec;
   }
   throw Error(ErrorKind::kInternal, fmt::format("the plan has no chain '{}'", chain_name));
-}
-
-DatasetFacts gather_facts(const Recipe& recipe, const PackedDataset& dataset,
-                          const FoldAssignment& folds, const PackedDataset* test) {
-  DatasetFacts facts;
-  facts.digest = dataset.digest();
-  facts.target = target_name(dataset.target_kind());
-  facts.num_samples = static_cast<int64_t>(dataset.originals().size());
-  facts.num_outputs = static_cast<int64_t>(dataset.label_names().size());
-  facts.channels = dataset.channels();
-  facts.fold_sizes.assign(static_cast<size_t>(folds.count), 0);
-  facts.fold_copies.assign(static_cast<size_t>(folds.count), 0);
-  Digest assignment;
-  for (size_t row = 0; row < folds.folds.size(); ++row) {
-    const bool copy = !folds.copies.empty() && folds.copies[row];
-    ++(copy ? facts.fold_copies : facts.fold_sizes).at(static_cast<size_t>(folds.folds[row]));
-    assignment.update(
-        fmt::format("{}\t{}\n", dataset.id(static_cast<int64_t>(row)), folds.folds[row]));
-  }
-  facts.folds_digest = assignment.hex();
-  if (test) {
-    if (test->channels() != dataset.channels()) {
-      throw Error(ErrorKind::kConfiguration,
-                  fmt::format("{} has {} channels, {} has {}", recipe.test, test->channels(),
-                              recipe.dataset, dataset.channels()),
-                  "pack both alike");
-    }
-    if (test->target_kind() != TargetKind::kNone && test->label_names() != dataset.label_names()) {
-      throw Error(ErrorKind::kConfiguration,
-                  fmt::format("{} and {} do not list the same labels in the same order",
-                              recipe.test, recipe.dataset),
-                  "pack the test set with the training set's labels, or without any");
-    }
-    facts.test_digest = test->digest();
-    facts.num_test = static_cast<int64_t>(test->originals().size());
-  }
-  for (const BackboneSection& backbone : recipe.backbones) {
-    if (backbone.weights.empty()) continue;
-    facts.weights_digests[backbone.label_or_name()] = digest_hex(read_file(backbone.weights));
-  }
-  return facts;
 }
 
 Plan make_plan(const Recipe& recipe, const DatasetFacts& facts) {

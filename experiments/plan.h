@@ -12,9 +12,7 @@ namespace baleen {
 
 struct JournalState;
 struct Recipe;
-struct FoldAssignment;
 class Communicator;
-class PackedDataset;
 
 /// One resolution of one chain, with all counts worked out.
 struct StagePlan {
@@ -109,13 +107,6 @@ struct Plan {
   /// @throws Error kInternal when there is no such chain.
   const ChainSpec& chain(const std::string& chain_name) const;
 };
-
-/// Facts of opened datasets and computed folds.
-/// @param test null without a test set
-/// @throws Error kData when a weights file can't be read, kConfiguration when the test set does not
-/// fit the training set (channels, label names).
-DatasetFacts gather_facts(const Recipe& recipe, const PackedDataset& dataset,
-                          const FoldAssignment& folds, const PackedDataset* test);
 
 /// Expands recipe × data into chains: seeds, then folds, then backbones, so that a plan that was
 /// cut short holds whole folds.

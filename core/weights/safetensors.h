@@ -34,6 +34,7 @@ class SafetensorsFile {
   /// @throws Error kData naming the file and what is malformed; kStorage where it can't be read.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
+  const std::string& name() const { return name_; }  ///< the path, for messages
   /// In the order of their bytes in the file.
   const std::vector<Entry>& entries() const { return entries_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
@@ -53,7 +54,7 @@ class SafetensorsFile {
   const Entry* find(const std::string& name) const;
   at::Tensor tensor_of(const Entry& entry) const;
 
-  std::string name_;  ///< the path, for messages
+  std::string name_;
   std::shared_ptr<const Mapping> mapping_;
   uint64_t data_begin_ = 0;
   std::vector<Entry> entries_;

@@ -1,65 +1,27 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/base/error.h"
 #include "core/weights/safetensors.h"
 #include "core/weights/state.h"
 #include "experiments/explain/explain_job.h"
+#include "experiments/weights_metadata.h"
 
 namespace baleen {
-namespace {
-
-/// The metadata of a weights file, with errors that name it.
-class Metadata {
- public:
-  Metadata(const std::filesystem::path& file, std::map<std::string, std::string> values)
-      : file_(file), values_(std::move(values)) {}
-  std::string text(const std::string& key) const {
-    const auto found = values_.find(key);
-    if (found == values_.end()) {
-      throw Error(ErrorKind::kData, fmt::format("{} does not say its '{}'", file_.string(), key),
-                  "explain takes weights that `baleen run` or `baleen export` wrote");
-    }
-    return found->second;
-  }
-  bool flag(const std::string& key) const {
-    return values_.contains(key) && values_.at(key) == "true";
-  }
-  int64_t number(const std::string& key) const { return parse<int64_t>(key); }
-  template <class T>
-  T parse(const std::string& key) const {
-    const auto value = nlohmann::json::parse(text(key), nullptr, /*allow_exceptions=*/false);
-    try {
-      return value.get<T>();
-    } catch (const nlohmann::json::exception&) {
-      throw Error(ErrorKind::kData,
-                  fmt::format("{}: '{}' cannot be read as '{}'", file_.string(), text(key), key));
-    }
-  }
-
- private:
-  const std::filesystem::path& file_;
-  std::map<std::string, std::string> values_;
-};
-
-}  // namespace
-
 ExplainedNetwork load_explained(const std::filesystem::path& weights,
                                 const BackboneRegistry& registry) {
   const SafetensorsFile file(weights);
-  const Metadata metadata(weights, file.metadata());
+  const WeightsMetadata metadata(file);
   ExplainedNetwork result;
   result.backbone = metadata.text("backbone");
-  result.chain = file.metadata().contains("chain") ? metadata.text("chain") : "";
-  result.labels = metadata.parse<std::vector<std::string>>("labels");
+  result.chain = metadata.contains("chain") ? metadata.text("chain") : "";
+  result.labels = metadata.texts("labels");
   result.classes = metadata.text("targets").find("class") != std::string::npos;
   result.size_px = metadata.number("size_px");
   result.channels = metadata.number("in_channels");
   result.fit = metadata.text("fit");
-  result.normalise = {metadata.parse<std::vector<double>>("mean"),
-                      metadata.parse<std::vector<double>>("std")};
+  result.normalise = {metadata.numbers("mean"),
+                      metadata.numbers("std")};
   if (result.normalise.mean.size() == 1 && result.channels > 1) {
     result.normalise.mean.resize(static_cast<size_t>(result.channels), result.normalise.mean[0]);
     result.normalise.std.resize(static_cast<size_t>(result.channels), result.normalise.std[0]);

@@ -2,8 +2,6 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/base/error.h"
 #include "core/nn/evaluation_mode.h"
 #include "core/nn/siamese_network.h"
@@ -15,6 +13,7 @@
 #include "experiments/collective.h"
 #include "experiments/gallery/feature_table.h"
 #include "experiments/metric/pair_retrieval.h"
+#include "experiments/weights_metadata.h"
 
 namespace baleen {
 namespace {
@@ -23,33 +22,33 @@ namespace {
 class Embedder {
  public:
   Embedder(const std::filesystem::path& weights, const PackedDataset& dataset,
-           const Extensions& extensions, const EmbedOptions& options)
-      : file_(weights), name_(weights.string()) {
+           const Extensions& extensions, const EmbedOptions& options) {
+    const SafetensorsFile file(weights);
+    const WeightsMetadata says(file);
     BackboneOptions backbone;
-    backbone.name = entry("backbone");
-    backbone.head = entry("head");
-    backbone.coordinates = entry("coordinates") == "true";
-    backbone.num_outputs = number("num_outputs");
-    backbone.in_channels = number("in_channels");
+    backbone.name = says.text("backbone");
+    backbone.head = says.text("head");
+    backbone.coordinates = says.flag("coordinates");
+    backbone.num_outputs = says.number("num_outputs");
+    backbone.in_channels = says.number("in_channels");
     if (backbone.in_channels != dataset.channels()) {
       throw Error(ErrorKind::kData,
-                  fmt::format("{} is of a network for {} channels, the images have {}", name_,
+                  fmt::format("{} is of a network for {} channels, the images have {}", file.name(),
                               backbone.in_channels, dataset.channels()),
                   "pack the images with the channels that the network was trained on");
     }
     network_ = extensions.backbones.create(backbone);
-    if (entry("targets") == "siamese")
+    if (says.text("targets") == "siamese")
       network_ = std::make_shared<SiameseNetwork>(std::move(network_));
     // The auxiliary classifier, where it was trained with one, takes no part.
-    load_state(*network_, file_.tensors(), name_,
-               {.counters_may_be_missing = true, .allow_unexpected = entry("auxiliary") == "true"});
-    learnt_ = entry("targets") == "metric";
-    const auto slices = file_.metadata().find("slices");
-    if (learnt_ && slices != file_.metadata().end()) slices_ = number("slices");
-    image_.size_px = number("size_px");
-    image_.fit = entry("fit");
-    image_.normalise.mean = numbers("mean");
-    image_.normalise.std = numbers("std");
+    load_state(*network_, file.tensors(), file.name(),
+               {.counters_may_be_missing = true, .allow_unexpected = says.flag("auxiliary")});
+    learnt_ = says.text("targets") == "metric";
+    if (learnt_ && says.contains("slices")) slices_ = says.number("slices");
+    image_.size_px = says.number("size_px");
+    image_.fit = says.text("fit");
+    image_.normalise.mean = says.numbers("mean");
+    image_.normalise.std = says.numbers("std");
     image_.channels = backbone.in_channels;
     image_.threads = options.threads;
     device_ = training_device(options.device);
@@ -80,27 +79,6 @@ class Embedder {
   }
 
  private:
-  const std::string& entry(const std::string& key) const {
-    const auto found = file_.metadata().find(key);
-    if (found != file_.metadata().end()) return found->second;
-    throw Error(ErrorKind::kData, fmt::format("{} does not say its {}", name_, key),
-                "give weights that `baleen export` wrote, or a chain's weights.safetensors");
-  }
-  int64_t number(const std::string& key) const {
-    const auto value = nlohmann::json::parse(entry(key), nullptr, false);
-    if (value.is_number_integer()) return value.get<int64_t>();
-    throw Error(ErrorKind::kData, fmt::format("{}: {} is no number", name_, key));
-  }
-  std::vector<double> numbers(const std::string& key) const {
-    const auto value = nlohmann::json::parse(entry(key), nullptr, false);
-    const auto is_number = [](const auto& item) { return item.is_number(); };
-    if (value.is_array() && std::all_of(value.begin(), value.end(), is_number))
-      return value.get<std::vector<double>>();
-    throw Error(ErrorKind::kData, fmt::format("{}: {} is no list of numbers", name_, key));
-  }
-
-  SafetensorsFile file_;
-  std::string name_;
   std::shared_ptr<Backbone> network_;
   bool learnt_ = false;  ///< the output is an embedding
   int64_t slices_ = 1;

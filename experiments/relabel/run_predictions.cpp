@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/nn/memory_format.h"
@@ -15,24 +13,10 @@
 #include "experiments/classification_chain.h"
 #include "experiments/collective.h"
 #include "experiments/stage_feed.h"
+#include "experiments/weights_metadata.h"
 
 namespace baleen {
 namespace {
-
-/// How a chain's images were normalised: as its weights say, since that may have been measured.
-Normalisation normalisation_of(const SafetensorsFile& weights, const std::string& file) {
-  const auto numbers = [&](const char* key) {
-    const auto found = weights.metadata().find(key);
-    const auto list = found == weights.metadata().end()
-                          ? nlohmann::json()
-                          : nlohmann::json::parse(found->second, nullptr, false);
-    if (!list.is_array() || list.empty() || !list.front().is_number())
-      throw Error(ErrorKind::kData, fmt::format("{} does not say its {}", file, key),
-                  "restore it from a backup, or train the chain again");
-    return list.get<std::vector<double>>();
-  };
-  return {numbers("mean"), numbers("std")};
-}
 
 PredictionTable predict_with_chain(const PreparedRun& run, const RunDirectory& directory,
                                    const ChainSpec& chain,
@@ -52,6 +36,7 @@ PredictionTable predict_with_chain(const PreparedRun& run, const RunDirectory& d
                   "finish the run first: the command that started it goes on with it");
     const std::string& variant = recipe.backbones.at(static_cast<size_t>(chain.backbone)).variant;
     const SafetensorsFile weights(files.weights());
+    const WeightsMetadata says(weights);  // the normalisation may have been measured
     network = run.task->adapt(
         extensions.backbones.create(chain_backbone(recipe, chain, *run.task, dataset->channels())));
     load_state(*network, weights.tensors(), files.weights().string());
@@ -64,7 +49,7 @@ PredictionTable predict_with_chain(const PreparedRun& run, const RunDirectory& d
     job.num_outputs = run.task->num_outputs();
     job.chunk = recipe.prediction.chunk;
     job.image =
-        image_feed(recipe, dataset->channels(), normalisation_of(weights, files.weights().string()),
+        image_feed(recipe, dataset->channels(), {says.numbers("mean"), says.numbers("std")},
                    chain.stages.back().size_px, device);
     job.precision = precision_from_name(recipe.training.precision);
     job.looks = looks_of(recipe, extensions, chain, device);

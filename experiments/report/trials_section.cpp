@@ -49,7 +49,7 @@ std::string row_of(const ReportTrial& trial, size_t num_folds, bool any_oof) {
   for (const std::string& value : trial.values)
     row += fmt::format("<td class=\"values\">{}</td>", escape(value));
   row +=
-      fmt::format("<td>{}{}</td>", escape(trial.state_text),
+      fmt::format("<td class=\"state\">{}{}</td>", escape(trial.state_text),
                   trial.note.empty() ? "" : fmt::format(" <small>{}</small>", escape(trial.note)));
   return row + fmt::format("<td class=\"num\" data-sort=\"{:.3f}\">{}</td></tr>\n",
                            trial.rank_seconds, html::duration(trial.rank_seconds));

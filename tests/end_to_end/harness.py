@@ -54,6 +54,16 @@ def make_dataset(directory, name="data", samples=240, classes=4, size=16, seed=0
     return directory / name
 
 
+def change(content, changes):
+    """Sets values by path: stages__0__epochs=3 is content["stages"][0]["epochs"] = 3; sections that lack are made."""
+    for key, value in changes.items():
+        target = content
+        *path, last = key.split("__")
+        for part in path:
+            target = target.setdefault(part, {}) if isinstance(target, dict) else target[int(part)]
+        target[last] = value
+
+
 def write_recipe(directory, **changes):
     """A recipe of seconds: 2 folds of two networks through two resolutions, with dropout and batch norm."""
     recipe = {
@@ -74,12 +84,7 @@ def write_recipe(directory, **changes):
         "training": {"logical_shards": 4, "checkpoint_every_steps": 2},
         "prediction": {"chunk": 16, "tta": ["identity", "flip_vertical"]},
     }
-    for key, value in changes.items():
-        target = recipe
-        *path, last = key.split("__")
-        for part in path:
-            target = target[part]
-        target[last] = value
+    change(recipe, changes)
     file = directory / "recipe.yaml"
     file.write_text(json.dumps(recipe, indent=1))  # JSON is YAML
     return file

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from harness import Job, call, expect, expect_same_results, main, no_process_left, result_digests
-from metric_data import hurt, make_individuals
+from metric_data import Refusals, hurt, make_individuals
 
 IDS = 24
 
@@ -100,19 +100,7 @@ def check_kills(directory, kills):
 
 
 def check_bad_input(directory):
-    def refused(code, *words, **changes):
-        content = json.loads(recipe(directory, "bad").read_text())
-        for key, value in changes.items():
-            target = content
-            *path, last = key.split("__")
-            for part in path:
-                target = target.setdefault(part, {})
-            target[last] = value
-        file = directory / "bad.yaml"
-        file.write_text(json.dumps(content))
-        message = call(["plan", file], directory, code=code)
-        for word in words:
-            expect(word in message, f"{changes}: no '{word}' in\n{message}")
+    refused = Refusals(directory, lambda: recipe(directory, "bad"))
 
     stages = copy.deepcopy(json.loads(recipe(directory, "bad").read_text())["stages"])
     stages[1]["batch"] = 18

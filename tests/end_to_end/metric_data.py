@@ -1,11 +1,13 @@
-"""Individuals to be told apart, and ways to hurt a run: what the tests of metric learning and siamese networks share."""
+"""Individuals to be told apart, recipes that are refused, and ways to hurt a run: what the tests of metric learning and
+siamese networks share."""
 
+import json
 import os
 import signal
 
 import numpy as np
 
-from harness import call, write_idx
+from harness import call, change, expect, write_idx
 
 
 def make_individuals(directory, name="data", per_id=6, ids=24, seed=1, counts=None):
@@ -32,3 +34,21 @@ def hurt(job, victims, how):
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+
+class Refusals:
+    """refused(code, "word", ..., key__below=value): `baleen plan` ends with the code and a message with the words, when the
+    recipe that write_recipe() writes is changed so."""
+
+    def __init__(self, directory, write_recipe):
+        self.directory = directory
+        self.write_recipe = write_recipe
+
+    def __call__(self, code, *words, **changes):
+        file = self.write_recipe()
+        content = json.loads(file.read_text())
+        change(content, changes)
+        file.write_text(json.dumps(content))
+        message = call(["plan", file], self.directory, code=code)
+        for word in words:
+            expect(word in message, f"{changes}: no '{word}' in\n{message}")

@@ -17,7 +17,7 @@ import time
 import h5py
 import numpy as np
 
-from harness import (Job, call, expect, expect_same_results, main, make_dataset, no_process_left, result_digests, shell,
+from harness import (Job, call, change, expect, expect_same_results, main, make_dataset, no_process_left, result_digests, shell,
                      write_idx)
 from guides import blocks
 
@@ -58,12 +58,7 @@ def recipe(directory, name, **more):
         "loss": {"kind": "cross_entropy"}, "images": {"normalise": {"kind": "dataset"}},
         "training": {"logical_shards": 2, "checkpoint_every_steps": 10}, "prediction": {"chunk": 16},
     }
-    for key, value in more.items():
-        target = content
-        *path, last = key.split("__")
-        for part in path:
-            target = target.setdefault(part, {}) if isinstance(target, dict) else target[int(part)]
-        target[last] = value
+    change(content, more)
     file = directory / f"{name}.recipe.yaml"
     file.write_text(json.dumps(content))
     return file

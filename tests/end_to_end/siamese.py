@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from harness import Job, call, expect, expect_same_results, main, no_process_left, result_digests
-from metric_data import hurt, make_individuals
+from metric_data import Refusals, hurt, make_individuals
 
 IDS = 24
 
@@ -143,19 +143,7 @@ def check_kills(directory, kills):
 def check_bad_input(directory):
     make_individuals(directory)
 
-    def refused(code, *words, **changes):
-        content = json.loads(recipe(directory, "bad").read_text())
-        for key, value in changes.items():
-            target = content
-            *path, last = key.split("__")
-            for part in path:
-                target = target.setdefault(part, {})
-            target[last] = value
-        file = directory / "bad.yaml"
-        file.write_text(json.dumps(content))
-        message = call(["plan", file], directory, code=code)
-        for word in words:
-            expect(word in message, f"{changes}: no '{word}' in\n{message}")
+    refused = Refusals(directory, lambda: recipe(directory, "bad"))
 
     refused(3, "task.kind: siamese only", task={"kind": "labels"})
     refused(3, "did you mean", siamese__blocks=3)

@@ -144,10 +144,14 @@ PHASES = {
                            "stages": [stage(size_px=32, epochs=1, batch=50)], "prediction": {"chunk": 16},
                            "images": {"normalise": {"kind": "half"}}}),
     "cluster": ("cluster", {"dataset": "individuals", "test": "", "task": {"kind": "metric"}, "backbones": [{"name": "conv4"}],
-                            "stages": [stage(size_px=16, epochs=3, batch=16)], "prediction": {"chunk": 16},
-                            "loss": {"kind": "cross_entropy"}, "images": {"normalise": {"kind": "half"}},
+                            "stages": [stage(size_px=16, epochs=3, batch=16)], "prediction": {"chunk": 16}, "loss": {},
+                            "images": {"normalise": {"kind": "half"}},
                             "metric": {"embedding": 16, "images_per_id": 4, "split": "disjoint",
                                        "divide": {"learners": 3, "every_epochs": 1, "starts": 400}}}),
+    "mine": ("mine", {"dataset": "individuals", "test": "", "task": {"kind": "siamese"}, "backbones": [{"name": "conv4"}],
+                      "stages": [stage(size_px=16, epochs=3, pair_noise=[{"amplitude": 1}])], "prediction": {"chunk": 16},
+                      "loss": {}, "images": {"normalise": {"kind": "half"}},
+                      "siamese": {"mine_every_epochs": 1, "block": 0, "split": "disjoint"}}),
     "pack": (None, None),
 }
 
@@ -181,8 +185,8 @@ def signals(directory, campaign):
     wanted = (campaign.options.phases or ",".join(PHASES)).split(",")
     if "masks" in wanted:
         mask_images(directory)
-    if "cluster" in wanted:
-        make_individuals(directory, "individuals")
+    if {"cluster", "mine"} & set(wanted):
+        make_individuals(directory, "individuals", per_id=20)
     references = {}
     recipes = {}
     order = [(phase, number) for phase in wanted for number in (signal.SIGTERM, signal.SIGUSR1)]

@@ -17,12 +17,7 @@ def recipe_of(directory, **changes):
     recipe = json.loads(file.read_text())
     recipe.update(backbones=[{"name": "faulty", "min_ranks": 2}], plugins=[str(FAULTY)],
                   stages=[{"size_px": 16, "epochs": 40, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}}])
-    for key, value in changes.items():
-        target = recipe
-        *path, last = key.split("__")
-        for part in path:
-            target = target.setdefault(part, {})
-        target[last] = value
+    harness.change(recipe, changes)
     file.write_text(json.dumps(recipe, indent=1))
     return file
 
