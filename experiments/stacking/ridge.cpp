@@ -104,7 +104,8 @@ at::Tensor RidgeProblem::solve_DK(double alpha, const at::Tensor& targets_K) con
       alpha > 0 ? at::cat({x_ND_, std::sqrt(alpha) * identity_DD}) : x_ND_.clone();
   const at::Tensor y_RK =
       alpha > 0 ? at::cat({y_NK, at::zeros({num_inputs, y_NK.size(1)}, at::kDouble)}) : y_NK;
-  return std::get<0>(at::linalg_lstsq(x_RD, y_RK, std::nullopt, "gelsy"));
+  // By singular values: the pivoting driver does not give the same bits twice.
+  return std::get<0>(at::linalg_lstsq(x_RD, y_RK, std::nullopt, "gelsd"));
 }
 
 RidgeModel RidgeProblem::fit(const std::vector<double>& alphas_K) const {
