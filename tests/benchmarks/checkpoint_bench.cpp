@@ -17,6 +17,7 @@
 #include "core/weights/state.h"
 #include "experiments/chain_checkpoints.h"
 #include "tests/benchmarks/benchmark_main.h"
+#include "tests/benchmarks/options.h"
 #include "tests/benchmarks/training_run.h"
 #include "tests/support/temporary_directory.h"
 
@@ -97,16 +98,15 @@ void print_line(const std::string& name, double interval_s, double share) {
 
 Arguments parse(int argc, char** argv) {
   Arguments a;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i], value = argv[i + 1];
-    if (key == "--network") a.network = value;
-    if (key == "--size") a.size = std::stoll(value);
-    if (key == "--batch") a.batch = std::stoll(value);
-    if (key == "--seconds") a.seconds = std::stod(value);
-    if (key == "--default-seconds") a.default_seconds = std::stod(value);
-    if (key == "--rounds") a.rounds = std::stoll(value);
-    if (key == "--dir") a.directory = value;
-  }
+  read_options(argc, argv,
+               {{"--network", &a.network},
+                {"--size", &a.size},
+                {"--batch", &a.batch},
+                {"--seconds", &a.seconds},
+                {"--default-seconds", &a.default_seconds},
+                {"--rounds", &a.rounds},
+                {"--threads", &a.threads},
+                {"--dir", &a.directory}});
   return a;
 }
 

@@ -13,7 +13,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <sstream>
 
 #include "core/base/error.h"
 #include "core/base/memory.h"
@@ -27,6 +26,7 @@
 #include "distributed/communicator.h"
 #include "distributed/data_parallel.h"
 #include "tests/benchmarks/benchmark_main.h"
+#include "tests/benchmarks/options.h"
 
 namespace baleen {
 namespace {
@@ -156,40 +156,19 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-std::vector<int64_t> numbers(const std::string& text) {
-  std::vector<int64_t> list;
-  std::stringstream stream(text);
-  for (std::string number; std::getline(stream, number, ',');) list.push_back(std::stoll(number));
-  return list;
-}
-
 Arguments parse(int argc, char** argv) {
   Arguments a;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i];
-    const std::string value = argv[i + 1];
-    if (key == "--data") {
-      a.data = value;
-    } else if (key == "--network") {
-      a.network = value;
-    } else if (key == "--sizes") {
-      a.sizes = numbers(value);
-    } else if (key == "--batch") {
-      a.batches = numbers(value);
-    } else if (key == "--rounds") {
-      a.rounds = std::stoll(value);
-    } else if (key == "--steps") {
-      a.steps = std::max<int64_t>(2, std::stoll(value));
-    } else if (key == "--threads") {
-      a.threads = std::stoll(value);
-    } else if (key == "--loader-threads") {
-      a.loader_threads = std::stoll(value);
-    } else if (key == "--crop") {
-      a.crop = value;
-    } else {
-      throw Error(ErrorKind::kUsage, "unknown option " + key);
-    }
-  }
+  read_options(argc, argv,
+               {{"--data", &a.data},
+                {"--network", &a.network},
+                {"--sizes", &a.sizes},
+                {"--batch", &a.batches},
+                {"--rounds", &a.rounds},
+                {"--steps", &a.steps},
+                {"--threads", &a.threads},
+                {"--loader-threads", &a.loader_threads},
+                {"--crop", &a.crop}});
+  a.steps = std::max<int64_t>(2, a.steps);
   return a;
 }
 

@@ -23,6 +23,7 @@
 #include "data/augment/image_to_tensor.h"
 #include "data/loader.h"
 #include "data/verify.h"
+#include "tests/benchmarks/options.h"
 
 namespace baleen {
 namespace {
@@ -41,30 +42,16 @@ struct Arguments {
 
 Arguments parse(int argc, char** argv) {
   Arguments a;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i];
-    const std::string value = argv[i + 1];
-    if (key == "--data")
-      a.data = value;
-    else if (key == "--task")
-      a.task = value;
-    else if (key == "--out")
-      a.out = value;
-    else if (key == "--size")
-      a.size = std::stoll(value);
-    else if (key == "--batch")
-      a.batch = std::stoll(value);
-    else if (key == "--threads")
-      a.threads = std::stoll(value);
-    else if (key == "--seconds")
-      a.seconds = std::stod(value);
-    else if (key == "--scale-min")
-      a.scale_min = std::stod(value);
-    else if (key == "--channels-last")
-      a.channels_last = value == "1";
-    else
-      throw Error(ErrorKind::kUsage, "unknown option " + key);
-  }
+  read_options(argc, argv,
+               {{"--data", &a.data},
+                {"--task", &a.task},
+                {"--out", &a.out},
+                {"--size", &a.size},
+                {"--batch", &a.batch},
+                {"--threads", &a.threads},
+                {"--seconds", &a.seconds},
+                {"--scale-min", &a.scale_min},
+                {"--channels-last", &a.channels_last}});
   return a;
 }
 

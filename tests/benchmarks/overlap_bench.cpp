@@ -14,21 +14,21 @@
 
 #include <cstdio>
 #include <functional>
-#include <sstream>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
 #include "distributed/mpi_backend.h"
 #include "distributed/mpi_communicator.h"
 #include "tests/benchmarks/benchmark_main.h"
+#include "tests/benchmarks/options.h"
 #include "tests/benchmarks/training_run.h"
 
 namespace baleen {
 namespace {
 
 struct Arguments : TrainingRunOptions {
-  std::string networks = "resnet18,densenet121";
-  std::string sizes = "64,128";
+  std::vector<std::string> networks = {"resnet18", "densenet121"};
+  std::vector<int64_t> sizes = {64, 128};
   int64_t rounds = 7;
   int64_t steps = 3;
   int64_t threads = 1;
@@ -95,13 +95,6 @@ struct Task {
   std::vector<double> ms = {};
 };
 
-std::vector<std::string> parts_of(const std::string& list) {
-  std::vector<std::string> parts;
-  std::stringstream stream(list);
-  for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
-  return parts;
-}
-
 void compare(const Arguments& a, MpiEnvironment& mpi, Communicator& self) {
   const auto world = mpi.world();
   TrainingRun alone(a, 1, true, self);
@@ -152,23 +145,13 @@ void compare(const Arguments& a, MpiEnvironment& mpi, Communicator& self) {
 
 Arguments parse(int argc, char** argv) {
   Arguments a;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i], value = argv[i + 1];
-    if (key == "--networks")
-      a.networks = value;
-    else if (key == "--sizes")
-      a.sizes = value;
-    else if (key == "--batch")
-      a.batch = std::stoll(value);
-    else if (key == "--rounds")
-      a.rounds = std::stoll(value);
-    else if (key == "--steps")
-      a.steps = std::stoll(value);
-    else if (key == "--threads")
-      a.threads = std::stoll(value);
-    else
-      throw Error(ErrorKind::kUsage, "unknown option " + key);
-  }
+  read_options(argc, argv,
+               {{"--networks", &a.networks},
+                {"--sizes", &a.sizes},
+                {"--batch", &a.batch},
+                {"--rounds", &a.rounds},
+                {"--steps", &a.steps},
+                {"--threads", &a.threads}});
   return a;
 }
 
@@ -178,10 +161,10 @@ void measure(Arguments a, MpiEnvironment& mpi) {
     std::printf(
         "| network | image side | sum | compute alone | communication alone | together | ratio to "
         "the sum of both (rounds) |\n| --- | ---: | --- | ---: | ---: | ---: | --- |\n");
-  for (const std::string& network : parts_of(a.networks)) {
-    for (const std::string& size : parts_of(a.sizes)) {
+  for (const std::string& network : a.networks) {
+    for (const int64_t size : a.sizes) {
       a.network = network;
-      a.size = std::stoll(size);
+      a.size = size;
       compare(a, mpi, *self);
     }
   }

@@ -12,12 +12,12 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <thread>
 
 #include "core/base/stopwatch.h"
 #include "experiments/coordinator_worker.h"
+#include "tests/benchmarks/options.h"
 #include "tests/experiments/memory_ranks.h"
 #include "tests/support/temporary_directory.h"
 
@@ -147,13 +147,10 @@ void sleep_through(int num_ranks, double seconds) {
 }  // namespace baleen
 
 int main(int argc, char** argv) {
-  int ranks = 4;
+  int64_t ranks = 4;
   double seconds = 60;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::strcmp(argv[i], "--ranks") == 0) ranks = std::atoi(argv[i + 1]);
-    if (std::strcmp(argv[i], "--seconds") == 0) seconds = std::atof(argv[i + 1]);
-  }
+  baleen::read_options(argc, argv, {{"--ranks", &ranks}, {"--seconds", &seconds}});
   baleen::simulate();
-  baleen::sleep_through(ranks, seconds);
+  baleen::sleep_through(static_cast<int>(ranks), seconds);
   return 0;
 }

@@ -12,17 +12,17 @@
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "core/base/error.h"
 #include "tests/benchmarks/benchmark_main.h"
+#include "tests/benchmarks/options.h"
 #include "tests/benchmarks/training_run.h"
 
 namespace baleen {
 namespace {
 
 struct Arguments : TrainingRunOptions {
-  std::string configs = "1:tree";
+  std::vector<std::string> configs = {"1:tree"};
   int64_t rounds = 5;
   int64_t steps = 3;
   int64_t warmup = 3;  ///< steps before; the first ones build buckets and find memory
@@ -54,47 +54,27 @@ double peak_rss_mb() {
 
 Arguments parse(int argc, char** argv) {
   Arguments a;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i];
-    const std::string value = argv[i + 1];
-    if (key == "--network")
-      a.network = value;
-    else if (key == "--configs")
-      a.configs = value;
-    else if (key == "--precision")
-      a.precision = value;
-    else if (key == "--size")
-      a.size = std::stoll(value);
-    else if (key == "--batch")
-      a.batch = std::stoll(value);
-    else if (key == "--classes")
-      a.classes = std::stoll(value);
-    else if (key == "--rounds")
-      a.rounds = std::stoll(value);
-    else if (key == "--steps")
-      a.steps = std::stoll(value);
-    else if (key == "--warmup")
-      a.warmup = std::stoll(value);
-    else if (key == "--threads")
-      a.threads = std::stoll(value);
-    else if (key == "--channels-last")
-      a.channels_last = value == "1";
-    else if (key == "--recompute")
-      a.recompute = value == "1";
-    else
-      throw Error(ErrorKind::kUsage, "unknown option " + key);
-  }
+  read_options(argc, argv,
+               {{"--network", &a.network},
+                {"--configs", &a.configs},
+                {"--precision", &a.precision},
+                {"--size", &a.size},
+                {"--batch", &a.batch},
+                {"--classes", &a.classes},
+                {"--rounds", &a.rounds},
+                {"--steps", &a.steps},
+                {"--warmup", &a.warmup},
+                {"--threads", &a.threads},
+                {"--channels-last", &a.channels_last},
+                {"--recompute", &a.recompute}});
   return a;
 }
 
 void measure(const Arguments& a, MpiEnvironment& mpi) {
   const auto world = mpi.world();
   std::vector<Run> runs;
-  std::stringstream list(a.configs);
-  for (std::string config; std::getline(list, config, ',');)
-    runs.push_back(make_run(config, a, *world));
-  for (Run& run : runs)
-    run.training->train(a.warmup);
+  for (const std::string& config : a.configs) runs.push_back(make_run(config, a, *world));
+  for (Run& run : runs) run.training->train(a.warmup);
   const size_t n = runs.size();
   for (int64_t round = 0; round < a.rounds; ++round) {
     for (size_t j = 0; j < n; ++j) {
