@@ -49,12 +49,17 @@ at::Tensor gaussian_row(const at::Tensor& squares_C, double perplexity) {
   return row;
 }
 
-/// Columns by falling score, equal ones in column order.
-std::vector<int64_t> order_of(const double* scores, int64_t count) {
-  std::vector<int64_t> order(static_cast<size_t>(count));
+/// The best columns that can be answered, `count` at most: by falling score, equal ones in column
+/// order. A score of minus infinity is that of an individual that is not there.
+std::vector<int64_t> best_columns(const double* scores, int64_t num_columns, int64_t count) {
+  std::vector<int64_t> order(static_cast<size_t>(num_columns));
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t a, int64_t b) { return scores[a] > scores[b]; });
+  const auto last = order.begin() + std::min(count, num_columns);
+  std::partial_sort(order.begin(), last, order.end(), [&](int64_t a, int64_t b) {
+    return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
+  });
+  order.erase(last, order.end());
+  while (!order.empty() && scores[order.back()] == -kInfinity) order.pop_back();
   return order;
 }
 
@@ -114,14 +119,14 @@ std::vector<std::string> best_names(const at::Tensor& scores_C, std::span<const 
   std::vector<std::string> best;
   const auto full = [&] { return std::ssize(best) == count; };
   bool put_in = unknown.empty();
-  for (const int64_t c : order_of(scores, std::ssize(names))) {
-    if (full() || scores[c] == -kInfinity) break;
+  for (const int64_t c : best_columns(scores, std::ssize(names), count)) {
+    if (full()) break;
     if (!put_in && scores[c] < threshold) {
       best.push_back(unknown);
       put_in = true;
       if (full()) break;
     }
-    if (std::find(best.begin(), best.end(), names[c]) == best.end()) best.push_back(names[c]);
+    best.push_back(names[c]);
   }
   return best;
 }
@@ -130,6 +135,8 @@ ThresholdChoice choose_threshold(const at::Tensor& scores_QC, std::span<const st
                                  std::span<const std::string> truth, int64_t count) {
   if (truth.empty()) throw Error(ErrorKind::kData, "a threshold is to be chosen on no query");
   const at::Tensor doubles = as_doubles(scores_QC);
+  if (doubles.isnan().any().item<bool>())
+    throw Error(ErrorKind::kNumeric, "a threshold is to be chosen on scores that are no numbers");
   std::unordered_map<std::string, int64_t> column_of;
   for (int64_t c = 0; c < std::ssize(names); ++c) column_of.emplace(names[c], c);
   // How the sum of reciprocal places changes as the threshold rises past a score.
@@ -138,18 +145,16 @@ ThresholdChoice choose_threshold(const at::Tensor& scores_QC, std::span<const st
   double sum = 0.0;
   for (int64_t q = 0; q < std::ssize(truth); ++q) {
     const double* scores = doubles.const_data_ptr<double>() + q * std::ssize(names);
-    const std::vector<int64_t> order = order_of(scores, std::ssize(names));
-    first.push_back(scores[order.front()]);
+    const std::vector<int64_t> order = best_columns(scores, std::ssize(names), count);
+    first.push_back(order.empty() ? -kInfinity : scores[order.front()]);
     const auto found = column_of.find(truth[q]);
-    const int64_t places = std::min<int64_t>(count, std::ssize(names));
+    const int64_t places = std::ssize(order);
     if (found == column_of.end()) {
       // Unknown stands before the first score below the threshold, so at place p from the p-th
       // largest on.
       for (int64_t p = 0; p < places; ++p) {
         const double after = 1.0 / static_cast<double>(p + 1);
-        const double before = p + 1 < std::min<int64_t>(count, std::ssize(names))
-                                  ? 1.0 / static_cast<double>(p + 2)
-                                  : 0.0;
+        const double before = p + 1 < places ? 1.0 / static_cast<double>(p + 2) : 0.0;
         changes.emplace_back(scores[order[p]], after - before);
       }
       continue;
@@ -202,7 +207,9 @@ std::vector<double> choose_weights(const std::vector<at::Tensor>& scores_MQC,
   std::vector<double> weights(num_models, 1.0);
   const auto worth = [&](const std::vector<double>& of) {
     at::Tensor sum = at::zeros_like(scores.front());
-    for (size_t m = 0; m < num_models; ++m) sum.add_(scores[m], of[m]);
+    // Nothing times minus infinity is no number.
+    for (size_t m = 0; m < num_models; ++m)
+      if (of[m] > 0) sum.add_(scores[m], of[m]);
     return choose_threshold(sum, names, truth, count).score;
   };
   double best = num_models > 1 ? worth(weights) : 0.0;

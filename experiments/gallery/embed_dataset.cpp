@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/losses/metric/slices.h"
 #include "core/nn/evaluation_mode.h"
 #include "core/nn/siamese_network.h"
 #include "core/weights/safetensors.h"
@@ -69,13 +70,7 @@ class Embedder {
                               .to(at::kCPU, at::kFloat)
                               .contiguous();
     if (!learnt_) return features;
-    std::vector<at::Tensor> parts;
-    const int64_t columns = (features.size(1) + slices_ - 1) / slices_;
-    for (const at::Tensor& slice : features.split(columns, 1)) {
-      const at::Tensor length = slice.norm(2, {1}, /*keepdim=*/true);
-      parts.push_back(slice / length.clamp_min(1e-12));
-    }
-    return at::cat(parts, 1);
+    return unit_slices(features, slices_);
   }
 
  private:

@@ -59,22 +59,16 @@ class Chooser {
  public:
   Chooser(const Validation& validation, at::Tensor scores_QC, at::Tensor points_QC,
           const Gallery& gallery, const MatchOptions& options)
-      : validation_(validation), names_(gallery.names), options_(options) {
-    // Where nobody is unknown, strangers have no right answer.
-    std::vector<int64_t> rows;
-    for (int64_t q = 0; q < std::ssize(validation.truth); ++q) {
-      if (options.unknown.empty() && validation.truth[q].empty()) continue;
-      rows.push_back(q);
-      truth_.push_back(validation.truth[q]);
-    }
-    const at::Tensor judged = at::tensor(rows, at::kLong);
-    scores_QC_ = scores_QC.index_select(0, judged);
-    points_QC_ = points_QC.index_select(0, judged);
-  }
+      : validation_(validation),
+        names_(gallery.names),
+        options_(options),
+        scores_QC_(std::move(scores_QC)),
+        points_QC_(std::move(points_QC)) {}
 
   ThresholdChoice worth(const KeyPointChoice& choice) const {
     const at::Tensor term = key_point_term(points_QC_, validation_.identities, choice);
-    return choose_threshold(scores_QC_ + choice.weight * term, names_, truth_, options_.answers);
+    return choose_threshold(scores_QC_ + choice.weight * term, names_, validation_.truth,
+                            options_.answers);
   }
 
   KeyPointChoice choose() const {
@@ -102,7 +96,6 @@ class Chooser {
   const Validation& validation_;
   const std::vector<std::string>& names_;
   const MatchOptions& options_;
-  std::vector<std::string> truth_;
   at::Tensor scores_QC_, points_QC_;
 };
 
@@ -126,13 +119,6 @@ at::Tensor key_point_shift(const at::Tensor& scores_QC, const Gallery& gallery,
   KeyPointChoice choice;
   if (key_points.weight) choice.weight = *key_points.weight;
   if (validation) {
-    const auto& truth = validation->truth;
-    if (!key_points.weight &&
-        std::all_of(truth.begin(), truth.end(), [](const auto& name) { return name.empty(); })) {
-      throw Error(ErrorKind::kData,
-                  "nobody in the gallery has two images: nothing shows what key points are worth",
-                  "give their weight");
-    }
     const at::Tensor points_QC =
         count_points(validation_scores_QC, validation->identities, validation->gallery_rows,
                      validation->query_rows, {}, key_points);

@@ -35,7 +35,20 @@ std::optional<Validation> choose(const std::vector<Sides>& models, const Gallery
   const bool key_points_open = options.key_points && !options.key_points->weight;
   if (num_models < 2 && !options.choose_map && !threshold_open && !key_points_open)
     return std::nullopt;
-  Validation validation = validate(models, gallery, options);
+  std::optional<Validation> validation = validate(models, gallery, options);
+  if (!validation) {
+    // In the order in which they matter; equal weights of the models are no bad guess.
+    const char* hint = threshold_open       ? "give the --threshold"
+                       : options.choose_map ? "name the --map"
+                       : key_points_open    ? "give their weight with --key-point-weight"
+                                            : nullptr;
+    if (hint)
+      throw Error(ErrorKind::kData,
+                  "nobody in the gallery has two images: nothing shows which answers are right",
+                  hint);
+    log_warning("nobody in the gallery has two images: all models count the same");
+    return std::nullopt;
+  }
   std::vector<DistanceMap> candidates{options.map.map};
   if (options.choose_map) {
     candidates = {DistanceMap::kLogarithmic, DistanceMap::kReciprocal, DistanceMap::kSoftmax,
@@ -45,11 +58,11 @@ std::optional<Validation> choose(const std::vector<Sides>& models, const Gallery
     DistanceMapOptions map = options.map;
     map.map = candidate;
     map.perplexity = std::min(map.perplexity, static_cast<double>(gallery.identities.count));
-    const std::vector<at::Tensor> scores = mapped(validation.distances_MQC, map);
+    const std::vector<at::Tensor> scores = mapped(validation->distances_MQC, map);
     const std::vector<double> weights =
-        choose_weights(scores, gallery.names, validation.truth, options.answers);
+        choose_weights(scores, gallery.names, validation->truth, options.answers);
     const ThresholdChoice found =
-        choose_threshold(fused(scores, weights), gallery.names, validation.truth, options.answers);
+        choose_threshold(fused(scores, weights), gallery.names, validation->truth, options.answers);
     log_info("validation: {:<11} distances are worth {:.4f} with threshold {:.4f}",
              name_of(candidate), found.score, found.threshold);
     if (result.validation && found.score <= result.validation->score) continue;
@@ -117,15 +130,22 @@ void find_images(const Sides& sides, const std::vector<int64_t>& own_Q, MatchRes
   }
 }
 
-void judge(const MatchNames& names, MatchResult& result, const MatchOptions& options) {
+void judge(const MatchNames& names, const std::vector<int64_t>& own_Q, MatchResult& result,
+           const MatchOptions& options) {
   std::vector<std::vector<std::string>> ranked;
   std::vector<std::string> truth;
-  const std::set<std::string> known(result.gallery_names.begin(), result.gallery_names.end());
+  std::map<std::string, int64_t> images_of;
+  for (const std::string& name : result.gallery_names) ++images_of[name];
   int64_t right = 0;
   for (size_t q = 0; q < result.query_ids.size(); ++q) {
     const auto found = names.queries.find(result.query_ids[q]);
+    result.right_names.emplace_back();
     if (found == names.queries.end()) continue;
-    truth.push_back(known.contains(found->second) ? found->second : options.unknown);
+    // Without the query itself.
+    const auto images = images_of.find(found->second);
+    const int64_t others = images == images_of.end() ? 0 : images->second - (own_Q[q] >= 0);
+    truth.push_back(others > 0 ? found->second : options.unknown);
+    result.right_names.back() = truth.back();
     ranked.emplace_back();
     for (const MatchAnswer& answer : result.answers[q]) ranked.back().push_back(answer.name);
     right += !ranked.back().empty() && ranked.back().front() == truth.back();
@@ -137,9 +157,19 @@ void judge(const MatchNames& names, MatchResult& result, const MatchOptions& opt
 
 }  // namespace
 
+void check_options(const MatchOptions& options) {
+  if (options.newcomers && (options.unknown.empty() || options.threshold))
+    throw Error(ErrorKind::kUsage, "newcomers are judged where a threshold is to be chosen",
+                "name the unknown, and leave the threshold to the search");
+  if (options.rerank && options.score.kind == IdentityScore::kMean)
+    throw Error(ErrorKind::kUsage, "re-ranking scores images, not means of an individual's images",
+                "score individuals by max or top_mean");
+}
+
 MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names,
                   const MatchOptions& options) {
   if (models.empty()) throw Error(ErrorKind::kUsage, "there are no features to match");
+  check_options(options);
   MatchResult result;
   result.query_ids = models.front().queries.ids;
   result.gallery_ids = models.front().gallery.ids;
@@ -147,6 +177,10 @@ MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names
   const Gallery gallery = gallery_of(result.gallery_ids, names);
   for (const int64_t identity : gallery.identities.identity_G)
     result.gallery_names.push_back(gallery.names[identity]);
+  if (!options.unknown.empty() && std::ranges::count(gallery.names, options.unknown) > 0)
+    throw Error(ErrorKind::kUsage,
+                fmt::format("the gallery has an individual called '{}'", options.unknown),
+                "leave those images out: the name is for whoever is not in the gallery");
   const std::vector<int64_t> own_Q = own_rows(models.front().queries, models.front().gallery);
   result.num_own = std::ssize(own_Q) - std::count(own_Q.begin(), own_Q.end(), -1);
 
@@ -165,10 +199,6 @@ MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names
                                             validation_QC, result);
   }
   if (options.newcomers) {
-    if (!validation || options.unknown.empty() || options.threshold) {
-      throw Error(ErrorKind::kUsage, "newcomers are judged where a threshold is to be chosen",
-                  "name the unknown, and leave the threshold to the search");
-    }
     scores_QC = scores_QC -
                 newcomer_shift(*validation, scores_MQC, gallery, map, options, result).unsqueeze(1);
   }
@@ -193,7 +223,7 @@ MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names
     }
   }
   find_images(sides.front(), own_Q, result);
-  judge(names, result, options);
+  judge(names, own_Q, result, options);
   return result;
 }
 

@@ -97,6 +97,9 @@ struct MatchResult {
   std::map<std::string, double> newcomer_auc;
   std::string newcomers_missing;  ///< why LightGBM took no part; empty: it did, or nobody asked
   double newcomer_weight = 0.0;  ///< of the learners' verdict against the scores; 0: it was no help
+  /// Q: the answer that is right: `unknown` where the gallery has no other image of the individual;
+  /// empty where the truth is not known, or nobody is unknown.
+  std::vector<std::string> right_names;
   /// Where the truth is known: mean reciprocal place and share of right first answers.
   std::optional<double> mean_reciprocal_place, first_right;
   std::optional<KeyPointChoice> key_points;  ///< absent: they were not asked for
@@ -105,6 +108,9 @@ struct MatchResult {
   int64_t num_own = 0;   ///< queries that are gallery images themselves
 };
 
+/// @throws Error kUsage for options that exclude each other. match() begins with this.
+void check_options(const MatchOptions& options);
+
 /// Finds who the queries show. Features are brought to unit length; a query that is a gallery image
 /// itself (the same id and the same features) is not matched with itself.
 ///
@@ -112,7 +118,7 @@ struct MatchResult {
 /// strangers, and of the others with two images or more a part asks who it is. Individuals with one
 /// image can be found, but not judged.
 /// @throws Error kData where ids differ between models, an individual is not named, or the gallery
-/// is too small to choose anything on.
+/// is too small to choose anything on; kUsage where one of its individuals is called `unknown`.
 MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names,
                   const MatchOptions& options);
 

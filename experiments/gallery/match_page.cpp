@@ -60,12 +60,8 @@ double certainty(const std::vector<MatchAnswer>& answers) {
 }
 
 std::string answer_figure(const MatchResult& result, const MatchPageOptions& options,
-                          const MatchAnswer& answer, int64_t place, const std::string* truth) {
-  const bool known_to_gallery =
-      truth != nullptr && std::find(result.gallery_names.begin(), result.gallery_names.end(),
-                                    *truth) != result.gallery_names.end();
-  const bool right =
-      truth != nullptr && answer.name == (known_to_gallery ? *truth : options.unknown);
+                          const MatchAnswer& answer, int64_t place, const std::string& right_name) {
+  const bool right = !right_name.empty() && answer.name == right_name;
   std::string jpeg, caption;
   if (answer.image >= 0) {
     const std::string& id = result.gallery_ids[static_cast<size_t>(answer.image)];
@@ -141,7 +137,8 @@ std::string match_page(const MatchResult& result, const MatchPageOptions& option
         breakable(id), name ? fmt::format("<small>is {}</small>", html::escape(*name)) : "");
     int64_t place = 0;
     for (const MatchAnswer& answer : result.answers[q])
-      list += answer_figure(result, options, answer, ++place, name);
+      list += answer_figure(result, options, answer, ++place,
+                            q < result.right_names.size() ? result.right_names[q] : "");
     list += "</div>\n</li>\n";
   }
   return render_document(

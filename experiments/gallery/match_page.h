@@ -15,7 +15,6 @@ struct MatchPageOptions {
   /// JPEG bytes of an image by its id, empty where there is none; may be empty.
   std::function<std::string(const std::string&id)> query_image, gallery_image;
   std::map<std::string, std::string> truth;  ///< of queries, where it is known
-  std::string unknown;                       ///< MatchOptions::unknown
 };
 
 /// One self-contained HTML page with every query beside the individuals it was answered with, each

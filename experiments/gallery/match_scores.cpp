@@ -18,6 +18,8 @@ namespace {
 
 constexpr double kUnknownShare = 0.2;
 constexpr double kQueryShare = 0.3;
+// The last bits of an image's features depend on the other images of the forward pass.
+constexpr double kSameImage = 1e-3;
 
 /// A model's distances of queries and individuals, [Q, C]; infinite for one without images.
 at::Tensor distances_of(const Sides& sides, const GalleryIdentities& identities,
@@ -68,8 +70,9 @@ std::vector<int64_t> own_rows(const FeatureTable& queries, const FeatureTable& g
   for (int64_t q = 0; q < queries.size(); ++q) {
     const auto found = row_of.find(queries.ids[q]);
     if (found == row_of.end()) continue;
-    if (at::equal(queries.features_ND[q], gallery.features_ND[found->second]))
-      own[q] = found->second;
+    const at::Tensor query = queries.features_ND[q], image = gallery.features_ND[found->second];
+    const double apart = (query - image).norm().item<double>();
+    if (apart <= kSameImage * image.norm().item<double>()) own[q] = found->second;
   }
   return own;
 }
@@ -123,8 +126,8 @@ std::vector<at::Tensor> all_distances(const std::vector<Sides>& models,
   return distances;
 }
 
-Validation validate(const std::vector<Sides>& models, const Gallery& gallery,
-                    const MatchOptions& options) {
+std::optional<Validation> validate(const std::vector<Sides>& models, const Gallery& gallery,
+                                   const MatchOptions& options) {
   const std::vector<int64_t>& identity_G = gallery.identities.identity_G;
   if (gallery.identities.count < 2) {
     throw Error(ErrorKind::kData, "one individual is no gallery to choose a threshold on",
@@ -134,17 +137,22 @@ Validation validate(const std::vector<Sides>& models, const Gallery& gallery,
   if (split.gallery.empty())
     throw Error(ErrorKind::kData, "the gallery is too small to choose a threshold on");
   Validation validation;
-  validation.query_rows = split.queries;
   validation.gallery_rows = split.gallery;
   GalleryIdentities& kept = validation.identities;
   kept.count = gallery.identities.count;
   for (const int64_t row : split.gallery) kept.identity_G.push_back(identity_G[row]);
   const std::set<int64_t> left(kept.identity_G.begin(), kept.identity_G.end());
-  for (const int64_t row : split.queries)
-    validation.truth.push_back(left.contains(identity_G[row]) ? gallery.names[identity_G[row]]
-                                                              : std::string());
+  for (const int64_t row : split.queries) {
+    const bool stranger = !left.contains(identity_G[row]);
+    // Where nobody is unknown, strangers have no right answer.
+    if (stranger && options.unknown.empty()) continue;
+    validation.query_rows.push_back(row);
+    validation.truth.push_back(stranger ? std::string() : gallery.names[identity_G[row]]);
+  }
+  const auto is_known = [](const std::string& name) { return !name.empty(); };
+  if (std::none_of(validation.truth.begin(), validation.truth.end(), is_known)) return std::nullopt;
   const at::Tensor gallery_rows = at::tensor(split.gallery, at::kLong);
-  const at::Tensor query_rows = at::tensor(split.queries, at::kLong);
+  const at::Tensor query_rows = at::tensor(validation.query_rows, at::kLong);
   std::vector<Sides> parts;
   for (const Sides& sides : models) {
     parts.push_back({sides.gallery_GD.index_select(0, gallery_rows),

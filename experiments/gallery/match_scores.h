@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,7 @@ struct Sides {
 std::vector<Sides> sides_of(const std::vector<MatchModel>& models);
 
 /// The row of each query in the gallery, where it is one of its images: the same id, and the same
-/// features (ids that are only numbers occur in every dataset); -1: it is not.
+/// features to rounding (ids that are only numbers occur in every dataset); -1: it is not.
 std::vector<int64_t> own_rows(const FeatureTable& queries, const FeatureTable& gallery);
 
 /// Gallery images and whom they show; individuals by name, ascending.
@@ -57,9 +58,11 @@ struct Validation {
   at::Tensor shift_QC;             ///< added to the models' scores; undefined: nothing is
 };
 
+/// Nothing where nobody has two images, so that nobody who is known can ask. Without
+/// `options.unknown` strangers don't ask either.
 /// @throws Error kData where the gallery is too small.
-Validation validate(const std::vector<Sides>& models, const Gallery& gallery,
-                    const MatchOptions& options);
+std::optional<Validation> validate(const std::vector<Sides>& models, const Gallery& gallery,
+                                   const MatchOptions& options);
 
 /// Scores of all models, float64 [Q, C].
 std::vector<at::Tensor> mapped(const std::vector<at::Tensor>& distances_MQC,

@@ -85,6 +85,19 @@ PositionRange DivideAndConquer::groups_of(int64_t i, int64_t num_groups) const {
   return {whole.begin + part.begin, whole.begin + part.end};
 }
 
+/// Whose batch a step's is, by place among the active ones. Another begins in each epoch, so that
+/// all of them learn where an epoch has fewer steps than there are learners.
+int64_t DivideAndConquer::turn(int64_t chain_epoch, int64_t step) const {
+  return (chain_epoch + step) % static_cast<int64_t>(active_.size());
+}
+
+/// Steps of an epoch that are the i-th active learner's.
+int64_t DivideAndConquer::num_turns(int64_t i, int64_t chain_epoch, int64_t steps) const {
+  const auto n = static_cast<int64_t>(active_.size());
+  const int64_t first = ((i - chain_epoch) % n + n) % n;
+  return first < steps ? (steps - first + n - 1) / n : 0;
+}
+
 at::Tensor DivideAndConquer::identity_means(const at::Tensor& features_NF) const {
   const at::Tensor own = at::tensor(identities_, at::kLong);
   const at::Tensor features = features_NF.to(at::kDouble);
@@ -201,7 +214,7 @@ std::vector<int64_t> DivideAndConquer::order(int64_t chain_epoch, int64_t steps,
         rows, identities,
         {.per_class = m, .seed = seed, .stream = active_[static_cast<size_t>(i)]});
     hands.push_back(
-        {in_turn ? sampler.batches(chain_epoch, (steps + n - 1 - i) / n, batch)
+        {in_turn ? sampler.batches(chain_epoch, num_turns(i, chain_epoch, steps), batch)
                  : sampler.batches(chain_epoch, steps, groups_of(i, batch / m).size() * m)});
   }
   std::vector<int64_t> all;
@@ -212,7 +225,7 @@ std::vector<int64_t> DivideAndConquer::order(int64_t chain_epoch, int64_t steps,
   };
   for (int64_t step = 0; step < steps; ++step) {
     if (in_turn) {
-      deal(step % n, batch);
+      deal(turn(chain_epoch, step), batch);
     } else {
       for (int64_t i = 0; i < n; ++i) deal(i, groups_of(i, batch / m).size() * m);
     }
@@ -229,8 +242,7 @@ std::optional<ColumnRange> DivideAndConquer::only_columns(int64_t chain_epoch, i
   if (!divided(chain_epoch) || setup_.options.step != "per_learner" ||
       phase(chain_epoch) != LearningPhase::kSlices)
     return std::nullopt;
-  const auto n = static_cast<int64_t>(active_.size());
-  return columns_of(active_[static_cast<size_t>(step % n)], chain_epoch);
+  return columns_of(active_[static_cast<size_t>(turn(chain_epoch, step))], chain_epoch);
 }
 
 std::vector<BatchBlock> DivideAndConquer::focus(int64_t chain_epoch, int64_t step,
@@ -238,7 +250,7 @@ std::vector<BatchBlock> DivideAndConquer::focus(int64_t chain_epoch, int64_t ste
   if (!divided(chain_epoch)) return {{0, batch, {0, setup_.dimension}}};
   const auto n = static_cast<int64_t>(active_.size());
   if (setup_.options.step == "per_learner") {
-    const int64_t learner = active_[static_cast<size_t>(step % n)];
+    const int64_t learner = active_[static_cast<size_t>(turn(chain_epoch, step))];
     return {{0, batch, columns_of(learner, chain_epoch)}};
   }
   const int64_t m = setup_.images_per_id;

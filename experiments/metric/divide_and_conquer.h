@@ -76,6 +76,8 @@ class DivideAndConquer {
  private:
   bool divided(int64_t chain_epoch) const;
   PositionRange groups_of(int64_t i, int64_t num_groups) const;
+  int64_t turn(int64_t chain_epoch, int64_t step) const;
+  int64_t num_turns(int64_t i, int64_t chain_epoch, int64_t steps) const;
   std::vector<int64_t> by_identity(const at::Tensor& features_NF, const KMeansOptions& options,
                                    const KMeansShare& share, Clustering& result) const;
   at::Tensor identity_means(const at::Tensor& features_NF) const;

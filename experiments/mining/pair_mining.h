@@ -50,8 +50,9 @@ using PairScorer =
     std::function<at::Tensor(std::span<const int64_t> first_A, std::span<const int64_t> second_B)>;
 
 /// [collective] The pairs of `lists` epochs. The same on any number of ranks and threads: a
-/// function of the scores and of (seed, period). Within a period no negative pair comes twice, in
-/// either order, and no positive pair in the same order while there are others.
+/// function of the scores and of (seed, period). No negative pair of a list comes again in a later
+/// one of the period, in either order (one list may hold both orders), and no positive pair in the
+/// same order while there are others.
 ///
 /// Where the images leave no complete choice (an individual with most of a block's images, a period
 /// of too many lists), as many images as possible get partners and the others none; that is logged.

@@ -58,13 +58,15 @@ struct Learner {
   std::function<at::Tensor(const Tables&, const at::Tensor& y)> fit_predict;
 };
 
-/// The SVM's decision values are calibrated on values of rows it had not seen: on half and half.
+/// The SVM's decision values are calibrated on values of rows it had not seen: on half and half,
+/// each with half of the strangers.
 at::Tensor calibrated_svm(const Tables& tables, const at::Tensor& y, double c) {
   const int64_t n = y.numel();
   at::Tensor decided = at::empty({n}, at::kDouble);
+  const at::Tensor by_class = at::argsort(y, /*stable=*/true);
   for (const int64_t half : {0, 1}) {
-    const at::Tensor out = at::arange(half, n, 2, at::kLong);
-    const at::Tensor in = at::arange(1 - half, n, 2, at::kLong);
+    const at::Tensor out = by_class.slice(0, half, n, 2);
+    const at::Tensor in = by_class.slice(0, 1 - half, n, 2);
     const LinearModel model =
         fit_linear_svm(tables.train.index_select(0, in), y.index_select(0, in), c);
     decided.index_copy_(0, out, decision(model, tables.train.index_select(0, out)));

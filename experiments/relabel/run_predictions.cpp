@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <set>
+
 #include "core/base/error.h"
 #include "core/base/logging.h"
 #include "core/nn/memory_format.h"
@@ -12,6 +14,7 @@
 #include "experiments/chain_network.h"
 #include "experiments/classification_chain.h"
 #include "experiments/collective.h"
+#include "experiments/finish_run.h"
 #include "experiments/stage_feed.h"
 #include "experiments/weights_metadata.h"
 
@@ -48,9 +51,8 @@ PredictionTable predict_with_chain(const PreparedRun& run, const RunDirectory& d
     job.rows = dataset->originals();
     job.num_outputs = run.task->num_outputs();
     job.chunk = recipe.prediction.chunk;
-    job.image =
-        image_feed(recipe, dataset->channels(), {says.numbers("mean"), says.numbers("std")},
-                   chain.stages.back().size_px, device);
+    job.image = image_feed(recipe, dataset->channels(), {says.numbers("mean"), says.numbers("std")},
+                           chain.stages.back().size_px, device);
     job.precision = precision_from_name(recipe.training.precision);
     job.looks = looks_of(recipe, extensions, chain, device);
     job.stop = stop;
@@ -76,7 +78,14 @@ PredictionTable predict_with_run(const PreparedRun& run, const RunDirectory& dir
   if (run.test && run.test->digest() == dataset->digest() &&
       std::filesystem::exists(directory.oof())) {
     const OofData data = read_oof(directory.oof());
-    mean.add(data.test_ids, data.test_MTK.to(at::kDouble).mean(0).to(at::kFloat).contiguous());
+    // Without the columns of single snapshots, which are part of their networks' already.
+    std::set<std::string> networks;
+    for (const ChainSpec& chain : run.plan.chains) networks.insert(model_name(run.recipe, chain));
+    std::vector<int64_t> columns;
+    for (size_t m = 0; m < data.models.size(); ++m)
+      if (networks.contains(data.models[m])) columns.push_back(static_cast<int64_t>(m));
+    const at::Tensor of_networks = data.test_MTK.index_select(0, at::tensor(columns, at::kLong));
+    mean.add(data.test_ids, of_networks.to(at::kDouble).mean(0).to(at::kFloat).contiguous());
     mean.check_complete();
     return mean;
   }

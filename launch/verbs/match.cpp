@@ -8,6 +8,8 @@
 #include <filesystem>
 
 #include "core/base/atomic_file.h"
+#include "core/base/error.h"
+#include "core/base/logging.h"
 #include "core/base/stopwatch.h"
 #include "data/image/image.h"
 #include "data/pack/csv.h"
@@ -174,21 +176,45 @@ void print_summary(const MatchResult& result, const MatchOptions& options, doubl
   }
 }
 
+/// Drops gallery images of whoever is called as individuals are that are not in the gallery: as
+/// class of their own, as in some competitions' lists, they are nobody to be found.
+void leave_out(const std::string& unknown, const MatchNames& names,
+               std::vector<MatchModel>& models) {
+  if (unknown.empty()) return;
+  const std::vector<std::string>& ids = models.front().gallery.ids;
+  std::vector<std::string> kept;
+  for (const std::string& id : ids) {
+    const auto name = names.gallery.find(id);
+    if (name == names.gallery.end() || name->second != unknown) kept.push_back(id);
+  }
+  if (kept.size() == ids.size()) return;
+  if (kept.empty())
+    throw Error(ErrorKind::kData, fmt::format("all gallery images are of '{}'", unknown),
+                "name another individual --unknown, or give a gallery of known ones");
+  log_info("{} gallery images of '{}' are left out", ids.size() - kept.size(), unknown);
+  for (MatchModel& model : models) model.gallery = model.gallery.select(kept);
+}
+
 int run_match(const MatchArguments& arguments, VerbContext& context) {
   OneRank alone;
   const std::shared_ptr<Communicator> world = context.mpi ? context.mpi->world() : nullptr;
   Communicator& group = world ? *world : alone;
   const Stopwatch watch;
-  const std::vector<MatchModel> models = load_models(arguments, context, group);
+  // Mistakes in what was asked for show before hours of work.
+  MatchOptions options = match_options(arguments);
+  check_options(options);
+  const auto gallery = open_images(arguments.gallery, arguments.gallery_images);
+  const auto queries = open_images(arguments.queries, arguments.query_images);
+  const MatchNames names = agreed(group, [&] {
+    return MatchNames{names_of(arguments.identities, gallery.get()),
+                      names_of(arguments.truth, queries.get())};
+  });
+  std::vector<MatchModel> models = load_models(arguments, context, group);
+  leave_out(options.unknown, names, models);
   const TopK nearest =
       arguments.nearest.empty() ? TopK() : nearest_images(models, arguments.nearest_count, group);
   const auto counter = key_point_counter(arguments, models, context, group);
   const auto answer = [&] {
-    const auto gallery = open_images(arguments.gallery, arguments.gallery_images);
-    const auto queries = open_images(arguments.queries, arguments.query_images);
-    const MatchNames names{names_of(arguments.identities, gallery.get()),
-                           names_of(arguments.truth, queries.get())};
-    MatchOptions options = match_options(arguments);
     if (counter) {
       options.key_points->count = [&](const std::vector<KeyPointPair>& pairs) {
         return counter->count(pairs);
@@ -201,8 +227,8 @@ int run_match(const MatchArguments& arguments, VerbContext& context) {
     if (!arguments.nearest.empty())
       write_file_atomically(arguments.nearest, nearest_csv(nearest, models, names));
     if (!arguments.page.empty()) {
-      MatchPageOptions page{arguments.title,     arguments.page_queries, thumbnails(queries),
-                            thumbnails(gallery), names.queries,          options.unknown};
+      MatchPageOptions page{arguments.title, arguments.page_queries, thumbnails(queries),
+                            thumbnails(gallery), names.queries};
       write_file_atomically(arguments.page, match_page(result, page));
     }
     print_summary(result, options, watch.elapsed_s());

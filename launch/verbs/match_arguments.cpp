@@ -78,6 +78,11 @@ MatchOptions match_options(const MatchArguments& arguments) {
   }
   options.choose_map = arguments.map == "auto";
   if (!options.choose_map) options.map.map = distance_map_from_name(arguments.map);
+  if (!arguments.pseudo_labels.empty() && options.answers < 2) {
+    throw Error(ErrorKind::kUsage,
+                "one answer per query does not tell whether another individual is as likely",
+                "raise --answers to 3 or more");
+  }
   if (arguments.threshold == "auto") return options;
   const bool share = arguments.threshold.starts_with("share=");
   const char* hint = "auto, a number, or share=0.3 for 30 % of the queries";
@@ -162,6 +167,8 @@ void declare_match_options(CLI::App& app, MatchArguments& a) {
        "score below which a query is unknown: a number, share=X (so many of the queries), or auto "
        "(default): chosen on the gallery",
        "X");
+  app.add_flag("--classify", a.classify,
+               "a classifier, trained on the gallery's features, joins as one more model");
   app.add_flag(
       "--newcomers", a.newcomers,
       "judge by logistic regression, SVM, nearest neighbours and LightGBM over all models' "

@@ -193,6 +193,19 @@ TEST(ThresholdTest, NoOtherThresholdIsWorthMore) {
   EXPECT_GT(threshold_for_share(distinct, 1.0), 7.0);
 }
 
+TEST(ThresholdTest, NotANumberIsRefusedAndWhoIsNotThereIsNoAnswer) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<std::string> names{"a", "b", "c"}, truth{"a", "x"};
+  const at::Tensor scores =
+      at::tensor({0.9, -infinity, 0.2, 0.4, -infinity, 0.1}, at::kDouble).view({2, 3});
+  const ThresholdChoice choice = choose_threshold(scores, names, truth, 3);
+  EXPECT_DOUBLE_EQ(choice.threshold, (0.4 + 0.9) / 2);
+  EXPECT_DOUBLE_EQ(choice.score, 1.0);
+  EXPECT_EQ(best_names(scores[0], names, 3, "x", 0.5), (std::vector<std::string>{"a", "x", "c"}));
+  EXPECT_EQ(best_names(scores[0], names, 3, "x", 0.0), (std::vector<std::string>{"a", "c"}));
+  EXPECT_THROW(choose_threshold(scores * 0, names, truth, 3), Error);
+}
+
 TEST(WeightsTest, AModelThatKnowsNothingIsLeftOut) {
   at::Tensor right = at::rand({60, 3}, at::detail::createCPUGenerator(1), at::kDouble) * 0.1;
   const at::Tensor noise = at::rand({60, 3}, at::detail::createCPUGenerator(2), at::kDouble);

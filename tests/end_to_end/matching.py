@@ -85,6 +85,11 @@ def test(directory):
     first = [names.split()[0] for _, names in rows_of(directory / "matches.csv")[1:]]
     expect(abs(first.count("new") - 30) <= 2, f"{first.count('new')} of 120 are unknown")
 
+    # As packed, where the class '3' stands for everybody else: it is left out, and a classifier joins.
+    text = call([*sides, "--unknown", "3", "--classify", "--output", "new.csv"], directory)
+    expect("weight of classifier 2" in text and "left out" in text, text)
+    expect(all(names.split().count("3") <= 1 for _, names in rows_of(directory / "new.csv")[1:]), "'3' is answered twice")
+
     nearest_images_are_numpys(directory, tables)
     key_points_find_what_features_miss(directory)
     bad_input_is_named(directory, tables)
@@ -173,6 +178,12 @@ def bad_input_is_named(directory, tables):
         expect(all(word in text for word in words), f"{words} are not all in:\n{text}")
 
     refused([*tables[:2], "missing.h5", *tables[3:]], 4, "missing.h5")
+    # Before anything is read or computed.
+    early = ["match", "--weights", "missing.safetensors", "--gallery", "gallery", "--queries", "queries"]
+    refused([*early, "--map", "logaritmic"], 3, "logaritmic", "known:")
+    refused([*early, "--newcomers"], 2, "newcomers", "name the unknown")
+    refused([*early, "--rerank", "--score", "mean"], 2, "re-ranking scores images")
+    refused([*early, "--pseudo-labels", "p.csv", "--answers", "1"], 2, "raise --answers")
     refused([*tables[:2], "who.txt", *tables[3:]], 2, "who.txt")
     (directory / "bad.csv").write_text("id,x\na,1\nb,nan\n")
     refused(["match", "--gallery", "bad.csv", "--queries", "bad.csv"], 88, "bad.csv", "'b'")

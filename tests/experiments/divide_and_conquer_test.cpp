@@ -87,6 +87,25 @@ TEST(DivideAndConquerTest, BatchesAreOfOneClusterInTurnAndTrainItsSlice) {
   EXPECT_EQ(division.focus(19, 0, 6)[0].columns.size(), 8) << "joint";
 }
 
+TEST(DivideAndConquerTest, FewStepsReachEveryLearnerInTheCourseOfEpochs) {
+  const Toy toy;
+  DivideAndConquer division = toy.make({.learners = 4});
+  division.cluster(toy.features, 0, 1, {});
+  std::map<int64_t, int64_t> turns;
+  for (int64_t epoch = 0; epoch < 4; ++epoch) {
+    const auto order = division.order(epoch, 3, 6, 5);
+    ASSERT_EQ(order.size(), 18u);
+    for (int64_t step = 0; step < 3; ++step) {
+      const int64_t learner = (epoch + step) % 4;
+      ++turns[learner];
+      EXPECT_EQ(division.focus(epoch, step, 6)[0].columns.first, learner * 2);
+      const auto image = static_cast<size_t>(order[static_cast<size_t>(step * 6)] - 1000);
+      EXPECT_EQ(division.clusters()[image], learner);
+    }
+  }
+  EXPECT_EQ(turns, (std::map<int64_t, int64_t>{{0, 3}, {1, 3}, {2, 3}, {3, 3}}));
+}
+
 TEST(DivideAndConquerTest, AccumulatedBatchesHaveAPartOfEveryLearner) {
   const Toy toy;
   DivideAndConquer division = toy.make({.learners = 4, .step = "accumulate"});

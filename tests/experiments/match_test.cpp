@@ -131,6 +131,65 @@ TEST(MatchTest, RerankingAndEveryMapWork) {
             chosen.validation->score);
 }
 
+TEST(MatchTest, TwoModelsAreWeighedByPlainDistancesToo) {
+  // In validation some individuals are not there: their scores are minus infinity.
+  const Herd one = make_herd(20, 4, 1.0, 5);
+  Herd other = one;
+  other.gallery.features_ND = one.gallery.features_ND + at::randn_like(one.gallery.features_ND);
+  MatchOptions options;
+  options.unknown = "new";
+  options.map.map = DistanceMap::kNone;
+  const MatchResult result =
+      match({{one.gallery, one.queries}, {other.gallery, other.queries}}, one.names, options);
+  EXPECT_TRUE(std::isfinite(result.threshold));
+  EXPECT_GT(*result.mean_reciprocal_place, 0.8);
+}
+
+/// The first images of individuals, one each.
+FeatureTable single_images(const FeatureTable& gallery) {
+  std::vector<std::string> first;
+  for (int64_t row = 0; row < gallery.size(); row += 3)
+    first.push_back(gallery.ids[static_cast<size_t>(row)]);
+  return gallery.select(first);
+}
+
+TEST(MatchTest, SingleImagesShowNoThresholdAndNoWeights) {
+  Herd herd = make_herd(20, 4, 0.5, 6);
+  herd.gallery = single_images(herd.gallery);
+  MatchOptions options;
+  options.unknown = "new";
+  try {
+    match({{herd.gallery, herd.queries}}, herd.names, options);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("two images"));
+    EXPECT_THAT(error.hint(), HasSubstr("--threshold"));
+  }
+  options.unknown.clear();
+  const MatchModel model{herd.gallery, herd.queries};
+  EXPECT_EQ(match({model, model}, herd.names, options).weights, (std::vector<double>{0.5, 0.5}));
+}
+
+TEST(MatchTest, AnIndividualsOnlyImageAsksForAStranger) {
+  Herd herd = make_herd(20, 0, 0.5, 7);
+  herd.gallery = single_images(herd.gallery);
+  herd.names.queries = herd.names.gallery;
+  MatchOptions options;
+  options.unknown = "new";
+  options.threshold = 2.0;  // nobody is known
+  const MatchResult result = match({{herd.gallery, herd.gallery}}, herd.names, options);
+  EXPECT_EQ(result.num_own, 20);
+  EXPECT_EQ(*result.first_right, 1.0);
+  EXPECT_EQ(result.right_names, std::vector<std::string>(20, "new"));
+}
+
+TEST(MatchTest, ANameForStrangersIsNoIndividuals) {
+  const Herd herd = make_herd(10, 0, 0.5, 8);
+  MatchOptions options;
+  options.unknown = "w_003";
+  EXPECT_THROW(match({{herd.gallery, herd.queries}}, herd.names, options), Error);
+}
+
 TEST(MatchTest, AWeakModelGetsLittleWeight) {
   const Herd good = make_herd(30, 6, 1.5, 3);
   Herd weak = good;
@@ -282,6 +341,7 @@ TEST(MatchPageTest, EscapesNamesAndShowsTheLeastCertainFirst) {
   options.title = "A & B";
   options.max_queries = 1;
   options.truth = {{"un<sure>", "bob"}};
+  result.right_names = {"", "bob"};
   options.query_image = [](const std::string&) { return std::string("\xff\xd8jpeg"); };
   const std::string page = match_page(result, options);
   EXPECT_THAT(page, HasSubstr("<title>A &amp; B · Baleen</title>"));
