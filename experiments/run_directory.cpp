@@ -61,6 +61,23 @@ std::filesystem::path RunDirectory::chain(const std::string& name) const {
   return trial(name.substr(0, slash)).chain(name.substr(slash + 1));
 }
 
+std::vector<std::filesystem::path> chain_folders(const RunDirectory& directory,
+                                                 std::error_code& error) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> folders;
+  const auto add = [&folders](const RunDirectory& run) {
+    std::error_code ignored;
+    if (fs::is_directory(run.chains(), ignored)) folders.push_back(run.chains());
+  };
+  add(directory);
+  fs::directory_iterator trial(directory.trials(), error);
+  for (; !error && trial != fs::directory_iterator(); trial.increment(error))
+    add(RunDirectory(trial->path()));
+  if (error == std::errc::no_such_file_or_directory) error.clear();
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
 Resume Resume::parse(const std::string& text) {
   if (text.empty()) {
     throw Error(ErrorKind::kUsage, "--resume without a value",
