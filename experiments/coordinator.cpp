@@ -301,7 +301,9 @@ void Coordinator::fail_chain(int64_t index, const Running& run, const Error& err
   const bool dropped = run.called_off;
   if (retry && !dropped) {
     waiting_.push_back(index);
-  } else if (!dropped && !(options_.supply && options_.supply->given_up(chain, error))) {
+  } else if (ends_run ||
+             (!dropped && !(options_.supply && options_.supply->given_up(chain, error)))) {
+    // What ends the run, a host that can't be trusted, says nothing about a trial.
     summary_.failed.push_back({chain.name, error, rank, hosts_[static_cast<size_t>(rank)]});
   }
   if (ends_run) {

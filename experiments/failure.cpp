@@ -1,13 +1,11 @@
 #include "experiments/failure.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/base/atomic_file.h"
-#include "core/base/file_descriptor.h"
+#include "core/base/lock_file.h"
 #include "core/base/logging.h"
 #include "core/base/stopwatch.h"
 #include "experiments/json_error.h"
@@ -47,12 +45,22 @@ ordered_json existing_failures(const std::filesystem::path& file) {
   return stored["failures"];
 }
 
-void add_failures(const std::filesystem::path& file, const std::vector<FailureEntry>& entries) {
-  // Several ranks may fail at once. Locking the directory leaves no file behind.
-  const UniqueFileDescriptor lock(
-      ::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (lock) ::flock(lock.get(), LOCK_EX);
+/// Several ranks may fail at once. One that gets no lock writes all the same: its entry may be the
+/// only one. The lock's file stays, since network file systems may not notice at once that another
+/// host has removed and remade it.
+std::optional<LockFile> lock_beside(const std::filesystem::path& file) {
+  try {
+    return std::optional<LockFile>(
+        std::in_place, file.string() + ".lock",
+        LockFileOptions{.subject = file.string(), .hint = "", .optional = true, .wait_s = 10});
+  } catch (const Error& error) {
+    log_warning("writing {} without its lock: {}", file.string(), error.message());
+    return std::nullopt;
+  }
+}
 
+void add_failures(const std::filesystem::path& file, const std::vector<FailureEntry>& entries) {
+  const std::optional<LockFile> lock = lock_beside(file);
   std::vector<ordered_json> failures;
   for (const ordered_json& old : existing_failures(file)) failures.push_back(old);
   for (const FailureEntry& entry : entries) failures.push_back(to_json(entry));

@@ -64,4 +64,10 @@ void check_learning(const PreparedRun& run) {
   }
 }
 
+void check_exclusive(const PreparedRun& run) {
+  if (run.recipe.task.kind != "labels" || run.dataset->target_kind() != TargetKind::kMultiLabel)
+    return;
+  (void)exclusive_groups(run.recipe.thresholds, run.dataset->label_names());
+}
+
 }  // namespace baleen

@@ -19,4 +19,8 @@ void check_precision(const Recipe& recipe);
 /// @throws Error kData, kConfiguration naming the fold.
 void check_learning(const PreparedRun& run);
 
+/// The labels that `thresholds.exclusive` names are there, where scores become sets of labels.
+/// @throws Error kConfiguration naming the label.
+void check_exclusive(const PreparedRun& run);
+
 }  // namespace baleen

@@ -176,6 +176,28 @@ void validate_task(const Recipe& recipe, config::Problems& problems) {
   }
 }
 
+/// Else found in the last step only, where another value would be another plan.
+void validate_stacking(const Recipe& recipe, config::Problems& problems) {
+  const StackOptions& stacking = recipe.stacking;
+  const std::vector<double>& alphas = stacking.alphas;
+  if (alphas.empty() || std::any_of(alphas.begin(), alphas.end(), [](double a) { return a < 0; })) {
+    problems.add("stacking.alphas", "there must be at least one penalty, and none below 0");
+  }
+  if (stacking.calibration == "map_at_5")
+    problems.add("stacking.calibration",
+                 "map_at_5 needs the threshold of ranked lists, which `baleen stack` knows: take "
+                 "log_loss here");
+  if (recipe.thresholds.minimum > recipe.thresholds.maximum)
+    problems.add("thresholds.minimum", "thresholds.minimum is above thresholds.maximum");
+  if (recipe.task.kind != "labels") return;
+  const std::string key = key_beyond_folds(stacking, recipe.folds.count);
+  if (key.empty()) return;
+  problems.add("stacking." + key,
+               fmt::format("stacking.{} leaves two folds out of three or more, but folds.count is "
+                           "{}: set it to {}, or take more folds",
+                           key, recipe.folds.count, key == "nested" ? "false" : "leave_one_out"));
+}
+
 }  // namespace
 
 void report(config::Problems& problems, const std::string& path,
@@ -215,14 +237,7 @@ void validate(Recipe& recipe, config::Problems& problems) {
   }
   validate_prediction(recipe, problems);
   if (!recipe.stages.empty() || all_have_their_own) validate_task(recipe, problems);
-  const std::vector<double>& alphas = recipe.stacking.alphas;
-  if (alphas.empty() || std::any_of(alphas.begin(), alphas.end(), [](double a) { return a < 0; })) {
-    problems.add("stacking.alphas", "there must be at least one penalty, and none below 0");
-  }
-  if (recipe.stacking.calibration == "map_at_5")
-    problems.add("stacking.calibration",
-                 "map_at_5 needs the threshold of ranked lists, which `baleen stack` knows: take "
-                 "log_loss here");
+  validate_stacking(recipe, problems);
   if (!recipe.stages.empty() || all_have_their_own) validate_training_on_top(recipe, problems);
 }
 

@@ -240,6 +240,7 @@ void plan_run(PreparedRun& run, const Recipe& recipe, const Extensions* extensio
   check_variants(run);
   check_precision(recipe);
   check_learning(run);
+  check_exclusive(run);
   run.plan = make_plan(recipe, facts_of(run, digests));
 }
 

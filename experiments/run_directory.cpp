@@ -23,6 +23,32 @@ bool holds_foreign_files(const RunDirectory& directory) {
   return false;
 }
 
+/// Whether a run was started there. @throws Error kConfiguration where `resume` or what else lies
+/// there forbids to go on.
+bool find_run(const RunDirectory& directory, const Resume& resume) {
+  const std::filesystem::path& root = directory.root();
+  // In this order: what a job writes that starts meanwhile is not foreign.
+  const bool foreign = std::filesystem::exists(root) &&
+                       (!std::filesystem::is_directory(root) || holds_foreign_files(directory));
+  // config.resolved.yaml is written last: where it is, a run was started.
+  const bool exists = std::filesystem::exists(directory.config());
+  if (resume.mode == Resume::Mode::kMust && !exists) {
+    throw Error(ErrorKind::kConfiguration, fmt::format("{} holds no run to resume", root.string()),
+                "check run_dir or the path after --resume; --resume auto starts a fresh run");
+  }
+  if (resume.mode == Resume::Mode::kNever && exists) {
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("{} holds a run already and --resume never was given", root.string()),
+                "set another run_dir, remove the old run, or resume it with --resume auto");
+  }
+  if (foreign && !exists) {
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("{} exists and is not a run directory", root.string()),
+                "set run_dir to a new or empty directory");
+  }
+  return exists;
+}
+
 void make_directory(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
@@ -61,6 +87,23 @@ std::filesystem::path RunDirectory::chain(const std::string& name) const {
   return trial(name.substr(0, slash)).chain(name.substr(slash + 1));
 }
 
+std::vector<std::filesystem::path> chain_folders(const RunDirectory& directory,
+                                                 std::error_code& error) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> folders;
+  const auto add = [&folders](const RunDirectory& run) {
+    std::error_code ignored;
+    if (fs::is_directory(run.chains(), ignored)) folders.push_back(run.chains());
+  };
+  add(directory);
+  fs::directory_iterator trial(directory.trials(), error);
+  for (; !error && trial != fs::directory_iterator(); trial.increment(error))
+    add(RunDirectory(trial->path()));
+  if (error == std::errc::no_such_file_or_directory) error.clear();
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
 Resume Resume::parse(const std::string& text) {
   if (text.empty()) {
     throw Error(ErrorKind::kUsage, "--resume without a value",
@@ -75,27 +118,11 @@ Resume Resume::parse(const std::string& text) {
 OpenedRun open_run_directory(const RunDirectory& requested, const Resume& resume, const Plan& plan,
                              const std::string& resolved_yaml) {
   const RunDirectory directory = resume.path.empty() ? requested : RunDirectory(resume.path);
-  const std::string where = directory.root().string();
-  // config.resolved.yaml is written last: where it is, a run was started.
-  const bool exists = std::filesystem::exists(directory.config());
-  if (resume.mode == Resume::Mode::kMust && !exists) {
-    throw Error(ErrorKind::kConfiguration, fmt::format("{} holds no run to resume", where),
-                "check run_dir or the path after --resume; --resume auto starts a fresh run");
-  }
-  if (resume.mode == Resume::Mode::kNever && exists) {
-    throw Error(ErrorKind::kConfiguration,
-                fmt::format("{} holds a run already and --resume never was given", where),
-                "set another run_dir, remove the old run, or resume it with --resume auto");
-  }
-  if (!exists && std::filesystem::exists(directory.root()) &&
-      (!std::filesystem::is_directory(directory.root()) || holds_foreign_files(directory))) {
-    throw Error(ErrorKind::kConfiguration,
-                fmt::format("{} exists and is not a run directory", where),
-                "set run_dir to a new or empty directory");
-  }
-
+  (void)find_run(directory, resume);  // a refusal leaves nothing behind
   make_directory(directory.root());
   RunLock lock(directory);
+  // Asked again: another job may have started and ended before the lock was ours.
+  const bool exists = find_run(directory, resume);
   if (exists) {
     check_same_plan(directory, plan);
   } else {

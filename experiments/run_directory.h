@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <system_error>
+#include <vector>
 
 #include "core/base/lock_file.h"
 #include "experiments/plan.h"
@@ -40,6 +42,12 @@ class RunDirectory {
  private:
   std::filesystem::path root_;
 };
+
+/// The folders in which chains have theirs, as far as they are there: `chains`, and of a sweep
+/// `trials/NNNN/chains`, in order.
+/// @param error set if the trials can't be listed; they are then left out
+std::vector<std::filesystem::path> chain_folders(const RunDirectory& directory,
+                                                 std::error_code& error);
 
 /// What to do when the run directory holds a run already.
 struct Resume {

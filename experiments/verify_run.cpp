@@ -68,7 +68,6 @@ void check_journal(const RunDirectory& run, std::vector<std::string>& problems) 
 /// Folders below `chains` that hold checkpoints.
 std::vector<std::filesystem::path> checkpoint_folders(const std::filesystem::path& chains) {
   std::vector<std::filesystem::path> folders;
-  if (!std::filesystem::is_directory(chains)) return folders;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(chains)) {
     if (entry.path().extension() != ".json") continue;
     const auto with = [&](const char* extension) {
@@ -97,10 +96,14 @@ std::vector<std::string> verify_run(const std::filesystem::path& directory) {
   std::vector<std::string> problems;
   collect(problems, [&] { (void)config::Document::load(run.config()); });
   collect(problems, [&] { check_journal(run, problems); });
-  for (const std::filesystem::path& folder : checkpoint_folders(run.chains())) {
-    for (std::string& problem : CheckpointStore::verify(folder))
-      problems.push_back(std::move(problem));
+  std::error_code unreadable;
+  for (const std::filesystem::path& chains : chain_folders(run, unreadable)) {
+    for (const std::filesystem::path& folder : checkpoint_folders(chains)) {
+      for (std::string& problem : CheckpointStore::verify(folder))
+        problems.push_back(std::move(problem));
+    }
   }
+  if (unreadable) throw storage_error("list", run.trials(), unreadable.value());
   if (std::filesystem::exists(run.oof())) collect(problems, [&] { (void)read_oof(run.oof()); });
   return problems;
 }

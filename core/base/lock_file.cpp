@@ -6,15 +6,18 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <thread>
 #include <utility>
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/base/host_name.h"
 #include "core/base/logging.h"
+#include "core/base/stopwatch.h"
 
 namespace baleen {
 namespace {
@@ -81,16 +84,22 @@ bool means_no_locks(int reason) {
 
 LockFile::LockFile(std::filesystem::path file, LockFileOptions options)
     : file_(std::move(file)), options_(std::move(options)) {
+  const Stopwatch waited;
   for (bool locked = false; !locked;) {
     descriptor_ = UniqueFileDescriptor(::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
     if (!descriptor_) throw storage_error("open", file_, errno);
     if (!try_lock(descriptor_.get())) {
       const int reason = errno;
-      if (reason == EAGAIN || reason == EACCES)
+      if (reason == EAGAIN || reason == EACCES) {
+        if (waited.elapsed_s() < options_.wait_s) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(10));
+          continue;
+        }
         throw Error(ErrorKind::kUsage,
                     fmt::format("{} is in use by {}", options_.subject,
                                 describe_holder(read_holder(descriptor_.get()))),
                     options_.hint);
+      }
       if (!options_.optional || !means_no_locks(reason)) throw storage_error("lock", file_, reason);
       log_warning(
           "{} can't be locked: its file system has no locks; see to it that nobody else "

@@ -12,6 +12,7 @@ struct LockFileOptions {
   std::string hint;     ///< what to do about it
   bool remove_at_end = false;  ///< take the file away again; else it stays, empty
   bool optional = false;       ///< go on without a lock where the file system has none
+  double wait_s = 0;           ///< how long a live holder is waited for
 };
 
 /// One process at a time: an advisory lock on a file, which the kernel drops when the process ends,

@@ -99,17 +99,17 @@ Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, b
                        bool all_rows)
     : tables_(tables), options_(options) {
   const int64_t num_folds = tables.num_folds();
+  if (const std::string key = key_beyond_folds(options, num_folds); !key.empty()) {
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("stack: stacking.{} leaves two folds out of three or more", key),
+                "leave that key out, or take more folds");
+  }
   std::vector<LeftOut> sets;
   for (int64_t k = 0; k < num_folds; ++k) {
     sets.push_back({k});
-    for (int64_t j = 0; j < num_folds && options.nested && num_folds > 2; ++j) {
+    for (int64_t j = 0; j < num_folds && options.nested; ++j) {
       if (j != k) sets.push_back({k, j});
     }
-  }
-  if (options.nested && num_folds < 3) {
-    throw Error(ErrorKind::kConfiguration,
-                "stack: nested fits leave two folds out of three or more",
-                "set stacking.nested to false, or take more folds");
   }
   if (all_rows) sets.push_back({});
   for (size_t s = 0; s < sets.size(); ++s) index_[sets[s]] = s;

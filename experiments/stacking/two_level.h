@@ -72,6 +72,10 @@ void visit_fields(Visitor& v, StackOptions& o) {
   v.field("clip", o.clip, "clip stacked scores to 0 ... 1");
 }
 
+/// The key of the options that takes more folds than there are, since fits leave two of them out;
+/// empty: none does.
+std::string key_beyond_folds(const StackOptions& options, int64_t num_folds);
+
 /// Predictions to be stacked, rows and columns in one order throughout.
 struct StackInput {
   std::vector<std::string> models;    ///< M names

@@ -11,12 +11,12 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Records of starts and assignments say nothing of progress; run_finished is written by failed
-/// starts, too.
+/// starts, too. A chain is paused at the end of a sweep's rung.
 bool says_finished(const std::string& line) {
   const auto record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!record.is_object() || !record.contains("type") || !record["type"].is_string()) return false;
   const std::string type = record["type"];
-  return type.ends_with("_finished") && type != "run_finished";
+  return (type.ends_with("_finished") && type != "run_finished") || type == "chain_paused";
 }
 
 std::string newest_checkpoint(const fs::path& folder) {
@@ -46,9 +46,12 @@ ProgressMark read_progress(const fs::path& run_directory) {
   std::ifstream journal(directory.journal());
   for (std::string line; std::getline(journal, line);) mark.finished += says_finished(line) ? 1 : 0;
   std::error_code ignored;
-  for (const auto& chain : fs::directory_iterator(directory.chains(), ignored)) {
-    std::string newest = newest_checkpoint(chain.path());
-    if (!newest.empty()) mark.checkpoints[chain.path().filename()] = std::move(newest);
+  for (const fs::path& chains : chain_folders(directory, ignored)) {
+    for (const auto& chain : fs::directory_iterator(chains, ignored)) {
+      std::string newest = newest_checkpoint(chain.path());
+      if (!newest.empty())
+        mark.checkpoints[chain.path().lexically_relative(run_directory)] = std::move(newest);
+    }
   }
   return mark;
 }

@@ -100,6 +100,17 @@ def workplace(directory):
     return draw_fashion(directory)
 
 
+def check_last_step(directory, recipe):
+    """What stacking and thresholds would refuse after all training is refused before it."""
+    halves = ["plan", recipe, "--set", "folds.count=2"]
+    mistake = call(halves, directory, code=3)
+    expect("stacking.nested leaves two folds out of three or more" in mistake, mistake)
+    call([*halves, "--set", "stacking.nested=false"], directory)
+    mistake = call(["plan", recipe, "--set", "thresholds.exclusive=[[clear, clowdy]]"], directory, code=3)
+    expect("there is no label 'clowdy'" in mistake and "cloudy" in mistake, mistake)
+    call(["plan", recipe, "--set", "thresholds.exclusive=[[clear, cloudy]]"], directory)
+
+
 def test_plans(directory):
     places = workplace(directory)
     smaller = ["--set", "size_px=96", "--set", "also_sizes_px=[64]"]  # than what the competitions have: planning reads no pixel
@@ -121,6 +132,7 @@ def test_plans(directory):
         expect(not (directory / "runs").exists(), "a plan has made a run directory")
         if name == "planet":
             expect("110 chains = 22 backbones x 5 folds" in text, text)
+            check_last_step(directory, recipe.relative_to(directory))
         if name == "invasive":
             expect("10 chains = 2 backbones x 5 folds" in text, text)
 

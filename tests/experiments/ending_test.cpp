@@ -5,9 +5,11 @@
 
 #include <atomic>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 
 #include "core/base/atomic_file.h"
+#include "core/base/lock_file.h"
 #include "experiments/after_chains.h"
 #include "experiments/coordinator_worker.h"
 #include "experiments/failure.h"
@@ -169,6 +171,40 @@ TEST(FailureRecord, TheRootCauseComesFirstWhateverTheOrderOfTheRecords) {
   EXPECT_EQ(stored["exit_code"], 74);
   ASSERT_EQ(stored["failures"].size(), 3u);
   EXPECT_EQ(stored["failures"][2]["kind"], "communication") << "a lost peer is a consequence";
+}
+
+TEST(FailureRecord, RanksThatFailTogetherKeepEachOthersEntries) {
+  constexpr int kRanks = 8;
+  testing::TemporaryDirectory directory;
+  const auto file = directory / "failure.json";
+  on_ranks(kRanks, [&](int rank) {
+    record_failure(file, {Error(ErrorKind::kStorage, "disk full"), rank, "a", "", 100.0 + rank});
+  });
+  const auto stored = nlohmann::json::parse(read_file(file));
+  ASSERT_EQ(stored["failures"].size(), static_cast<size_t>(kRanks));
+  for (size_t rank = 0; rank < kRanks; ++rank) EXPECT_EQ(stored["failures"][rank]["rank"], rank);
+}
+
+TEST(FailureRecord, WaitsForWhoeverIsWritingIt) {
+  testing::TemporaryDirectory directory;
+  const auto file = directory / "failure.json";
+  std::optional<LockFile> other(std::in_place, file.string() + ".lock", LockFileOptions{});
+  std::thread release([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    EXPECT_FALSE(std::filesystem::exists(file)) << "it did not wait";
+    other.reset();
+  });
+  record_failure(file, {Error(ErrorKind::kStorage, "disk full"), 1, "a", "", 100.0});
+  release.join();
+  EXPECT_EQ(nlohmann::json::parse(read_file(file))["exit_code"], 74);
+}
+
+TEST(FailureRecord, IsWrittenWithoutALockWhereThereCanBeNone) {
+  testing::TemporaryDirectory directory;
+  const auto file = directory / "failure.json";
+  std::filesystem::create_directory(file.string() + ".lock");
+  record_failure(file, {Error(ErrorKind::kStorage, "disk full"), 1, "a", "", 100.0});
+  EXPECT_EQ(nlohmann::json::parse(read_file(file))["exit_code"], 74);
 }
 
 TEST(FailureRecord, ALostPeerIsTheRootCauseWhereThereIsNoOther) {

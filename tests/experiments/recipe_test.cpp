@@ -163,7 +163,22 @@ TEST(RecipeTest, FieldsThatContradictEachOtherAreNamed) {
   EXPECT_THAT(
       problems_of(replaced(kRecipe, "loss: {kind: cross_entropy}", "stacking: {alphas: [-1]}")),
       HasSubstr("none below 0"));
+  EXPECT_THAT(problems_of(std::string(kRecipe) + "thresholds: {minimum: 0.3, maximum: 0.2}\n"),
+              HasSubstr("thresholds.minimum is above thresholds.maximum"));
   EXPECT_EQ(problems_of(kRecipe), "");
+}
+
+TEST(RecipeTest, StackingThatNeedsMoreFoldsIsNamedBeforeAnythingIsTrained) {
+  const auto problems_with = [](int folds, const std::string& stacking) {
+    return problems_of(replaced(kRecipe, "count: 3", fmt::format("count: {}", folds)) +
+                       fmt::format("stacking: {}\n", stacking));
+  };
+  for (const char* stacking : {"{nested: true}", "{alpha_by: metric}"}) {
+    EXPECT_THAT(problems_with(2, stacking), HasSubstr("but folds.count is 2")) << stacking;
+    EXPECT_EQ(problems_with(3, stacking), "") << stacking;
+  }
+  EXPECT_EQ(problems_with(2, "{alpha_by: metric, alphas: [10]}"), "") << "there is no choice";
+  EXPECT_EQ(problems_with(2, "{nested: false}"), "");
 }
 
 TEST(RecipeTest, AugmentationThatMakesNoSenseIsNamed) {

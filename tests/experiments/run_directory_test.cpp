@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/file_descriptor.h"
 #include "core/base/host_name.h"
 #include "tests/support/temporary_directory.h"
 
@@ -139,6 +141,51 @@ TEST_F(RunDirectoryTest, TheLockOfAKilledJobIsRecovered) {
   EXPECT_TRUE(opened.lock.recovered());
   close(ready[0]);
   close(ready[1]);
+}
+
+/// A process that opens the run for another plan. It is stopped once it has begun to look at the
+/// directory; -1: it came as far as the lock.
+pid_t stopped_on_its_way_to_the_lock(const RunDirectory& run) {
+  std::filesystem::remove_all(run.root());
+  std::filesystem::create_directories(run.root());
+  // Traces of a killed start, so many that to look through them takes a while.
+  for (int i = 0; i < 900; ++i) std::ofstream(run.root() / fmt::format("{}.tmp", i));
+  const UniqueFileDescriptor watch(inotify_init1(IN_CLOEXEC));
+  EXPECT_GE(inotify_add_watch(watch.get(), run.root().c_str(), IN_OPEN), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::string refusal;
+    try {
+      open_run_directory(run, {}, plan_of("24", "h2"), "name: other\n");
+    } catch (const Error& error) {
+      refusal = error.what();
+    }
+    _exit(refusal.find("holds a run of another plan") == std::string::npos ? 1 : 0);
+  }
+  char event[4096];
+  EXPECT_GT(read(watch.get(), event, sizeof event), 0);
+  kill(child, SIGSTOP);
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, WUNTRACED), child);
+  if (WIFSTOPPED(status) && !std::filesystem::exists(run.lock())) return child;
+  if (WIFSTOPPED(status)) {
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+  return -1;
+}
+
+TEST_F(RunDirectoryTest, ARunThatStartsAndEndsBeforeTheLockIsTakenIsNotOverwritten) {
+  pid_t child = -1;
+  for (int i = 0; i < 50 && child < 0; ++i) child = stopped_on_its_way_to_the_lock(run_);
+  if (child < 0) GTEST_SKIP() << "the other process was always too fast to be stopped in time";
+  open();
+  kill(child, SIGCONT);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "it went on with another's run";
+  EXPECT_EQ(read_stored_plan(run_.plan()).hash, "h1");
+  EXPECT_EQ(read_file(run_.config()), "name: run\n");
 }
 
 TEST_F(RunDirectoryTest, AnOldFailureRecordIsKeptAside) {

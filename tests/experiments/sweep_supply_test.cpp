@@ -179,6 +179,28 @@ TEST(SweepSupplyTest, ATrialThatDivergesIsStoppedAndTheSweepGoesOn) {
   EXPECT_EQ(second.epochs_trained, 0);
 }
 
+TEST(SweepSupplyTest, ATrialIsNotStoppedByAHostThatCantBeTrusted) {
+  testing::TemporaryDirectory directory;
+  const ExampleSweep example = testing::example_sweep(3, 2);
+  TrainedSweep trained;
+  const RunSummary summary =
+      run_sweep(2, example, directory / "journal.jsonl", trained,
+                [](const ChainSpec& chain, ProgressSink& sink, int64_t) {
+                  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+                  if (chain.name != "0001/net-f0-s1") return;
+                  sink.end_run();
+                  throw Error(ErrorKind::kNumeric, "ranks hold different weights");
+                });
+  EXPECT_EQ(summary.exit_code, 88);
+  ASSERT_EQ(summary.failed.size(), 1u) << "failure.json is written from these";
+  EXPECT_EQ(summary.failed[0].chain, "0001/net-f0-s1");
+  EXPECT_TRUE(
+      count_by_trial(read_journal(directory / "journal.jsonl"), Kind::kTrialStopped).empty());
+  // The same command again trains all trials to their ends.
+  EXPECT_EQ(run_sweep(2, example, directory / "journal.jsonl", trained).exit_code, 0);
+  EXPECT_EQ(trained.ends.size(), 6u);
+}
+
 TEST(SweepSupplyTest, ADamagedSampleStillFailsTheRun) {
   testing::TemporaryDirectory directory;
   const ExampleSweep example = testing::example_sweep(3, 1);

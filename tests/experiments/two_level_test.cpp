@@ -215,6 +215,16 @@ TEST(TwoLevelStack, MissingFoldsAreRefusedOrTheModelDropped) {
   expect_error(input, {}, ErrorKind::kData, {"fold 0"});
 }
 
+TEST(TwoLevelStack, FitsThatLeaveTwoFoldsOutNeedThree) {
+  StackInput input = synthetic(2, 100, .4, 8);
+  for (size_t i = 0; i < 100; ++i) input.folds[i] = static_cast<int64_t>(i % 2);
+  expect_error(input, {.nested = true}, ErrorKind::kConfiguration, {"stacking.nested", "three"});
+  expect_error(input, {.alpha_by = "metric"}, ErrorKind::kConfiguration, {"stacking.alpha_by"});
+  fit_stack(input, {.alphas = {10}, .alpha_by = "metric"});
+  for (size_t i = 0; i < 100; ++i) input.folds[i] = static_cast<int64_t>(i % 3);
+  fit_stack(input, {.alphas = {1, 10}, .alpha_by = "metric", .nested = true});
+}
+
 TEST(TwoLevelStack, SavedFilesHoldTheResult) {
   StackInput input = synthetic(2, 50, .4, 8);
   input.ids[0] = "a,\"b\"";

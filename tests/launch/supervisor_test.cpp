@@ -135,6 +135,27 @@ TEST_F(Supervised, ANewerCheckpointIsProgressToo) {
   EXPECT_EQ(starts().size(), 4u);
 }
 
+TEST_F(Supervised, CheckpointsOfASweepsTrialsAreProgressToo) {
+  std::filesystem::create_directories(folder_ / "run/trials/0003/chains/a");
+  std::filesystem::create_directories(folder_ / "run/trials/0004/chains/a");
+  // The third start's is of a chain with the same name in another trial, and an earlier epoch.
+  script(
+      "case $start in\n"
+      "1|2) touch run/trials/0003/chains/a/checkpoint-s00-e0000$start-i0000000.json ;;\n"
+      "3) touch run/trials/0004/chains/a/checkpoint-s00-e00000-i0000000.json ;;\n"
+      "esac\nexit 87");
+  EXPECT_EQ(run({.max_restarts = 1, .first_wait_s = 0}), 87);
+  EXPECT_EQ(starts().size(), 4u);
+}
+
+TEST_F(Supervised, TheEndOfARungIsProgressToo) {
+  script(
+      "if [ $start -le 3 ]; then echo '{\"type\":\"chain_paused\"}' >>run/journal.jsonl; fi\n"
+      "exit 87");
+  EXPECT_EQ(run({.max_restarts = 1, .first_wait_s = 0}), 87);
+  EXPECT_EQ(starts().size(), 4u);
+}
+
 TEST_F(Supervised, TheFirstSignalAsksToSaveAndNothingIsStartedAgain) {
   script("trap 'exit 75' USR1; trap 'exit 99' TERM INT; touch up; while :; do sleep 0.05; done");
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) {
