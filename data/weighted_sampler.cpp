@@ -12,9 +12,6 @@
 namespace baleen {
 namespace {
 
-/// The stream of these draws: the next number after those that core/base/seeds.h names.
-constexpr Stream kWeighted = static_cast<Stream>(12);
-
 /// Cumulative sums of the weights, checked.
 std::vector<double> cumulated(std::span<const int64_t> rows, std::span<const double> weights) {
   if (rows.size() != weights.size())
@@ -42,7 +39,7 @@ std::vector<double> cumulated(std::span<const int64_t> rows, std::span<const dou
 std::vector<int64_t> weighted_order(std::span<const int64_t> rows, std::span<const double> weights,
                                     int64_t count, bool replacement, uint64_t seed, int64_t epoch) {
   const std::vector<double> sums = cumulated(rows, weights);
-  CounterRandom random(derive_seed(seed, kWeighted, {static_cast<uint64_t>(epoch)}));
+  CounterRandom random(derive_seed(seed, Stream::kWeighted, {static_cast<uint64_t>(epoch)}));
   std::vector<int64_t> order;
   order.reserve(static_cast<size_t>(count));
   if (replacement) {

@@ -109,7 +109,6 @@ class DataParallelImpl final : public DataParallel {
   }
 
   ShardRange shards() const override { return range_; }
-  int64_t peak_partial_bytes() const override { return peak_bytes_; }
 
   void backward(int64_t shard, bool first_of_shard, bool last_of_shard,
                 const at::Tensor& loss) override {
@@ -197,6 +196,8 @@ class DataParallelImpl final : public DataParallel {
 
   void close() override {
     reducer_.reset();
+    // NCCL's destructor alone would abort what is still under way on other ranks.
+    if (process_.device && process_.device != process_.mpi) process_.device->shutdown();
     if (process_.mpi) process_.mpi->close();
     process_ = {};
   }
@@ -297,11 +298,6 @@ class DataParallelImpl final : public DataParallel {
       gradients.push_back(p.grad().defined() ? p.grad() : at::zeros_like(p));
       p.mutable_grad().reset();
     }
-    if (set_bytes_ == 0) {
-      for (const at::Tensor& g : gradients) set_bytes_ += static_cast<int64_t>(g.nbytes());
-    }
-    peak_bytes_ =
-        std::max(peak_bytes_, set_bytes_ * static_cast<int64_t>(partials_.partials().size() + 1));
     if (options_.fixed_tree) {
       partials_.push({0, shard}, std::move(gradients));
     } else if (partials_.partials().empty()) {
@@ -325,8 +321,6 @@ class DataParallelImpl final : public DataParallel {
   std::unordered_map<void*, size_t> index_;
   std::unordered_map<size_t, std::string> names_;
   GradientTree partials_;
-  int64_t set_bytes_ = 0;
-  int64_t peak_bytes_ = 0;
   ProcessGroup process_;
   std::unique_ptr<c10d::Reducer> reducer_;
   Activity* activity_ = nullptr;  ///< the communicator's

@@ -29,9 +29,6 @@ class DataParallel : public GradientReducer {
  public:
   /// [collective] Ends communication and frees what the group shares.
   virtual void close() = 0;
-  /// Largest amount of partial gradient sums that were alive at once, in bytes: log2(V/R) sets of
-  /// gradients.
-  virtual int64_t peak_partial_bytes() const = 0;
 };
 
 /// [collective] Checks that all ranks hold the same parameters by shape, then takes rank 0's values

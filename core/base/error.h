@@ -73,11 +73,13 @@ class PeerFailed : public std::exception {
 Error current_error();
 
 /// Runs `action`; if it throws, adds the text that `describe()` returns as context. `describe` runs
-/// only on failure.
+/// only on failure. PeerFailed passes as it is.
 template <class Describe, class Action>
 auto with_context(Describe&& describe, Action&& action) -> std::invoke_result_t<Action> {
   try {
     return std::forward<Action>(action)();
+  } catch (const PeerFailed&) {
+    throw;  // the rank with the root cause tells what it was doing
   } catch (...) {
     Error error = current_error();
     error.add_context(describe());

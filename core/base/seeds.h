@@ -20,6 +20,7 @@ enum class Stream : std::uint64_t {
   kPairs = 9,           ///< order of pairs of images in an epoch
   kMining = 10,         ///< negatives that are drawn within a batch
   kClustering = 11,     ///< first centroids of a clustering
+  kWeighted = 12,       ///< samples of an epoch, drawn by weight
   kSweep = 100,         ///< values of a sweep's trial
 };
 

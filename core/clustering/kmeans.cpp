@@ -51,6 +51,7 @@ class Lloyd {
     if (const int64_t filled = fill_empty(nearest); filled > 0) {
       result.reseeded += filled;
       centroids = means(nearest.clusters);
+      nearest.squares = squares_to_own(centroids, nearest.clusters);
     }
     result.centroids_KF = centroids;
     result.inertia = nearest.squares.sum().item<double>();
@@ -106,6 +107,17 @@ class Lloyd {
     for (int64_t p = 0; p < all.size(0); ++p) total.add_(all[p]);
     total = total.view({k, width + 1});
     return total.narrow(1, 0, width) / total.narrow(1, width, 1);
+  }
+
+  at::Tensor squares_to_own(const at::Tensor& centroids_KF, const at::Tensor& clusters_N) const {
+    std::vector<at::Tensor> rows;
+    const auto [first, last] = own_parts();
+    for (size_t p = first; p < last; ++p) {
+      const at::Tensor part = points_.narrow(0, parts_[p].first, parts_[p].size);
+      const at::Tensor own = clusters_N.narrow(0, parts_[p].first, parts_[p].size);
+      rows.push_back((part - centroids_KF.index_select(0, own)).square().sum(1));
+    }
+    return gathered(rows, 1).view({-1});
   }
 
   /// Gives every empty cluster the point furthest from its centroid, of a cluster that keeps

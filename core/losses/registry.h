@@ -51,9 +51,6 @@ class LossRegistry {
   /// @throws Error kConfiguration when the loss learns from the other kind of targets, naming those
   /// that fit.
   void check_targets(const std::string& name, LossTargets have) const;
-  void check_targets(const std::string& name, bool classes) const {
-    check_targets(name, classes ? LossTargets::kClasses : LossTargets::kLabels);
-  }
 
  private:
   std::vector<LossInfo> infos_;

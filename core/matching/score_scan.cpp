@@ -2,19 +2,7 @@
 
 #include <cstring>
 
-// The vectors are the compiler's own; the function is compiled once per instruction set, of which
-// the program takes the machine's best when it is loaded. Sanitizers and the loader's choice
-// exclude each other.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3")
-#pragma GCC diagnostic ignored "-Wpsabi"
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define BALEEN_EACH_INSTRUCTION_SET __attribute__((target_clones("avx512f", "avx2", "default")))
-#endif
-#endif
-#ifndef BALEEN_EACH_INSTRUCTION_SET
-#define BALEEN_EACH_INSTRUCTION_SET
-#endif
+#include "core/base/instruction_sets.h"
 
 namespace baleen {
 namespace {

@@ -13,6 +13,7 @@ namespace baleen {
 /// In training its 2C logits are passed on. In evaluation the result is [N, C]: the log of the sum
 /// of two softmaxes, that of the first C logits for the image, which is known not to be mirrored,
 /// and that of the last C for its mirror image. A softmax over them gives the mean of the two.
+/// logits_of() a stage's map are the inner network's 2C: what is explained is one view.
 class FlipClasses final : public DecoratedBackbone {
  public:
   /// @throws Error kInternal when the number of outputs is odd.

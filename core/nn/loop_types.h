@@ -4,21 +4,13 @@
 
 #include <cstdint>
 
-// For the innermost loops of kernels over rows of numbers: plain C++ that is written for the
-// compiler to vectorise, which it does at -O3 only, and is compiled once per instruction set, of
-// which the program takes the machine's best when it is loaded. Sanitizers and the loader's choice
-// exclude each other. Included last, and by .cpp files and loops of their own only: what follows is
-// optimised so.
+#include "core/base/instruction_sets.h"
+
+// For the innermost loops of kernels over rows of numbers. Choices between values are made without
+// branches only where no product of what is not chosen could trap.
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3", "no-trapping-math")
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define BALEEN_EACH_INSTRUCTION_SET __attribute__((target_clones("avx512f", "avx2", "default")))
+#pragma GCC optimize("no-trapping-math")
 #endif
-#endif
-#ifndef BALEEN_EACH_INSTRUCTION_SET
-#define BALEEN_EACH_INSTRUCTION_SET
-#endif
-#define BALEEN_INLINE inline __attribute__((always_inline))
 
 namespace baleen::loops {
 

@@ -123,31 +123,33 @@ Pooled pool(const at::Tensor& x_NCHW, const Side& down, const Side& across) {
     auto* y = static_cast<T*>(pooled.values_NCHW.data_ptr());
     const int64_t window = down.kernel * across.kernel;
     const int64_t grain = std::max<int64_t>(1, loops::kGrainElements / (channels * window));
-    split_over_threads(0, images * down.outputs * across.outputs, grain, [&](int64_t i, int64_t end) {
-      std::vector<A> best(static_cast<size_t>(channels));
-      std::vector<int32_t> from(static_cast<size_t>(channels));
-      for (; i < end; ++i) {
-        const int64_t ow = i % across.outputs, oh = i / across.outputs % down.outputs;
-        const T* image = x + i / across.outputs / down.outputs * down.size * across.size * channels;
-        // Where nothing is larger than this, the window's first pixel is taken.
-        std::fill(best.begin(), best.end(), -std::numeric_limits<A>::infinity());
-        const int64_t top = down.first(oh), left = across.first(ow);
-        const auto place = [&](int64_t ih, int64_t iw) {
-          return static_cast<int32_t>((ih - down.start(oh)) * across.kernel + iw -
-                                      across.start(ow));
-        };
-        std::fill(from.begin(), from.end(), place(top, left));
-        for (int64_t ih = top; ih < down.last(oh); ++ih) {
-          for (int64_t iw = left; iw < across.last(ow); ++iw)
-            loops::take_larger_of(image + (ih * across.size + iw) * channels, channels,
-                                  place(ih, iw), best.data(), from.data());
-        }
-        for (int64_t c = 0; c < channels; ++c) {
-          loops::store_unrounded(y[i * channels + c], best[size_t(c)]);
-          places[i * channels + c] = static_cast<uint8_t>(from[size_t(c)]);
-        }
-      }
-    });
+    split_over_threads(
+        0, images * down.outputs * across.outputs, grain, [&](int64_t i, int64_t end) {
+          std::vector<A> best(static_cast<size_t>(channels));
+          std::vector<int32_t> from(static_cast<size_t>(channels));
+          for (; i < end; ++i) {
+            const int64_t ow = i % across.outputs, oh = i / across.outputs % down.outputs;
+            const T* image =
+                x + i / across.outputs / down.outputs * down.size * across.size * channels;
+            // Where nothing is larger than this, the window's first pixel is taken.
+            std::fill(best.begin(), best.end(), -std::numeric_limits<A>::infinity());
+            const int64_t top = down.first(oh), left = across.first(ow);
+            const auto place = [&](int64_t ih, int64_t iw) {
+              return static_cast<int32_t>((ih - down.start(oh)) * across.kernel + iw -
+                                          across.start(ow));
+            };
+            std::fill(from.begin(), from.end(), place(top, left));
+            for (int64_t ih = top; ih < down.last(oh); ++ih) {
+              for (int64_t iw = left; iw < across.last(ow); ++iw)
+                loops::take_larger_of(image + (ih * across.size + iw) * channels, channels,
+                                      place(ih, iw), best.data(), from.data());
+            }
+            for (int64_t c = 0; c < channels; ++c) {
+              loops::store_unrounded(y[i * channels + c], best[size_t(c)]);
+              places[i * channels + c] = static_cast<uint8_t>(from[size_t(c)]);
+            }
+          }
+        });
   });
   return pooled;
 }

@@ -10,25 +10,8 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/instruction_sets.h"
 #include "core/base/tensor_threads.h"
-
-// The vectors are the compiler's own; the function is compiled once per instruction set, of which
-// the program takes the machine's best when it is loaded. Sanitizers and the loader's choice
-// exclude each other.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3")
-#pragma GCC diagnostic ignored "-Wpsabi"
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define BALEEN_EACH_INSTRUCTION_SET \
-  __attribute__((target_clones("avx512f", "arch=haswell", "default")))
-#endif
-#endif
-#ifndef BALEEN_EACH_INSTRUCTION_SET
-#define BALEEN_EACH_INSTRUCTION_SET
-#endif
-
-// Vectors are handed over in other registers by each instruction set.
-#define BALEEN_IN_PLACE inline __attribute__((always_inline))
 
 namespace baleen {
 namespace {
@@ -43,7 +26,7 @@ struct Channels {
   Floats product, sum, distance, square;
 };
 
-BALEEN_IN_PLACE Channels channels_of(float u, const float* v) {
+BALEEN_INLINE Channels channels_of(float u, const float* v) {
   Floats other;
   std::memcpy(&other, v, sizeof other);
   const Floats difference = u - other;
@@ -53,15 +36,16 @@ BALEEN_IN_PLACE Channels channels_of(float u, const float* v) {
 }
 
 /// What the hidden unit adds.
-BALEEN_IN_PLACE Floats unit(const float* w, const Channels& c) {
+BALEEN_INLINE Floats unit(const float* w, const Channels& c) {
   const Floats x = w[4] + w[0] * c.product + w[1] * c.sum + w[2] * c.distance + w[3] * c.square;
   return w[5] * (x > 0.0f ? x : Floats{});
 }
 
 /// Logits of one image with the kTile images of `v`, whose features lie side by side, [D, kTile].
-BALEEN_EACH_INSTRUCTION_SET void score_tile(const float* u, const float* v, int64_t num_features,
-                                            const float* hidden, const float* weighted,
-                                            float constant, float* out) {
+// Haswell: AVX2 with fused multiply-add.
+BALEEN_INSTRUCTION_SETS("avx512f", "arch=haswell", "default")
+void score_tile(const float* u, const float* v, int64_t num_features, const float* hidden,
+                const float* weighted, float constant, float* out) {
   Floats first = Floats{} + constant, second = first;
   for (int64_t d = 0; d < num_features; ++d) {
     const Channels a = channels_of(u[d], v + d * kTile);

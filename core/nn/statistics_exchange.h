@@ -4,12 +4,12 @@
 
 namespace baleen {
 
-/// Sums over the logical shards of a global batch, taken in the middle of a forward or backward
+/// What the logical shards of a global batch tell each other in the middle of a forward or backward
 /// pass.
 ///
 /// Every shard calls it the same number of times in the same order, as the same network on the same
-/// size of images does. Sums are added in the order of the shards: the same bits on every rank and
-/// for any number of ranks.
+/// size of images does. Rows come in the order of the shards, so that sum_in_order() gives the same
+/// bits on every rank and for any number of ranks.
 class StatisticsExchange {
  public:
   virtual ~StatisticsExchange() = default;

@@ -17,18 +17,6 @@ struct LossScalerOptions {
   int64_t growth_interval = 2000;
 };
 
-template <class Visitor>
-void visit_fields(Visitor& v, LossScalerOptions& o) {
-  v.field("initial_scale", o.initial_scale, "factor on the loss at the start",
-          config::at_least(1.0));
-  v.field("growth_factor", o.growth_factor,
-          "factor on the scale after growth_interval good steps in a row", config::at_least(1.0));
-  v.field("backoff_factor", o.backoff_factor, "factor on the scale after a step with an overflow",
-          config::between(0.0, 1.0));
-  v.field("growth_interval", o.growth_interval, "good steps in a row before the scale grows",
-          config::at_least(1));
-}
-
 struct LossScalerState {
   double scale = 65536.0;
   int64_t good_steps = 0;  ///< in a row, since the scale changed

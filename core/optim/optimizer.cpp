@@ -36,10 +36,6 @@ void check(const OptimizerOptions& o) {
     refuse(fmt::format("head_weight_decay is {}", *o.head_weight_decay), "it must be at least 0");
 }
 
-std::optional<at::Tensor> optional_of(const at::Tensor& tensor) {
-  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
-}
-
 }  // namespace
 
 std::vector<ParameterGroup> parameter_groups(const Backbone& network,
@@ -127,15 +123,12 @@ std::vector<at::Tensor> Optimizer::gradients(const Group& group) const {
   return gradients;
 }
 
-void Optimizer::update(Group& group, const std::vector<at::Tensor>& gradients, double lr,
-                       const at::Tensor& grad_scale, const at::Tensor& found_inf) {
-  const auto scale = optional_of(grad_scale);
-  const auto skip = optional_of(found_inf);
+void Optimizer::update(Group& group, const std::vector<at::Tensor>& gradients, double lr) {
   if (options_.kind == "sgd") {
     at::_fused_sgd_(group.parameters, gradients, group.first, group.weight_decay, options_.momentum,
                     lr,
                     /*dampening=*/0.0, options_.nesterov, /*maximize=*/false,
-                    /*is_first_step=*/false, scale, skip);
+                    /*is_first_step=*/false);
     return;
   }
   const std::vector<at::Tensor> steps(gradients.size(),
@@ -143,7 +136,7 @@ void Optimizer::update(Group& group, const std::vector<at::Tensor>& gradients, d
   const auto kernel = [&](auto&& fused) {
     fused(group.parameters, gradients, group.first, group.second, at::TensorList(), steps, lr,
           options_.beta1, options_.beta2, group.weight_decay, options_.epsilon, /*amsgrad=*/false,
-          /*maximize=*/false, scale, skip);
+          /*maximize=*/false);
   };
   if (options_.kind == "adam") {
     kernel([](auto&&... arguments) { at::_fused_adam_(arguments...); });
@@ -152,15 +145,14 @@ void Optimizer::update(Group& group, const std::vector<at::Tensor>& gradients, d
   }
 }
 
-void Optimizer::step(double lr, const at::Tensor& grad_scale, const at::Tensor& found_inf) {
+void Optimizer::step(double lr) {
   at::NoGradGuard no_grad;
   std::vector<std::vector<at::Tensor>> all;  // checked before anything changes
   for (const Group& group : groups_) all.push_back(gradients(group));
   steps_.add_(1.0);
   for (size_t g = 0; g < groups_.size(); ++g) {
-    update(groups_[g], all[g], lr * groups_[g].lr_multiplier, grad_scale, found_inf);
+    update(groups_[g], all[g], lr * groups_[g].lr_multiplier);
   }
-  if (found_inf.defined()) steps_.sub_(found_inf);
 }
 
 void Optimizer::clear_gradients() {

@@ -88,19 +88,13 @@ std::vector<ParameterGroup> parameter_groups(const Backbone& network,
 /// is there from the start, so that a checkpoint always has the same entries. Used from one thread.
 class Optimizer {
  public:
-  using NamedTensors = baleen::NamedTensors;
-
   /// @throws Error kConfiguration for an unknown kind or values out of range.
   Optimizer(std::vector<ParameterGroup> groups, OptimizerOptions options);
 
   /// Updates every parameter from its grad().
-  /// @param lr         learning rate of this step, before the groups' multipliers
-  /// @param grad_scale float32 scalar on the parameters' device: gradients are divided by it;
-  /// undefined: 1
-  /// @param found_inf  float32 scalar: where it is 1 nothing changes, neither parameters nor state;
-  /// undefined: 0
+  /// @param lr learning rate of this step, before the groups' multipliers
   /// @throws Error kInternal naming a parameter that has no gradient.
-  void step(double lr, const at::Tensor& grad_scale = {}, const at::Tensor& found_inf = {});
+  void step(double lr);
 
   /// Makes all gradients undefined.
   void clear_gradients();
@@ -127,8 +121,7 @@ class Optimizer {
     double weight_decay;
   };
   std::vector<at::Tensor> gradients(const Group& group) const;
-  void update(Group& group, const std::vector<at::Tensor>& gradients, double lr,
-              const at::Tensor& grad_scale, const at::Tensor& found_inf);
+  void update(Group& group, const std::vector<at::Tensor>& gradients, double lr);
 
   OptimizerOptions options_;
   std::vector<Group> groups_;

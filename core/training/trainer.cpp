@@ -329,8 +329,17 @@ bool Trainer::run_epoch(BatchSource& source, int64_t epoch, int64_t first_step_o
     report.samples = batches.front().global_count;
     report.lr = options_.lr_factor * parts_.schedule->lr(first_step_of_epoch + report.step);
 
-    StepSums sums = reads_late() ? step_late(batches, want_stop, report, progress)
-                                 : step_at_once(batches, want_stop, report, progress);
+    StepSums sums;
+    try {
+      sums = reads_late() ? step_late(batches, want_stop, report, progress)
+                          : step_at_once(batches, want_stop, report, progress);
+    } catch (const Error& error) {
+      // Of such kinds only this rank fails, and the others wait in the sum of gradients: the chain
+      // can't go on without the whole job.
+      if (alone || (error.kind() != ErrorKind::kData && error.kind() != ErrorKind::kConfiguration))
+        throw;
+      throw Error(ErrorKind::kInternal, error.what());
+    }
     progress.next_step = report.step + 1;
     report.compute_s = std::move(sums.compute_s);
     if (alone) {

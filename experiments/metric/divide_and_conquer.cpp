@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/clustering/relabel.h"
 #include "core/losses/metric/slices.h"
+#include "core/metrics/retrieval.h"
 #include "data/class_sampler.h"
 #include "data/sampler.h"
 
@@ -144,6 +145,7 @@ DivideAndConquer::Report DivideAndConquer::cluster(const at::Tensor& features_NF
     report.cost_before = labels.cost_before;
     report.cost_after = labels.cost_after;
     report.kept = labels.kept;
+    report.mutual_information = normalized_mutual_information(labels.clusters, clusters_);
     fresh = labels.clusters;
   }
   clusters_ = std::move(fresh);

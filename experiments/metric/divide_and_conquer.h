@@ -54,6 +54,7 @@ class DivideAndConquer {
     bool relabelled = false;
     int64_t cost_before = 0, cost_after = 0;  ///< see Relabelling
     double kept = 0;
+    double mutual_information = 0;  ///< normalised, of the clusters before and now (§8.3)
   };
   /// [collective where the share is] Clusters the images by their features.
   /// @throws Error kNumeric naming the row of features that are not finite.

@@ -207,8 +207,9 @@ void MetricLearning::log(const DivideAndConquer::Report& report, int64_t chain_e
       report.iterations);
   if (report.reseeded > 0) text += fmt::format(", {} were empty", report.reseeded);
   if (report.relabelled)
-    text += fmt::format("; {:.1f} % keep their learner, exchange cost {} -> {}", 100 * report.kept,
-                        report.cost_before, report.cost_after);
+    text += fmt::format("; {:.1f} % keep their learner, NMI {:.3f}, exchange cost {} -> {}",
+                        100 * report.kept, report.mutual_information, report.cost_before,
+                        report.cost_after);
   log_info("{}", text);
 }
 

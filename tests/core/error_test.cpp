@@ -35,6 +35,11 @@ TEST(ErrorTest, ForeignExceptionsBecomeInternalErrors) {
   }
 }
 
+TEST(ErrorTest, TheFailureOfAPeerIsNoCauseOfItsOwn) {
+  EXPECT_THROW(with_context([] { return std::string("x"); }, [] { throw PeerFailed(); }),
+               PeerFailed);
+}
+
 TEST(ErrorTest, ExitCodesAreTheDocumentedOnes) {
   EXPECT_EQ(exit_code(ErrorKind::kUsage), 2);
   EXPECT_EQ(exit_code(ErrorKind::kConfiguration), 3);

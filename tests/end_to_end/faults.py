@@ -106,6 +106,12 @@ def flipped_byte(directory):
     mentions(text, shard.name, "rank")
     found = call(["verify", "data"], directory, code=1)
     mentions(found, shard.name)
+    # On a group of two ranks only one of them reads it: the chain fails, not the job.
+    recipe = write_recipe(directory, backbones=[{"name": "simplenet_cifar", "min_ranks": 2}])
+    text = call(["run", recipe, "--run-dir", "groups"], directory, ranks=2, code=4)
+    mentions(text, shard.name)
+    failed = {record["chain"] for record in journal(directory / "groups") if record["type"] == "chain_failed"}
+    expect(len(failed) == 2, f"not both chains were tried: {failed}\n{text}")
 
 
 def truncated_image(directory):
