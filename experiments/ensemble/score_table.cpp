@@ -79,8 +79,18 @@ ScoreTable read_hdf5_table(const std::filesystem::path &file) {
     const std::vector<float> values = predictions.read<float>();
     std::copy(values.begin(), values.end(), out);
   }
+  for (size_t c = 0; c < table.columns.size(); ++c) {
+    const auto here = table.columns.begin() + static_cast<std::ptrdiff_t>(c);
+    if (std::find(table.columns.begin(), here, *here) == here) continue;
+    throw Error(ErrorKind::kData,
+                fmt::format("{}: 'columns' names '{}' twice", file.string(), *here));
+  }
   for (int64_t r = 0; r < rows; ++r) {
     table.places.push_back(fmt::format("row {}", r));
+    if (!table.folds.empty()) {
+      const int64_t fold = table.folds[static_cast<size_t>(r)];
+      check_fold(double(fold), fmt::format("{}", fold), file, table.places.back());
+    }
     for (int64_t c = 0; c < predictions.shape()[1]; ++c) {
       const double value = out[r * predictions.shape()[1] + c];
       if (std::isfinite(value)) continue;
