@@ -123,7 +123,8 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
   const std::filesystem::path scores = directory.stack() / "scores.json";
   journalled_step(journal, directory, "stacking", {}, [&] {
     std::filesystem::create_directories(directory.stack());
-    const auto [input, fits] = calibrated_stack_input(data, run.recipe.stacking);
+    const auto [input, fits] =
+        calibrated_stack_input(data, run.recipe.stacking, run.recipe.thresholds);
     std::string temperatures;
     for (const ModelTemperature& fit : fits) temperatures += print_temperature(fit) + "\n";
     if (!temperatures.empty())

@@ -216,6 +216,10 @@ LoadedStack load_stack(const StackJob& job) {
   input.labels = label_names(members, labels);
   input.classes = labels.kind == TargetKind::kSingleClass;
   input.targets_NL = align_targets(labels, input.ids, input.labels);
+  input.metric = input.classes ? accuracy_of_classes()
+                 : input.labels.size() == 1
+                     ? accuracy_at_half()
+                     : f_score(job.thresholds, exclusive_groups(job.thresholds, input.labels));
   std::vector<at::Tensor> oof, test;
   size_t with_test = 0;
   for (const Member& member : members) {

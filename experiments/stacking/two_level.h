@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/config/field.h"
+#include "experiments/stacking/penalty_metric.h"
 #include "experiments/stacking/ridge.h"
 #include "experiments/stacking/stack_ranks.h"
 
@@ -84,6 +85,7 @@ struct StackInput {
   at::Tensor
       test_MTL;  ///< probabilities, averaged over the folds' networks; undefined without a test set
   bool classes = false;  ///< each sample has exactly one label: metrics are accuracies
+  PenaltyMetric metric;  ///< empty: accuracy of classes, else F score at default options
 };
 
 /// Both levels, fitted on the samples outside one fold (or on all of them).
