@@ -11,6 +11,7 @@
 #include "experiments/chain_predictions.h"
 #include "experiments/classification_chain.h"
 #include "experiments/records/metrics_log.h"
+#include "experiments/stacking/save_stack.h"
 #include "experiments/stacking/stack_input.h"
 
 namespace baleen {

@@ -15,6 +15,7 @@
 #include "experiments/ensemble/stack_inputs.h"
 #include "experiments/ensemble/stack_job.h"
 #include "experiments/ensemble/vote.h"
+#include "experiments/stacking/save_stack.h"
 
 namespace baleen {
 namespace {
@@ -219,17 +220,8 @@ std::string combine_numbers(const StackJob& job, const std::string& kind) {
     }
     write_word_table(file, "id", "labels", tables.front().ids, lists);
   } else {
-    std::string out = "id";
-    for (const std::string& column : columns) out += ',' + csv_field(column);
-    out += '\n';
-    const at::Tensor dense = combined.contiguous();
-    const double* value = dense.const_data_ptr<double>();
-    for (const std::string& id : tables.front().ids) {
-      out += csv_field(id);
-      for (size_t c = 0; c < columns.size(); ++c) out += fmt::format(",{}", *value++);
-      out += '\n';
-    }
-    write_file_atomically(file, out);
+    write_file_atomically(file,
+                          scores_to_csv("id", tables.front().ids, nullptr, columns, combined));
   }
   const nlohmann::ordered_json root = {
       {"format", "baleen-ensemble"}, {"version", 1},     {"as", kind},

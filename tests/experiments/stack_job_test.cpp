@@ -141,6 +141,28 @@ TEST_F(StackJobTest, WordsNeedWeights) {
   }
 }
 
+TEST_F(StackJobTest, ARerunWithoutTestSetLeavesNoTestPredictionsOfAnEarlierOne) {
+  StackJob job = this->job({table("first.csv"), table("second.csv", 0.1)});
+  job.labels = labels();
+  job.submit = "mean";
+  job.resamples = job.simulations = 10;
+  StackJob with_test = job;
+  for (EnsembleInput& input : with_test.inputs) input.test = input.path;
+  const std::filesystem::path out(job.output);
+  (void)run_stack_job(with_test);
+  for (const char* name : {"oof.csv", "test.csv", "submission.csv", "scores.json"}) {
+    ASSERT_TRUE(std::filesystem::exists(out / name)) << name;
+    EXPECT_LE(std::filesystem::last_write_time(out / name),
+              std::filesystem::last_write_time(out / "stack.json"))
+        << name;
+  }
+  (void)run_stack_job(job);
+  for (const char* name : {"test.csv", "submission.csv"})
+    EXPECT_FALSE(std::filesystem::exists(out / name)) << name;
+  for (const char* name : {"oof.csv", "scores.json", "stack.json"})
+    EXPECT_TRUE(std::filesystem::exists(out / name)) << name;
+}
+
 /// Twenty samples of one label; the second model stays below 0.5 for all of them.
 LoadedStack one_label() {
   LoadedStack loaded;
