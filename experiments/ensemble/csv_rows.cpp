@@ -58,17 +58,16 @@ double parse_number(const std::string &text, const std::filesystem::path &file,
   return *value;
 }
 
-void check_fold(double fold, const std::string &text, const std::filesystem::path &file,
-                const std::string &place) {
+void check_fold(double fold, const std::filesystem::path &file, const std::string &place) {
   if (fold >= 0 && fold == std::floor(fold) && fold <= double(kLargestFold)) return;
-  throw Error(ErrorKind::kData, fmt::format("{}: the fold of {} is {}", file.string(), place, text),
+  throw Error(ErrorKind::kData, fmt::format("{}: the fold of {} is {}", file.string(), place, fold),
               fmt::format("folds are whole numbers from 0 to {}", kLargestFold));
 }
 
 int64_t parse_fold(const std::string &text, const std::filesystem::path &file,
                    const std::string &place) {
   const double number = parse_number(text, file, place, "fold");
-  check_fold(number, text, file, place);
+  check_fold(number, file, place);
   return static_cast<int64_t>(number);
 }
 

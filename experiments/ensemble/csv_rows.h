@@ -26,9 +26,8 @@ double parse_number(const std::string &text, const std::filesystem::path &file,
 /// The number a field holds, which may be infinite or NaN; empty where it holds none.
 std::optional<double> number_in(std::string_view text);
 
-/// @throws Error kData where a fold is no whole number from 0, named as it was read.
-void check_fold(double fold, const std::string &text, const std::filesystem::path &file,
-                const std::string &place);
+/// @throws Error kData where a fold is no whole number from 0.
+void check_fold(double fold, const std::filesystem::path &file, const std::string &place);
 
 /// A fold: a whole number from 0. @throws Error kData likewise.
 int64_t parse_fold(const std::string &text, const std::filesystem::path &file,

@@ -87,10 +87,6 @@ ScoreTable read_hdf5_table(const std::filesystem::path &file) {
   }
   for (int64_t r = 0; r < rows; ++r) {
     table.places.push_back(fmt::format("row {}", r));
-    if (!table.folds.empty()) {
-      const int64_t fold = table.folds[static_cast<size_t>(r)];
-      check_fold(double(fold), fmt::format("{}", fold), file, table.places.back());
-    }
     for (int64_t c = 0; c < predictions.shape()[1]; ++c) {
       const double value = out[r * predictions.shape()[1] + c];
       if (std::isfinite(value)) continue;
@@ -100,6 +96,11 @@ ScoreTable read_hdf5_table(const std::filesystem::path &file) {
     }
   }
   return table;
+}
+
+void check_folds(const ScoreTable &table, const std::filesystem::path &file) {
+  for (size_t r = 0; r < table.folds.size(); ++r)
+    check_fold(double(table.folds[r]), file, table.places[r]);
 }
 
 std::string stem_of(std::filesystem::path file) {
@@ -113,6 +114,7 @@ ScoreTable read_score_table(const std::filesystem::path &file, const std::string
   ScoreTable table = file.extension() == ".h5" || file.extension() == ".hdf5"
                          ? read_hdf5_table(file)
                          : read_csv_table(file, id_column);
+  check_folds(table, file);
   table.file = file;
   table.name = stem_of(file);
   index_ids(file, table.ids, table.places);
@@ -132,6 +134,7 @@ std::vector<ScoreTable> read_run_tables(const std::filesystem::path &run, bool t
     table.columns = data.labels;
     if (!test) table.folds = data.folds;
     for (size_t r = 0; r < table.ids.size(); ++r) table.places.push_back(fmt::format("row {}", r));
+    check_folds(table, table.file);
     const at::Tensor &all = test ? data.test_MTK : data.oof_MNK;
     table.values_NL = all[static_cast<int64_t>(m)].to(at::kDouble).contiguous();
     tables.push_back(std::move(table));

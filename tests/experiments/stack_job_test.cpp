@@ -59,6 +59,7 @@ class StackJobTest : public ::testing::Test {
     data.target_kind = TargetKind::kMultiLabel;
     data.labels = {"a", "b"};
     data.models = {model};
+    data.config_hash = "0";
     data.num_folds = 2;
     for (int i = 0; i < 8; ++i) {
       data.ids.push_back(fmt::format("s{}", i));
