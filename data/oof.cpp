@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "data/atomic_hdf5.h"
 #include "data/hdf5/file.h"
+#include "data/pack/csv.h"
 
 namespace baleen {
 namespace {
@@ -94,14 +95,6 @@ at::Tensor read_targets(const hdf5::File& file, const char* name, TargetKind kin
   if (!file.contains(name)) return {};
   return kind == TargetKind::kSingleClass ? read_tensor<int64_t>(file, name, at::kLong)
                                           : read_tensor<float>(file, name, at::kFloat);
-}
-
-/// A field of a CSV line: quoted where it holds a separator.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + '"';
 }
 
 void append_target_names(std::string& line, const OofData& data) {

@@ -108,6 +108,7 @@ void add_environment(ReportData& report, const RunDirectory& directory, const Pl
 void add_scores(ReportData& report, const Evaluation& evaluation, const JournalState& journal,
                 const PreparedRun& run) {
   using Kind = ReportScores::Kind;
+  if (report.target_kind == TargetKind::kMultiLabel) report.score_title = evaluation.metric;
   for (size_t i = 0; i < evaluation.candidates.size(); ++i) {
     const Candidate& c = evaluation.candidates[i];
     ReportScores row;
@@ -289,7 +290,8 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
   } else if (journal.finished_steps.contains("stacking")) {
     OofData data = read_oof(directory.oof());
     const StackResult stack =
-        fit_stack(calibrated_stack_input(data, run.recipe.stacking).first, run.recipe.stacking);
+        fit_stack(calibrated_stack_input(data, run.recipe.stacking, run.recipe.thresholds).first,
+                  run.recipe.stacking);
     const Evaluation evaluation = evaluate(data, stack, run.recipe.thresholds);
     add_scores(report, evaluation, journal, run);
     add_targets(report, evaluation, data);

@@ -81,7 +81,7 @@ Evaluation evaluate(const OofData& data, const StackResult& stack,
                     const ThresholdOptions& thresholds, const std::function<void()>& check_stop) {
   const bool classes = data.target_kind == TargetKind::kSingleClass;
   Evaluation result;
-  result.metric = classes ? "accuracy" : "F2";
+  result.metric = classes ? "accuracy" : fmt::format("F{:g}", thresholds.beta);
   const bool with_test = data.test_MTK.defined();
   for (size_t m = 0; m < data.models.size(); ++m) {
     Candidate candidate;

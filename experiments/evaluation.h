@@ -14,7 +14,7 @@
 namespace baleen {
 
 /// How good one model, or a combination of all, is. Scores are accuracies for classes, mean
-/// per-sample F2 for labels.
+/// per-sample F scores for labels.
 struct Candidate {
   std::string name;                   ///< a model's, "mean of models" or "stack"
   at::Tensor oof_NK;                  ///< scores; each row by a model that did not train on it
@@ -28,7 +28,7 @@ struct Candidate {
 
 /// Every model, their mean and the stack, judged alike.
 struct Evaluation {
-  std::string metric;  ///< "accuracy" or "F2"
+  std::string metric;  ///< "accuracy", or "F2" where thresholds.beta is 2
   std::vector<Candidate>
       candidates;  ///< models in the order of OofData, then the mean, then the stack
   const Candidate& mean() const { return candidates[candidates.size() - 2]; }

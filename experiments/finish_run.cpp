@@ -11,6 +11,7 @@
 #include "experiments/chain_predictions.h"
 #include "experiments/classification_chain.h"
 #include "experiments/records/metrics_log.h"
+#include "experiments/stacking/save_stack.h"
 #include "experiments/stacking/stack_input.h"
 
 namespace baleen {
@@ -123,7 +124,8 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
   const std::filesystem::path scores = directory.stack() / "scores.json";
   journalled_step(journal, directory, "stacking", {}, [&] {
     std::filesystem::create_directories(directory.stack());
-    const auto [input, fits] = calibrated_stack_input(data, run.recipe.stacking);
+    const auto [input, fits] =
+        calibrated_stack_input(data, run.recipe.stacking, run.recipe.thresholds);
     std::string temperatures;
     for (const ModelTemperature& fit : fits) temperatures += print_temperature(fit) + "\n";
     if (!temperatures.empty())

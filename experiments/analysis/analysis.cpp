@@ -211,7 +211,7 @@ Analysis analyse(const LoadedStack& loaded, const StackJob& job, int64_t num_con
                              .log_loss = c.log_loss,
                              .auc = c.auc,
                              .labels = analyse_labels(c, subject),
-                             .calibration = calibrate(input.targets_NL, c.oof_NL)});
+                             .calibration = calibrate(input.targets_NL, c.oof_NL, input.classes)});
   }
   result.relations = relate_labels(input.targets_NL);
   result.diversity = compare_models(models, verdict.metric);

@@ -19,10 +19,10 @@ struct Calibration {
     double observed = 0;   ///< share of positives among them
   };
   std::vector<Bin> bins;
-  double expected_error = 0;  ///< Σ count · |predicted − observed| / N
-  double brier = 0;           ///< mean squared error of the probabilities
-  double temperature = 1;     ///< divides the logits for the least log loss (Guo et al. 2017)
-  double loss_at_temperature = 0;
+  double expected_error = 0;       ///< Σ count · |predicted − observed| / N
+  double brier = 0;                ///< mean squared error of the probabilities
+  double temperature = 1;          ///< divides the logits for the least log loss (Guo et al. 2017)
+  double loss_at_temperature = 0;  ///< mean over samples (classes) or decisions
 };
 
 /// One label by one model, out of fold; NaN where a figure is not defined.
@@ -100,8 +100,10 @@ struct Analysis {
 Analysis analyse(const LoadedStack& loaded, const StackJob& job, int64_t num_confusing);
 
 LabelRelations relate_labels(const at::Tensor& targets_NL);
-Calibration calibrate(const at::Tensor& targets, const at::Tensor& probabilities,
-                      int64_t num_bins = 10);
+/// Bins hold each decision by itself; the temperature is that of the softmax of classes, or of the
+/// sigmoid of each label. @param classes each sample has exactly one label
+Calibration calibrate(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
+                      bool classes, int64_t num_bins = 10);
 /// Of each chain's metrics, read from a run directory; empty for unfinished ones.
 std::vector<LossAgainstMetric> compare_loss_and_metric(const std::filesystem::path& run,
                                                        const std::string& metric);

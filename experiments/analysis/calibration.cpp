@@ -8,21 +8,11 @@
 #include "experiments/stacking/temperature.h"
 
 namespace baleen {
-namespace {
 
-constexpr double kLeastProbability = 1e-12;
-
-/// Mean binary log loss of the logits divided by a temperature.
-double loss_at(const at::Tensor& targets, const at::Tensor& logits, double temperature) {
-  return at::binary_cross_entropy_with_logits(logits / temperature, targets).item<double>();
-}
-
-}  // namespace
-
-Calibration calibrate(const at::Tensor& targets, const at::Tensor& probabilities,
-                      int64_t num_bins) {
-  const at::Tensor y = targets.to(at::kDouble).flatten().contiguous();
-  const at::Tensor p = probabilities.to(at::kDouble).flatten().contiguous();
+Calibration calibrate(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
+                      bool classes, int64_t num_bins) {
+  const at::Tensor y = targets_NL.to(at::kDouble).flatten().contiguous();
+  const at::Tensor p = probabilities_NL.to(at::kDouble).flatten().contiguous();
   if (y.numel() != p.numel() || y.numel() == 0 || num_bins < 1)
     throw Error(ErrorKind::kInternal, "calibration of targets and probabilities that do not match");
   Calibration result;
@@ -48,9 +38,9 @@ Calibration calibrate(const at::Tensor& targets, const at::Tensor& probabilities
     result.expected_error +=
         std::abs(bin.predicted - bin.observed) * double(bin.count) / double(y.numel());
   }
-  result.temperature = fit_temperature(y, p, /*classes=*/false);
-  const at::Tensor logits = at::logit(p, kLeastProbability);
-  result.loss_at_temperature = loss_at(y, logits, result.temperature);
+  result.temperature = fit_temperature(targets_NL, probabilities_NL, classes);
+  result.loss_at_temperature =
+      log_loss_at(targets_NL, probabilities_NL, result.temperature, classes);
   return result;
 }
 

@@ -11,6 +11,7 @@
 #include "core/base/format.h"
 #include "core/metrics/metrics.h"
 #include "experiments/analysis/analysis_page.h"
+#include "experiments/ensemble/contestants.h"
 #include "experiments/evaluation.h"
 #include "experiments/journal.h"
 #include "experiments/plan.h"
@@ -32,6 +33,7 @@ struct Judged {
   std::string name;
   OofData data;
   Evaluation evaluation;
+  ThresholdOptions thresholds;
   double seconds = 0;
 };
 
@@ -47,8 +49,9 @@ Judged judge_run(const std::filesystem::path& path) {
   run.name = path.lexically_normal().filename().string();
   if (run.name.empty()) run.name = path.lexically_normal().parent_path().filename().string();
   run.data = read_oof(directory.oof());
-  const StackResult stack =
-      fit_stack(calibrated_stack_input(run.data, recipe.stacking).first, recipe.stacking);
+  const StackResult stack = fit_stack(
+      calibrated_stack_input(run.data, recipe.stacking, recipe.thresholds).first, recipe.stacking);
+  run.thresholds = recipe.thresholds;
   run.evaluation = evaluate(run.data, stack, recipe.thresholds);
   if (std::filesystem::exists(directory.journal()))
     run.seconds = active_seconds(read_journal(directory.journal()));
@@ -56,12 +59,12 @@ Judged judge_run(const std::filesystem::path& path) {
 }
 
 /// Each sample's own score, whose mean the candidate's score is.
-at::Tensor sample_scores(const Candidate& candidate, const OofData& data) {
-  if (data.target_kind == TargetKind::kSingleClass)
-    return data.targets.eq(candidate.oof_NK.argmax(1)).to(at::kDouble);
-  const at::Tensor truth = data.targets.to(at::kDouble);
-  const at::Tensor decided = candidate.thresholds.predicted_NL.to(at::kDouble);
-  return 5 * (decided * truth).sum(1) / (4 * truth.sum(1) + decided.sum(1)).clamp_min(1e-300);
+at::Tensor scores_of(const Candidate& candidate, const OofData& data,
+                     const ThresholdOptions& thresholds) {
+  const bool classes = data.target_kind == TargetKind::kSingleClass;
+  return sample_scores(classes ? StackMetric::kAccuracy : StackMetric::kF,
+                       make_stack_input(data).targets_NL.to(at::kDouble), candidate.oof_NK,
+                       candidate.thresholds.predicted_NL, thresholds);
 }
 
 /// Rows of both runs for the samples that they share.
@@ -108,8 +111,8 @@ RunComparison compare_runs(const std::filesystem::path& a, const std::filesystem
       continue;
     }
     const at::Tensor scores_CN =
-        at::stack({sample_scores(candidate, first.data).index_select(0, rows_a),
-                   sample_scores(*other, second.data).index_select(0, rows_b)});
+        at::stack({scores_of(candidate, first.data, first.thresholds).index_select(0, rows_a),
+                   scores_of(*other, second.data, first.thresholds).index_select(0, rows_b)});
     const BootstrapResult bootstrap = bootstrap_scores(scores_CN, 0, kResamples, 0);
     result.candidates.push_back({candidate.name, bootstrap.score_C[0].value,
                                  bootstrap.score_C[1].value, bootstrap.difference_C[1]});

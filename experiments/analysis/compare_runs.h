@@ -22,7 +22,8 @@ struct ComparedLabel {
 
 /// What two finished runs on the same samples have made of them.
 struct RunComparison {
-  std::string name_a, name_b, metric;
+  std::string name_a, name_b;
+  std::string metric;  ///< of a; both are judged by it
   int64_t common_samples = 0;
   std::vector<ComparedCandidate> candidates;
   std::vector<ComparedLabel> labels;        ///< multi-label data

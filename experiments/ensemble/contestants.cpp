@@ -108,11 +108,13 @@ Contestant by_vote(const Court& court, const std::vector<Contestant>& models) {
   c.probabilities = false;
   c.oof_NL = share(false);
   if (models.front().test_TL.defined()) c.test_TL = share(true);
-  if (court.metric == StackMetric::kF) {
+  if (court.metric != StackMetric::kAccuracy) {
     c.decided_NL = decide_votes(c.oof_NL, court.job.vote);
+    if (c.test_TL.defined()) c.decided_TL = decide_votes(c.test_TL, court.job.vote);
+  }
+  if (court.metric == StackMetric::kF) {
     c.at_start = sample_f_beta(court.input().targets_NL, c.decided_NL, court.job.thresholds.beta,
                                court.job.thresholds.empty_score);
-    if (c.test_TL.defined()) c.decided_TL = decide_votes(c.test_TL, court.job.vote);
   }
   finish(c, court);
   return c;
@@ -268,8 +270,10 @@ at::Tensor sample_scores(StackMetric metric, const at::Tensor& targets_NL,
                          const ThresholdOptions& options) {
   if (metric == StackMetric::kAccuracy)
     return targets_NL.argmax(1).eq(scores_NL.argmax(1)).to(at::kDouble);
-  if (metric == StackMetric::kBinary)
-    return scores_NL.gt(0.5).eq(targets_NL.gt(0.5)).select(1, 0).to(at::kDouble).contiguous();
+  if (metric == StackMetric::kBinary) {
+    const at::Tensor on_NL = decided_NL.defined() ? decided_NL.to(at::kBool) : scores_NL.gt(0.5);
+    return on_NL.eq(targets_NL.gt(0.5)).select(1, 0).to(at::kDouble).contiguous();
+  }
   const at::Tensor decided = decided_NL.to(at::kDouble);
   const double beta2 = options.beta * options.beta;
   const at::Tensor divisor = beta2 * targets_NL.sum(1) + decided.sum(1);

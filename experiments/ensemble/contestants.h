@@ -27,7 +27,7 @@ struct Contestant {
   bool probabilities = true;          ///< log loss means something
   at::Tensor oof_NL, test_TL;         ///< test undefined without a test set
   CrossFittedThresholds thresholds;   ///< kF; votes have decisions instead of thresholds
-  at::Tensor decided_NL, decided_TL;  ///< kF: labels that are predicted
+  at::Tensor decided_NL, decided_TL;  ///< labels that are predicted: kF, and kBinary by vote
   at::Tensor score_N;                 ///< each sample's score
   std::vector<double> by_fold;
   double at_start = 0;         ///< kF: mean score at thresholds.start for every label
@@ -57,7 +57,8 @@ StackVerdict judge(const LoadedStack& loaded, const StackJob& job,
 /// The same for the models and their mean alone.
 StackVerdict judge_models(const LoadedStack& loaded, const StackJob& job);
 
-/// Scores of one sample each, fp64 [N]. @param decided_NL used by kF alone
+/// Scores of one sample each, fp64 [N].
+/// @param decided_NL of kF, and of kBinary where it is not by scores above 0.5
 at::Tensor sample_scores(StackMetric metric, const at::Tensor& targets_NL,
                          const at::Tensor& scores_NL, const at::Tensor& decided_NL,
                          const ThresholdOptions& options);

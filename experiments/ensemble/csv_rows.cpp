@@ -8,6 +8,12 @@
 #include "core/base/error.h"
 
 namespace baleen {
+namespace {
+
+// What counts by fold has a place for each number up to the largest.
+constexpr int64_t kLargestFold = 1000000;
+
+}  // namespace
 
 RowOf index_ids(const std::filesystem::path &file, const std::vector<std::string> &ids,
                 const std::vector<std::string> &places) {
@@ -25,36 +31,43 @@ RowOf index_ids(const std::filesystem::path &file, const std::vector<std::string
   return row_of;
 }
 
-double parse_number(const std::string &text, const std::filesystem::path &file,
-                    const std::string &place, const std::string &column) {
+std::optional<double> number_in(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t");
   const size_t last = text.find_last_not_of(" \t");
-  const std::string_view field = first == std::string::npos
-                                     ? std::string_view()
-                                     : std::string_view(text).substr(first, last - first + 1);
+  if (first == std::string_view::npos) return {};
+  const std::string_view field = text.substr(first, last - first + 1);
   double value = 0;
   const auto [end, code] = std::from_chars(field.data(), field.data() + field.size(), value);
-  if (code != std::errc() || end != field.data() + field.size() || field.empty()) {
+  if (code != std::errc() || end != field.data() + field.size()) return {};
+  return value;
+}
+
+double parse_number(const std::string &text, const std::filesystem::path &file,
+                    const std::string &place, const std::string &column) {
+  const std::optional<double> value = number_in(text);
+  if (!value) {
     throw Error(ErrorKind::kData,
                 fmt::format("{}: column '{}' of {} holds '{}', which is no number", file.string(),
                             column, place, text));
   }
-  if (!std::isfinite(value)) {
+  if (!std::isfinite(*value)) {
     throw Error(ErrorKind::kData,
                 fmt::format("{}: column '{}' of {} is {}", file.string(), column, place, text),
                 "leave the model out, or predict that sample again");
   }
-  return value;
+  return *value;
+}
+
+void check_fold(double fold, const std::filesystem::path &file, const std::string &place) {
+  if (fold >= 0 && fold == std::floor(fold) && fold <= double(kLargestFold)) return;
+  throw Error(ErrorKind::kData, fmt::format("{}: the fold of {} is {}", file.string(), place, fold),
+              fmt::format("folds are whole numbers from 0 to {}", kLargestFold));
 }
 
 int64_t parse_fold(const std::string &text, const std::filesystem::path &file,
                    const std::string &place) {
   const double number = parse_number(text, file, place, "fold");
-  if (number < 0 || number != std::floor(number) || number > 1e6) {
-    throw Error(ErrorKind::kData,
-                fmt::format("{}: the fold of {} is {}", file.string(), place, text),
-                "folds are whole numbers from 0");
-  }
+  check_fold(number, file, place);
   return static_cast<int64_t>(number);
 }
 

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -20,6 +22,12 @@ RowOf index_ids(const std::filesystem::path &file, const std::vector<std::string
 /// A finite number. @throws Error kData naming file, place and column.
 double parse_number(const std::string &text, const std::filesystem::path &file,
                     const std::string &place, const std::string &column);
+
+/// The number a field holds, which may be infinite or NaN; empty where it holds none.
+std::optional<double> number_in(std::string_view text);
+
+/// @throws Error kData where a fold is no whole number from 0.
+void check_fold(double fold, const std::filesystem::path &file, const std::string &place);
 
 /// A fold: a whole number from 0. @throws Error kData likewise.
 int64_t parse_fold(const std::string &text, const std::filesystem::path &file,

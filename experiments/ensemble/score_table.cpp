@@ -79,6 +79,12 @@ ScoreTable read_hdf5_table(const std::filesystem::path &file) {
     const std::vector<float> values = predictions.read<float>();
     std::copy(values.begin(), values.end(), out);
   }
+  for (size_t c = 0; c < table.columns.size(); ++c) {
+    const auto here = table.columns.begin() + static_cast<std::ptrdiff_t>(c);
+    if (std::find(table.columns.begin(), here, *here) == here) continue;
+    throw Error(ErrorKind::kData,
+                fmt::format("{}: 'columns' names '{}' twice", file.string(), *here));
+  }
   for (int64_t r = 0; r < rows; ++r) {
     table.places.push_back(fmt::format("row {}", r));
     for (int64_t c = 0; c < predictions.shape()[1]; ++c) {
@@ -92,6 +98,11 @@ ScoreTable read_hdf5_table(const std::filesystem::path &file) {
   return table;
 }
 
+void check_folds(const ScoreTable &table, const std::filesystem::path &file) {
+  for (size_t r = 0; r < table.folds.size(); ++r)
+    check_fold(double(table.folds[r]), file, table.places[r]);
+}
+
 std::string stem_of(std::filesystem::path file) {
   if (file.extension() == ".gz") file = file.stem();
   return file.stem().string();
@@ -103,6 +114,7 @@ ScoreTable read_score_table(const std::filesystem::path &file, const std::string
   ScoreTable table = file.extension() == ".h5" || file.extension() == ".hdf5"
                          ? read_hdf5_table(file)
                          : read_csv_table(file, id_column);
+  check_folds(table, file);
   table.file = file;
   table.name = stem_of(file);
   index_ids(file, table.ids, table.places);
@@ -122,6 +134,7 @@ std::vector<ScoreTable> read_run_tables(const std::filesystem::path &run, bool t
     table.columns = data.labels;
     if (!test) table.folds = data.folds;
     for (size_t r = 0; r < table.ids.size(); ++r) table.places.push_back(fmt::format("row {}", r));
+    check_folds(table, table.file);
     const at::Tensor &all = test ? data.test_MTK : data.oof_MNK;
     table.values_NL = all[static_cast<int64_t>(m)].to(at::kDouble).contiguous();
     tables.push_back(std::move(table));

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "core/base/error.h"
@@ -24,6 +25,44 @@ struct Member {
   std::optional<ScoreTable> test;
   const EnsembleInput* input = nullptr;
 };
+
+bool is_combination(const std::string& name) {
+  static const std::set<std::string> kNames = {
+      "mean", "geometric", "rank", "vote", "stable", "greedy", "blend", "ridge level 1", "stack"};
+  return kNames.contains(name);
+}
+
+/// "planet" of runs/planet/ and of "." within it.
+std::string folder_name(const std::filesystem::path& run) {
+  const std::filesystem::path path = std::filesystem::absolute(run).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+/// Sees to names that differ from each other and from those of the combinations. Runs share names
+/// of backbones: there the folder tells which is meant.
+void give_names(std::vector<Member>& members) {
+  std::map<std::string, int64_t> count;
+  for (const Member& member : members) ++count[member.table.name];
+  for (Member& member : members) {
+    std::string& name = member.table.name;
+    if (!is_run(*member.input) || !member.input->name.empty()) continue;
+    if (count.at(name) > 1 || is_combination(name))
+      name = folder_name(member.input->path) + "/" + name;
+  }
+  std::set<std::string> names;
+  for (const Member& member : members) {
+    const std::string& name = member.table.name;
+    if (is_combination(name)) {
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("{}: the model is called '{}', as is a combination of the models",
+                              member.table.file.string(), name),
+                  "give it another name (inputs[].name)");
+    }
+    if (names.insert(name).second) continue;
+    throw Error(ErrorKind::kConfiguration, fmt::format("two models are called '{}'", name),
+                "give one of them another name (inputs[].name)");
+  }
+}
 
 std::vector<Member> read_members(const StackJob& job) {
   std::vector<Member> members;
@@ -45,13 +84,7 @@ std::vector<Member> read_members(const StackJob& job) {
     if (!input.test.empty()) member.test = read_score_table(input.test, job.id_column);
     members.push_back(std::move(member));
   }
-  std::set<std::string> names;
-  for (const Member& member : members) {
-    if (names.insert(member.table.name).second) continue;
-    throw Error(ErrorKind::kConfiguration,
-                fmt::format("two models are called '{}'", member.table.name),
-                "give one of them another name (inputs[].name)");
-  }
+  give_names(members);
   return members;
 }
 
@@ -166,10 +199,10 @@ bool is_run(const EnsembleInput& input) {
               "give a finished run, or a file of predictions");
 }
 
-at::Tensor as_scores(const at::Tensor& values_NL, const EnsembleInput& input) {
+at::Tensor as_scores(const at::Tensor& values_NL, const EnsembleInput& input, bool classes) {
   constexpr std::string_view kDistances = "distances_";
   if (input.kind == "probabilities") return values_NL;
-  if (input.kind == "logits") return at::sigmoid(values_NL);
+  if (input.kind == "logits") return classes ? at::softmax(values_NL, 1) : at::sigmoid(values_NL);
   return distances_to_scores(values_NL, input.kind.substr(kDistances.size()), input.parameter);
 }
 
@@ -183,6 +216,10 @@ LoadedStack load_stack(const StackJob& job) {
   input.labels = label_names(members, labels);
   input.classes = labels.kind == TargetKind::kSingleClass;
   input.targets_NL = align_targets(labels, input.ids, input.labels);
+  input.metric = input.classes ? accuracy_of_classes()
+                 : input.labels.size() == 1
+                     ? accuracy_at_half()
+                     : f_score(job.thresholds, exclusive_groups(job.thresholds, input.labels));
   std::vector<at::Tensor> oof, test;
   size_t with_test = 0;
   for (const Member& member : members) {
@@ -190,10 +227,12 @@ LoadedStack load_stack(const StackJob& job) {
     loaded.weights.push_back(member.input->public_score
                                  ? *member.input->public_score * *member.input->public_score
                                  : member.input->weight);
-    oof.push_back(as_scores(align(member.table, input.ids, input.labels), *member.input));
+    oof.push_back(
+        as_scores(align(member.table, input.ids, input.labels), *member.input, input.classes));
     if (!member.test) continue;
     if (with_test++ == 0) input.test_ids = member.test->ids;
-    test.push_back(as_scores(align(*member.test, input.test_ids, input.labels), *member.input));
+    test.push_back(
+        as_scores(align(*member.test, input.test_ids, input.labels), *member.input, input.classes));
   }
   if (with_test > 0 && with_test < members.size()) {
     throw Error(

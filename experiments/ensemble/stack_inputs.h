@@ -23,7 +23,8 @@ struct LoadedStack {
 LoadedStack load_stack(const StackJob& job);
 
 /// One model's table as probabilities or scores, as its input says.
-at::Tensor as_scores(const at::Tensor& values_NL, const EnsembleInput& input);
+/// @param classes each sample has exactly one label: logits go through a softmax
+at::Tensor as_scores(const at::Tensor& values_NL, const EnsembleInput& input, bool classes);
 
 /// A run directory, as opposed to a table.
 bool is_run(const EnsembleInput& input);

@@ -15,27 +15,10 @@
 #include "experiments/ensemble/ranked_lists.h"
 #include "experiments/ensemble/stack_inputs.h"
 #include "experiments/stacking/fit_on_ranks.h"
+#include "experiments/stacking/save_stack.h"
 
 namespace baleen {
 namespace {
-
-std::string table_text(const std::string& id_heading, const std::vector<std::string>& ids,
-                       const std::vector<int64_t>* folds, const std::vector<std::string>& labels,
-                       const at::Tensor& scores) {
-  std::string text = csv_field(id_heading);
-  if (folds) text += ",fold";
-  for (const std::string& label : labels) text += ',' + csv_field(label);
-  text += '\n';
-  const at::Tensor dense = scores.to(at::kDouble).contiguous();
-  const double* value = dense.const_data_ptr<double>();
-  for (size_t i = 0; i < ids.size(); ++i) {
-    text += csv_field(ids[i]);
-    if (folds) text += fmt::format(",{}", (*folds)[i]);
-    for (size_t l = 0; l < labels.size(); ++l) text += fmt::format(",{}", *value++);
-    text += '\n';
-  }
-  return text;
-}
 
 int64_t label_of(const std::string& name, const std::vector<std::string>& labels) {
   const auto found = std::find(labels.begin(), labels.end(), name);
@@ -51,9 +34,9 @@ int64_t label_of(const std::string& name, const std::vector<std::string>& labels
 void write_scores(const std::filesystem::path& file, const SubmissionFormat& format, int64_t label,
                   const Contestant& chosen, const StackInput& input) {
   const std::string& name = input.labels[static_cast<size_t>(label)];
-  write_file_atomically(file, table_text(format.id, input.test_ids, nullptr,
-                                         {format.column.empty() ? name : format.column},
-                                         chosen.test_TL.slice(1, label, label + 1)));
+  write_file_atomically(file, scores_to_csv(format.id, input.test_ids, nullptr,
+                                            {format.column.empty() ? name : format.column},
+                                            chosen.test_TL.slice(1, label, label + 1)));
 }
 
 /// What is handed in: tags for labels, the class, or the probability of one label.
@@ -86,30 +69,26 @@ std::string judge_and_write(const StackJob& job, const LoadedStack& loaded,
     (void)label_of(job.submission.probability_of, loaded.input.labels);
   const StackVerdict verdict = judge(loaded, job, std::move(fitted));
   const Contestant& chosen = verdict.find(job.submit);
-  const std::filesystem::path directory(job.output);
-  save_stack(verdict.stack, loaded.input, directory);
-  std::string text = print_verdict(verdict, loaded, job);
-  if (job.submit != "stack") {
-    write_file_atomically(directory / "oof.csv",
-                          table_text("id", loaded.input.ids, &loaded.input.folds,
-                                     loaded.input.labels, chosen.oof_NL));
+  const bool with_test = !loaded.input.test_ids.empty();
+  if (with_test && !chosen.test_TL.defined()) {
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("submit: '{}' gives no test predictions", job.submit),
+                "choose another name of the table");
   }
-  if (!loaded.input.test_ids.empty()) {
-    if (!chosen.test_TL.defined()) {
-      throw Error(ErrorKind::kConfiguration,
-                  fmt::format("submit: '{}' gives no test predictions", job.submit),
-                  "choose another name of the table");
-    }
-    write_file_atomically(directory / "test.csv", table_text("id", loaded.input.test_ids, nullptr,
-                                                             loaded.input.labels, chosen.test_TL));
-    write_submission(directory / "submission.csv", job.submission, verdict, chosen, loaded.input);
+  const std::filesystem::path directory(job.output), submission = directory / "submission.csv";
+  save_scores(loaded.input, chosen.oof_NL, with_test ? chosen.test_TL : at::Tensor(), directory);
+  std::string text = print_verdict(verdict, loaded, job);
+  if (with_test) {
+    write_submission(submission, job.submission, verdict, chosen, loaded.input);
+  } else {
+    remove_earlier(submission);
   }
   write_file_atomically(directory / "scores.json", verdict_to_json(verdict, loaded, job));
+  save_fits(verdict.stack, directory);
   if (job.submit != verdict.contestants[verdict.best].name) {
-    text +=
-        fmt::format("{} holds '{}'; --set submit={} would take the best.\n",
-                    (directory / (loaded.input.test_ids.empty() ? "oof.csv" : "test.csv")).string(),
-                    job.submit, csv_field(verdict.contestants[verdict.best].name));
+    text += fmt::format("{} holds '{}'; --set submit={} would take the best.\n",
+                        (directory / (with_test ? "test.csv" : "oof.csv")).string(), job.submit,
+                        csv_field(verdict.contestants[verdict.best].name));
   }
   return text + fmt::format("written: {}\n", directory.string());
 }

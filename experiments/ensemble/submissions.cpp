@@ -9,11 +9,13 @@
 #include "core/base/error.h"
 #include "core/base/format.h"
 #include "data/pack/csv.h"
+#include "experiments/ensemble/csv_rows.h"
 #include "experiments/ensemble/ranked_lists.h"
 #include "experiments/ensemble/score_table.h"
 #include "experiments/ensemble/stack_inputs.h"
 #include "experiments/ensemble/stack_job.h"
 #include "experiments/ensemble/vote.h"
+#include "experiments/stacking/save_stack.h"
 
 namespace baleen {
 namespace {
@@ -21,7 +23,8 @@ namespace {
 // Fewer different answers than this in a large file come from a program that went wrong.
 constexpr int64_t kFewAnswers = 2;
 
-/// "auto" settled by looking at the first file.
+/// "auto" settled by looking at all rows of the first file: one that a fault spoilt decides
+/// nothing.
 std::string kind_of(const StackJob& job) {
   if (job.as != "auto") return job.as;
   const std::filesystem::path file(job.inputs.front().path);
@@ -30,9 +33,20 @@ std::string kind_of(const StackJob& job) {
   if (csv.columns().size() != 2 || csv.num_rows() == 0) return "probabilities";
   const std::string& column = csv.columns()[1];
   if (column == "tags" || column == "labels") return "tags";
-  const std::string& field = csv.at(0, 1);
-  return field.find_first_not_of("0123456789.+-eE ") == std::string::npos ? "probabilities"
-                                                                          : "lists";
+  size_t first_number = csv.num_rows(), first_word = csv.num_rows();
+  for (size_t r = 0; r < csv.num_rows(); ++r) {
+    if (csv.at(r, 1).empty()) continue;
+    size_t& first = number_in(csv.at(r, 1)) ? first_number : first_word;
+    first = std::min(first, r);
+  }
+  if (first_number < csv.num_rows() && first_word < csv.num_rows()) {
+    throw Error(ErrorKind::kData,
+                fmt::format("{}: line {} holds the number '{}', but line {} the words '{}'",
+                            file.string(), csv.line(first_number), csv.at(first_number, 1),
+                            csv.line(first_word), csv.at(first_word, 1)),
+                "mend the file, or say with --as what it holds");
+  }
+  return first_number < csv.num_rows() ? "probabilities" : "lists";
 }
 
 struct Words {
@@ -74,6 +88,7 @@ Words read_words(const StackJob& job) {
     throw Error(ErrorKind::kData, "no submission is left: all of them are degenerate",
                 "keep_degenerate lets them take part");
   }
+  check_weights(words.weights);
   return words;
 }
 
@@ -153,8 +168,17 @@ std::string combine_numbers(const StackJob& job, const std::string& kind) {
   std::vector<std::string> models;
   std::vector<at::Tensor> values;
   for (size_t m = 0; m < tables.size(); ++m) {
+    const EnsembleInput& input = job.inputs[m];
+    if (input.kind == "logits" && columns.size() > 1) {
+      throw Error(ErrorKind::kConfiguration,
+                  fmt::format("{}: whether logits of {} columns are of classes or of independent "
+                              "labels is unknown without labels",
+                              input.path, columns.size()),
+                  "turn them into probabilities, or give the labels with --labels");
+    }
     models.push_back(tables[m].name);
-    values.push_back(as_scores(align(tables[m], tables.front().ids, columns), job.inputs[m]));
+    values.push_back(
+        as_scores(align(tables[m], tables.front().ids, columns), input, /*classes=*/false));
   }
   std::vector<double> weights = weights_of(job);
   std::vector<size_t> useless;
@@ -196,17 +220,8 @@ std::string combine_numbers(const StackJob& job, const std::string& kind) {
     }
     write_word_table(file, "id", "labels", tables.front().ids, lists);
   } else {
-    std::string out = "id";
-    for (const std::string& column : columns) out += ',' + csv_field(column);
-    out += '\n';
-    const at::Tensor dense = combined.contiguous();
-    const double* value = dense.const_data_ptr<double>();
-    for (const std::string& id : tables.front().ids) {
-      out += csv_field(id);
-      for (size_t c = 0; c < columns.size(); ++c) out += fmt::format(",{}", *value++);
-      out += '\n';
-    }
-    write_file_atomically(file, out);
+    write_file_atomically(file,
+                          scores_to_csv("id", tables.front().ids, nullptr, columns, combined));
   }
   const nlohmann::ordered_json root = {
       {"format", "baleen-ensemble"}, {"version", 1},     {"as", kind},

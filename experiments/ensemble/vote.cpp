@@ -25,13 +25,8 @@ std::vector<double> shares(int64_t num_models, std::span<const double> weights_M
     }
     std::copy(weights_M.begin(), weights_M.end(), result.begin());
   }
-  double sum = 0;
-  for (const double weight : result) {
-    if (!(weight >= 0) || !std::isfinite(weight))
-      throw Error(ErrorKind::kConfiguration, fmt::format("weight {} is not >= 0", weight));
-    sum += weight;
-  }
-  if (!(sum > 0)) throw Error(ErrorKind::kConfiguration, "all weights of the models are 0");
+  check_weights(result);
+  const double sum = std::accumulate(result.begin(), result.end(), 0.0);
   for (double& weight : result) weight /= sum;
   return result;
 }
@@ -85,6 +80,16 @@ at::Tensor gaussian_row(const at::Tensor& squared_C, double perplexity) {
 }
 
 }  // namespace
+
+void check_weights(std::span<const double> weights_M) {
+  double sum = 0;
+  for (const double weight : weights_M) {
+    if (!(weight >= 0) || !std::isfinite(weight))
+      throw Error(ErrorKind::kConfiguration, fmt::format("weight {} is not >= 0", weight));
+    sum += weight;
+  }
+  if (!(sum > 0)) throw Error(ErrorKind::kConfiguration, "all weights of the models are 0");
+}
 
 at::Tensor arithmetic_mean(const at::Tensor& p_MNL, std::span<const double> weights_M) {
   return weighted(p_MNL, weights_M, [](const at::Tensor& p) { return p; });

@@ -10,6 +10,9 @@ namespace baleen {
 
 // Shapes: M models, N samples, L labels. All in fp64 on the CPU.
 
+/// @throws Error kConfiguration where a weight is below 0 or not finite, or all of them are 0.
+void check_weights(std::span<const double> weights_M);
+
 /// Σ w_m p_m / Σ w_m. @param weights_M empty: all equal; else one per model, >= 0, not all 0
 at::Tensor arithmetic_mean(const at::Tensor& p_MNL, std::span<const double> weights_M = {});
 

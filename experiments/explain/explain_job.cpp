@@ -15,44 +15,11 @@
 #include "data/inspect.h"
 #include "data/prediction_table.h"
 #include "experiments/classification_chain.h"
+#include "experiments/explain/picture_names.h"
 #include "experiments/export_weights.h"
 
 namespace baleen {
 namespace {
-
-/// "train 1/2.jpg" as part of a file's name.
-std::string file_part(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
-    result += plain ? c : '_';
-  }
-  return result;
-}
-
-std::vector<std::filesystem::path> image_files(const std::vector<std::string>& sources) {
-  std::vector<std::filesystem::path> files;
-  for (const std::string& source : sources) {
-    if (!std::filesystem::exists(source))
-      throw Error(ErrorKind::kData, fmt::format("there is no image {}", source));
-    if (!std::filesystem::is_directory(source)) {
-      files.emplace_back(source);
-      continue;
-    }
-    std::vector<std::filesystem::path> inside;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(source)) {
-      static const std::set<std::string> kEndings = {".jpg", ".jpeg", ".png", ".tif", ".tiff"};
-      std::string ending = entry.path().extension().string();
-      std::transform(ending.begin(), ending.end(), ending.begin(),
-                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      if (entry.is_regular_file() && kEndings.contains(ending)) inside.push_back(entry.path());
-    }
-    std::sort(inside.begin(), inside.end());
-    files.insert(files.end(), inside.begin(), inside.end());
-  }
-  if (files.empty()) throw Error(ErrorKind::kData, "there are no images to explain");
-  return files;
-}
 
 /// Log loss of each prediction, for telling the worst from the best.
 std::vector<double> losses(const PredictionTable& predictions, const PackedDataset& dataset) {
@@ -199,10 +166,10 @@ std::string run_explain_job(const ExplainJob& job, const BackboneRegistry& regis
   const ExplainedNetwork network = load_explained(weights, registry);
   std::vector<ExplainedImage> images;
   if (!job.images.empty()) {
-    for (const std::filesystem::path& file : image_files(job.images)) {
+    for (const SourceImage& source : source_images(job.images)) {
       if (std::ssize(images) == job.count) break;
-      images.push_back(prepare_image(network, file.stem().string(),
-                                     read_image(file, network.channels == 1 ? 1 : 3).view()));
+      images.push_back(prepare_image(
+          network, source.name, read_image(source.file, network.channels == 1 ? 1 : 3).view()));
     }
   } else if (from_run) {
     images = images_of_run(job, run, prepare_run(load_recipe(run.config(), {}), nullptr), network);
@@ -213,13 +180,13 @@ std::string run_explain_job(const ExplainJob& job, const BackboneRegistry& regis
   std::filesystem::create_directories(job.output);
   ExplainPage page{.network = network.backbone, .source = weights.string(), .methods = job.methods};
   std::vector<SheetCell> cells;
+  PictureNames names;
   size_t written = 0;
   for (const ExplainedImage& image : images) {
     for (ExplainRow& row : explain_image(job, network, image)) {
       for (size_t m = 0; m < job.methods.size(); ++m, ++written) {
-        const std::string name = fmt::format("{}-{}-{}.png", file_part(row.image),
-                                             file_part(row.label), file_part(job.methods[m]));
-        write_file_atomically(job.output / name, encode_png(row.pictures[m + 1].view()));
+        write_file_atomically(job.output / names.next(row.image, row.label, job.methods[m]),
+                              encode_png(row.pictures[m + 1].view()));
       }
       cells.push_back({row.pictures,
                        {row.image, fmt::format("{} p = {:.3f}", row.label, row.probability),

@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "data/pack/csv.h"
 
 namespace baleen {
 namespace {
@@ -61,13 +62,6 @@ MetricsRecord from_line(std::string_view text) {
   r.seconds = read_number(line.at("seconds"));
   r.time_s = read_number(line.at("time_s"));
   return r;
-}
-
-std::string cell(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + '"';
 }
 
 std::string cell(double value) { return std::isfinite(value) ? fmt::format("{}", value) : ""; }
@@ -132,12 +126,12 @@ void write_metrics_csv(const std::filesystem::path& file,
     for (const auto& [name, value] : record.val) names.insert(name);
   }
   std::string text = "run,chain,backbone,fold,stage,size_px,epoch,step,lr,train_loss";
-  for (const std::string& name : names) text += "," + cell("val_" + name);
+  for (const std::string& name : names) text += "," + csv_field("val_" + name);
   text += ",samples_per_s,seconds,time_s\n";
   for (const MetricsRecord& r : records) {
-    text +=
-        fmt::format("{},{},{},{},{},{},{},{},{},{}", cell(r.run), cell(r.chain), cell(r.backbone),
-                    r.fold, r.stage, r.size_px, r.epoch, r.step, cell(r.lr), cell(r.train_loss));
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{}", csv_field(r.run), csv_field(r.chain),
+                        csv_field(r.backbone), r.fold, r.stage, r.size_px, r.epoch, r.step,
+                        cell(r.lr), cell(r.train_loss));
     for (const std::string& name : names) {
       const auto found = r.val.find(name);
       text += "," + (found == r.val.end() ? std::string() : cell(found->second));

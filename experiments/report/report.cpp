@@ -42,11 +42,12 @@ std::string tiles(const ReportData& data) {
     const auto gain = find_gain(data, on_test);
     if (!gain) continue;
     const double difference = gain->stack - gain->best_model;
-    out += tile(escape(data.metric_title) + (on_test ? ", held-out test set" : ", out of fold"),
-                html::score(gain->stack),
-                fmt::format("{} · <span class=\"{}\">{}</span> against {}",
-                            escape(gain->stack_name), difference < 0 ? "loss" : "gain",
-                            html::signed_score(difference), escape(gain->best_model_name)));
+    out +=
+        tile(escape(data.title_of_scores()) + (on_test ? ", held-out test set" : ", out of fold"),
+             html::score(gain->stack),
+             fmt::format("{} · <span class=\"{}\">{}</span> against {}", escape(gain->stack_name),
+                         difference < 0 ? "loss" : "gain", html::signed_score(difference),
+                         escape(gain->best_model_name)));
   }
   if (data.chains_planned > 0) {
     out += tile("Chains finished",

@@ -129,6 +129,10 @@ struct ReportData {
   std::string metric =
       "accuracy";  ///< key of MetricsRecord::val that the folds are judged by; larger is better
   std::string metric_title = "Accuracy";
+  std::string score_title;  ///< of `scores`, where they have another metric; else empty
+  const std::string& title_of_scores() const {
+    return score_title.empty() ? metric_title : score_title;
+  }
   std::vector<ReportScores> scores;  ///< backbones in the recipe's order, then mean, then stack
   std::vector<ReportLabel> labels;   ///< multi-label data
 

@@ -68,7 +68,7 @@ std::string scores(const ReportData& data) {
     num_folds = std::max(num_folds, row.folds.size());
     any_test |= row.test.has_value();
   }
-  std::vector<std::vector<std::string>> rows{{data.metric_title}};
+  std::vector<std::vector<std::string>> rows{{data.title_of_scores()}};
   for (size_t k = 0; k < num_folds; ++k) rows.front().push_back(fmt::format("fold {}", k));
   rows.front().push_back("out of fold");
   if (any_test) rows.front().push_back("test");

@@ -86,7 +86,7 @@ std::string gain_sentence(const ReportGain& gain, const ReportData& data) {
   };
   std::string text = fmt::format(
       "{}: {} {} with the {}, {}", gain.on_test ? "On the held-out test set" : "Out of fold",
-      escape(data.metric_title), html::score(gain.stack), escape(gain.stack_name),
+      escape(data.title_of_scores()), html::score(gain.stack), escape(gain.stack_name),
       against(gain.best_model, "the best single model, " + gain.best_model_name));
   if (gain.mean) text += ", " + against(*gain.mean, "the plain mean of the models");
   return text + ".";
@@ -189,7 +189,7 @@ std::string scores_section(const ReportData& data) {
       "class=\"dot\"></i></span></span> fold "
       "<span class=\"strip\"><span><i class=\"oof\"></i></span></span> out of fold{} "
       "<span class=\"axis-note\">axis {} to {}</span></p>\n",
-      escape(data.metric_title), head, rows,
+      escape(data.title_of_scores()), head, rows,
       any_test ? " <span class=\"strip\"><span><i class=\"test\"></i></span></span> test" : "",
       html::score(low), html::score(high));
   return html::section("scores", "Scores", "", body);

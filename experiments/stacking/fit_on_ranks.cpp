@@ -20,7 +20,10 @@ int64_t first_test(const StackInput& input, int rank, int size) {
 }  // namespace
 
 StackInput share_of(const StackInput& input, int rank, int size) {
-  StackInput share{.models = input.models, .labels = input.labels, .classes = input.classes};
+  StackInput share{.models = input.models,
+                   .labels = input.labels,
+                   .classes = input.classes,
+                   .metric = input.metric};
   const std::vector<int64_t> rows = rows_of(input, rank, size);
   for (const int64_t row : rows) {
     share.ids.push_back(input.ids[static_cast<size_t>(row)]);

@@ -5,10 +5,8 @@
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/metrics/metrics.h"
 #include "experiments/stacking/on_threads.h"
 #include "experiments/stacking/ridge_sums.h"
-#include "experiments/stacking/thresholds.h"
 
 namespace baleen {
 namespace {
@@ -60,7 +58,7 @@ std::vector<double> descending(std::vector<double> alphas) {
 /// The penalty whose scores on the held-out folds are best; the largest of equals.
 /// @param fit_and_score gives the scores of a fold's rows by a fit for one penalty without it
 template <class FitAndScore>
-double best_by_metric(const StackTables& tables, const StackOptions& options, bool classes,
+double best_by_metric(const StackTables& tables, const StackOptions& options,
                       const LeftOut& without, const FitAndScore& fit_and_score) {
   const at::Tensor targets_NL = tables.targets_without(without);
   double best = -1, chosen = 0;
@@ -71,7 +69,7 @@ double best_by_metric(const StackTables& tables, const StackOptions& options, bo
       for (at::Tensor& part : fit_and_score(fold, alpha)) scores.push_back(std::move(part));
     }
     const double value =
-        stack_metric(tables.everywhere(scores, tables.num_labels(), without), targets_NL, classes);
+        tables.metric()(tables.everywhere(scores, tables.num_labels(), without), targets_NL);
     if (value > best + 1e-12) {
       best = value;
       chosen = alpha;
@@ -90,13 +88,7 @@ std::vector<RowPiece> pieces_of(const StackTables& tables, int64_t fold) {
 
 }  // namespace
 
-double stack_metric(const at::Tensor& scores_NL, const at::Tensor& targets_NL, bool classes) {
-  if (classes) return accuracy(targets_NL.argmax(1), scores_NL);
-  return search_thresholds(scores_NL, targets_NL, {.max_sweeps = 2}).score;
-}
-
-Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, bool classes,
-                       bool all_rows)
+Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, bool all_rows)
     : tables_(tables), options_(options) {
   const int64_t num_folds = tables.num_folds();
   if (const std::string key = key_beyond_folds(options, num_folds); !key.empty()) {
@@ -116,10 +108,10 @@ Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, b
   models_MS_.resize(static_cast<size_t>(tables.num_models()));
   // One model per task: each is computed in one fixed order, whatever the number of threads.
   on_threads(
-      tables.num_models(), [&](int64_t m) { fit_model(m, classes); }, !tables.ranks().alone());
+      tables.num_models(), [&](int64_t m) { fit_model(m); }, !tables.ranks().alone());
 }
 
-void Level1Fits::fit_model(int64_t m, bool classes) {
+void Level1Fits::fit_model(int64_t m) {
   const int64_t num_labels = tables_.num_labels();
   const at::Tensor sums_KD = at::zeros({tables_.num_folds(), num_labels}, at::kDouble);
   for (const RowPiece& piece : tables_.pieces())
@@ -168,7 +160,7 @@ void Level1Fits::fit_model(int64_t m, bool classes) {
     for (const auto& [folds, place] : index_) {
       if (folds.size() == 2) continue;
       const double alpha = best_by_metric(
-          tables_, options_, classes, folds, [&, &left_out = folds](int64_t fold, double tried) {
+          tables_, options_, folds, [&, &left_out = folds](int64_t fold, double tried) {
             LeftOut inner = left_out;
             inner.push_back(fold);
             const RidgeModel model = with_one(inner, tried);
@@ -224,7 +216,7 @@ at::Tensor Level1Fits::scores(const RowPiece& piece, int64_t without) const {
 }
 
 std::vector<RidgeModel> fit_level2(const StackTables& tables, const Level1Fits& level1,
-                                   const StackOptions& options, bool classes, int64_t without) {
+                                   const StackOptions& options, int64_t without) {
   const int64_t num_models = tables.num_models();
   const auto num_labels = static_cast<size_t>(tables.num_labels());
   const LeftOut left_out = without < 0 ? LeftOut{} : LeftOut{without};
@@ -277,19 +269,18 @@ std::vector<RidgeModel> fit_level2(const StackTables& tables, const Level1Fits& 
         fits.push_back(fit(solver_without(l, folds, one), l, folds, one));
       return fits;
     };
-    const double alpha =
-        best_by_metric(tables, options, classes, left_out, [&](int64_t fold, double tried) {
-          const std::vector<RidgeModel> fits = all_labels(both(fold, without), tried);
-          std::vector<at::Tensor> parts;
-          for (const RowPiece& piece : pieces_of(tables, fold)) {
-            const at::Tensor x_LRM = level1.scores(piece, without);
-            std::vector<at::Tensor> columns;
-            for (size_t l = 0; l < num_labels; ++l)
-              columns.push_back(predict(fits[l], x_LRM[static_cast<int64_t>(l)]).squeeze(1));
-            parts.push_back(at::stack(columns, 1));
-          }
-          return parts;
-        });
+    const double alpha = best_by_metric(tables, options, left_out, [&](int64_t fold, double tried) {
+      const std::vector<RidgeModel> fits = all_labels(both(fold, without), tried);
+      std::vector<at::Tensor> parts;
+      for (const RowPiece& piece : pieces_of(tables, fold)) {
+        const at::Tensor x_LRM = level1.scores(piece, without);
+        std::vector<at::Tensor> columns;
+        for (size_t l = 0; l < num_labels; ++l)
+          columns.push_back(predict(fits[l], x_LRM[static_cast<int64_t>(l)]).squeeze(1));
+        parts.push_back(at::stack(columns, 1));
+      }
+      return parts;
+    });
     return all_labels(left_out, alpha);
   }
   std::vector<RidgeSolver> solvers;

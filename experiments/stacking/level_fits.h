@@ -19,7 +19,7 @@ class Level1Fits {
  public:
   /// @param all_rows adds the fits that leave nothing out; those without one fold are always made,
   /// those without two where the options say `nested`
-  Level1Fits(const StackTables& tables, const StackOptions& options, bool classes, bool all_rows);
+  Level1Fits(const StackTables& tables, const StackOptions& options, bool all_rows);
 
   const RidgeModel& model(int64_t m, const LeftOut& folds) const;
   std::vector<RidgeModel> models(const LeftOut& folds) const;
@@ -29,7 +29,7 @@ class Level1Fits {
   at::Tensor scores(const RowPiece& piece, int64_t without) const;
 
  private:
-  void fit_model(int64_t m, bool classes);
+  void fit_model(int64_t m);
 
   const StackTables& tables_;
   const StackOptions& options_;
@@ -39,10 +39,6 @@ class Level1Fits {
 
 /// The second level for each label, fitted on the rows outside a fold (-1: on all).
 std::vector<RidgeModel> fit_level2(const StackTables& tables, const Level1Fits& level1,
-                                   const StackOptions& options, bool classes, int64_t without);
-
-/// Accuracy of the highest score, or the mean F2 of samples at thresholds found on these very
-/// scores: what `alpha_by: metric` compares penalties by.
-double stack_metric(const at::Tensor& scores_NL, const at::Tensor& targets_NL, bool classes);
+                                   const StackOptions& options, int64_t without);
 
 }  // namespace baleen

@@ -1,10 +1,13 @@
+#include "experiments/stacking/save_stack.h"
+
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
-#include "experiments/stacking/two_level.h"
+#include "data/pack/csv.h"
 
 namespace baleen {
 namespace {
@@ -42,40 +45,55 @@ Json fit_to_json(const StackFit& fit, const StackResult& result) {
   return {{"level1", level1}, {"level2", level2}};
 }
 
-std::string quoted(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string result = "\"";
-  for (const char c : text) result += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return result + '"';
-}
+}  // namespace
 
-std::string table(const std::vector<std::string>& ids, const std::vector<int64_t>* folds,
-                  const std::vector<std::string>& labels, const at::Tensor& scores) {
-  std::string text = folds ? "id,fold" : "id";
-  for (const std::string& label : labels) text += ',' + quoted(label);
+std::string scores_to_csv(const std::string& id_heading, const std::vector<std::string>& ids,
+                          const std::vector<int64_t>* folds, const std::vector<std::string>& labels,
+                          const at::Tensor& scores) {
+  std::string text = csv_field(id_heading);
+  if (folds) text += ",fold";
+  for (const std::string& label : labels) text += ',' + csv_field(label);
   text += '\n';
-  const std::vector<double> values = numbers(scores);
+  const at::Tensor dense = scores.to(at::kDouble).contiguous();
+  const double* value = dense.const_data_ptr<double>();
   for (size_t i = 0; i < ids.size(); ++i) {
-    text += quoted(ids[i]);
+    text += csv_field(ids[i]);
     if (folds) text += fmt::format(",{}", (*folds)[i]);
-    for (size_t l = 0; l < labels.size(); ++l) {
-      text += fmt::format(",{}", values[i * labels.size() + l]);
-    }
+    for (size_t l = 0; l < labels.size(); ++l) text += fmt::format(",{}", *value++);
     text += '\n';
   }
   return text;
 }
 
-}  // namespace
+void remove_earlier(const std::filesystem::path& file) {
+  std::error_code code;
+  std::filesystem::remove(file, code);
+  if (code) {
+    throw Error(ErrorKind::kStorage, fmt::format("{} of an earlier stack can't be removed: {}",
+                                                 file.string(), code.message()));
+  }
+}
 
-void save_stack(const StackResult& result, const StackInput& input,
-                const std::filesystem::path& directory) {
+void save_scores(const StackInput& input, const at::Tensor& oof_NL, const at::Tensor& test_TL,
+                 const std::filesystem::path& directory) {
   std::error_code code;
   std::filesystem::create_directories(directory, code);
   if (code) {
     throw Error(ErrorKind::kStorage,
                 fmt::format("folder {} can't be made: {}", directory.string(), code.message()));
   }
+  remove_earlier(directory / "stack.json");
+  write_file_atomically(directory / "oof.csv",
+                        scores_to_csv("id", input.ids, &input.folds, input.labels, oof_NL));
+  if (test_TL.defined()) {
+    write_file_atomically(directory / "test.csv",
+                          scores_to_csv("id", input.test_ids, nullptr, input.labels, test_TL));
+  } else {
+    remove_earlier(directory / "test.csv");
+  }
+}
+
+void save_fits(const StackResult& result, const std::filesystem::path& directory) {
   const StackOptions& options = result.options;
   Json folds = Json::array();
   for (const StackFit& fit : result.by_fold_K) folds.push_back(fit_to_json(fit, result));
@@ -88,7 +106,8 @@ void save_stack(const StackResult& result, const StackInput& input,
   Json document = {{"format", "baleen-stack"},
                    {"version", 1},
                    {"options",
-                    {{"inputs", options.inputs},
+                    {{"calibration", options.calibration},
+                     {"inputs", options.inputs},
                      {"alphas", options.alphas},
                      {"alpha_per_label", options.alpha_per_label},
                      {"alpha_by", options.alpha_by},
@@ -104,14 +123,13 @@ void save_stack(const StackResult& result, const StackInput& input,
                    {"mean_level2_weights", matrix(result.weights_ML)},
                    {"without_fold", folds}};
   if (result.refit) document["refit"] = fit_to_json(*result.refit, result);
-  write_file_atomically(directory / "oof.csv",
-                        table(input.ids, &input.folds, result.labels, result.oof_NL));
-  if (result.test_TL.defined()) {
-    write_file_atomically(directory / "test.csv",
-                          table(input.test_ids, nullptr, result.labels, result.test_TL));
-  }
-  // Last: its presence says that the tables beside it are complete.
   write_file_atomically(directory / "stack.json", document.dump(1) + "\n");
+}
+
+void save_stack(const StackResult& result, const StackInput& input,
+                const std::filesystem::path& directory) {
+  save_scores(input, result.oof_NL, result.test_TL, directory);
+  save_fits(result, directory);
 }
 
 }  // namespace baleen

@@ -14,9 +14,10 @@ namespace baleen {
 /// @throws Error kData when the predictions carry no targets.
 StackInput make_stack_input(const OofData& data);
 
-/// The same with the models calibrated as the options ask for, in `data`, too.
+/// The same with the models calibrated as the options ask for, in `data`, too, and with the metric
+/// that the run is judged by.
 /// @returns the input, and what was fitted
 std::pair<StackInput, std::vector<ModelTemperature>> calibrated_stack_input(
-    OofData& data, const StackOptions& options);
+    OofData& data, const StackOptions& options, const ThresholdOptions& thresholds);
 
 }  // namespace baleen

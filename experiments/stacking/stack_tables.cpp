@@ -117,7 +117,7 @@ std::vector<int64_t> complete_models(const StackInput& input, const at::Tensor& 
         throw Error(ErrorKind::kData,
                     fmt::format("stack: model {} has no predictions for fold {}", input.models[m],
                                 faults.missing_fold),
-                    "finish that chain (resume the run), or set stack.missing_models to drop");
+                    "finish that chain (resume the run), or set stacking.missing_models to drop");
       }
       if (faults.bad_row >= 0) {
         throw Error(ErrorKind::kNumeric,
@@ -160,7 +160,11 @@ at::Tensor level1_input(const at::Tensor& probabilities, const StackOptions& opt
 
 StackTables::StackTables(const StackInput& input, const StackOptions& options,
                          const StackRanks& ranks)
-    : ranks_(ranks), logits_(options.inputs != "probabilities") {
+    : ranks_(ranks),
+      metric_(input.metric    ? input.metric
+              : input.classes ? accuracy_of_classes()
+                              : f_score({})),
+      logits_(options.inputs != "probabilities") {
   double last_fold = -1;
   ranks_.agree([&] {
     check_shapes(input, !ranks_.alone());

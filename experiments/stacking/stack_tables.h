@@ -29,6 +29,8 @@ class StackTables {
   StackTables(const StackInput& input, const StackOptions& options, const StackRanks& ranks);
 
   const StackRanks& ranks() const { return ranks_; }
+  /// What `alpha_by: metric` compares penalties by.
+  const PenaltyMetric& metric() const { return metric_; }
 
   const std::vector<int64_t>& kept() const { return kept_M_; }  ///< columns of the input's models
   int64_t num_models() const { return static_cast<int64_t>(kept_M_.size()); }
@@ -71,6 +73,7 @@ class StackTables {
   void divide_folds(const at::Tensor& counts_K);
 
   StackRanks ranks_;
+  PenaltyMetric metric_;
   std::vector<int64_t> kept_M_, rows_N_;
   std::vector<int64_t> counts_K_, owners_K_;  // of the rows on all ranks
   at::Tensor positives_KL_;

@@ -83,6 +83,12 @@ double fit_temperature(const at::Tensor& targets_NL, const at::Tensor& probabili
   return std::exp((low + high) / 2);
 }
 
+double log_loss_at(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
+                   double temperature, bool classes) {
+  return loss_at(targets_NL.to(at::kDouble), log_odds(probabilities_NL, classes), temperature,
+                 classes);
+}
+
 double fit_temperature_by_map(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
                               int64_t unknown, double threshold) {
   constexpr int kSteps = 60;  // of the grid, on either side of 1

@@ -23,6 +23,10 @@ at::Tensor at_temperature(const at::Tensor& probabilities_NL, double temperature
 double fit_temperature(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
                        bool classes);
 
+/// Log loss at a temperature: the mean over samples (classes) or decisions.
+double log_loss_at(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
+                   double temperature, bool classes);
+
 /// The T of a grid over [0.05, 20] that maximises mAP@5 where `unknown` goes before the first class
 /// that scores less than `threshold`; of equals the one nearest to 1.
 /// @param unknown its column, whose own score is not looked at

@@ -157,7 +157,7 @@ StackResult fit_stack(const StackInput& input, const StackOptions& options, bool
   result.constant_labels = find_constant_labels(tables);
 
   const bool refit = options.test == "refit";
-  const Level1Fits level1(tables, options, input.classes, refit);
+  const Level1Fits level1(tables, options, refit);
   const auto num_folds = static_cast<size_t>(tables.num_folds());
   // Each fold in turn is left out of both levels, then none where all rows are to be fitted again.
   std::vector<StackFit> fits(num_folds + (refit ? 1 : 0));
@@ -165,7 +165,7 @@ StackResult fit_stack(const StackInput& input, const StackOptions& options, bool
     const int64_t without = k < tables.num_folds() ? k : -1;
     fits[static_cast<size_t>(k)] = {
         .level1_M = level1.models(without < 0 ? LeftOut{} : LeftOut{without}),
-        .level2_L = fit_level2(tables, level1, options, input.classes, without),
+        .level2_L = fit_level2(tables, level1, options, without),
         .constant_L = are_constant(constant_values(tables, without))};
   };
   on_threads(static_cast<int64_t>(fits.size()), fit_without, !ranks.alone());

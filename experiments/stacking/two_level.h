@@ -3,12 +3,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/config/field.h"
+#include "experiments/stacking/penalty_metric.h"
 #include "experiments/stacking/ridge.h"
 #include "experiments/stacking/stack_ranks.h"
 
@@ -66,9 +66,11 @@ void visit_fields(Visitor& v, StackOptions& o) {
           "labels that never vary in the samples of a fit: zero predicts that constant; mean, the "
           "mean of the models",
           config::one_of({"zero", "mean"}));
-  v.field("missing_models", o.missing_models,
-          "a model that lacks a fold's predictions: refuse to stack, or drop that model altogether",
-          config::one_of({"refuse", "drop"}));
+  v.field(
+      "missing_models", o.missing_models,
+      "a model that lacks a fold's predictions, as only programs that call fit_stack can have it "
+      "(runs and tables are refused before): refuse to stack, or drop that model altogether",
+      config::one_of({"refuse", "drop"}));
   v.field("clip", o.clip, "clip stacked scores to 0 ... 1");
 }
 
@@ -88,6 +90,7 @@ struct StackInput {
   at::Tensor
       test_MTL;  ///< probabilities, averaged over the folds' networks; undefined without a test set
   bool classes = false;  ///< each sample has exactly one label: metrics are accuracies
+  PenaltyMetric metric;  ///< empty: accuracy of classes, else F score at default options
 };
 
 /// Both levels, fitted on the samples outside one fold (or on all of them).
@@ -138,11 +141,5 @@ struct StackResult {
 /// @param keep_level1 fills StackResult::level1_oof_MNL, as large as the input in fp64
 StackResult fit_stack(const StackInput& input, const StackOptions& options,
                       bool keep_level1 = false, const StackRanks& ranks = {});
-
-/// Writes `stack.json` (options, penalties, weights, flags), `oof.csv` and, with a test set,
-/// `test.csv` to `directory`, each under a temporary name first. @throws Error kStorage naming the
-/// file.
-void save_stack(const StackResult& result, const StackInput& input,
-                const std::filesystem::path& directory);
 
 }  // namespace baleen

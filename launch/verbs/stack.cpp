@@ -2,8 +2,10 @@
 
 #include <CLI/App.hpp>
 #include <cstdio>
+#include <type_traits>
 
 #include "core/config/decode.h"
+#include "core/config/document.h"
 #include "core/config/encode.h"
 #include "distributed/communicator.h"
 #include "experiments/ensemble/stack_job.h"
@@ -20,16 +22,34 @@ struct StackArguments {
   bool print_config = false;
 };
 
-/// One number per input, in the order of the command line.
-template <class Assign>
-void give_inputs(std::vector<EnsembleInput>& inputs, size_t count, const char* option,
-                 const Assign& assign) {
-  if (count == 0) return;
-  if (count != inputs.size()) {
+/// Puts an option where a description would say it, so that it is checked as one.
+void put(config::Document& document, const std::string& path, config::Node value,
+         const std::string& option) {
+  value.position.source = option;
+  document.assign(path, std::move(value));
+}
+
+void put_text(config::Document& document, const std::string& path, const std::string& text,
+              const std::string& option) {
+  if (!text.empty()) put(document, path, config::scalar(text, /*quoted=*/true), option);
+}
+
+/// One value per input, in the order of the command line.
+template <class Value>
+void put_for_inputs(config::Document& document, const std::string& key,
+                    const std::vector<Value>& values, const std::string& option) {
+  if (values.empty()) return;
+  const config::Node* inputs = document.root().find("inputs");
+  const size_t count = inputs ? inputs->items.size() : 0;
+  if (values.size() != count) {
     throw Error(ErrorKind::kUsage,
-                fmt::format("{} gives {} values for {} inputs", option, count, inputs.size()));
+                fmt::format("{} gives {} values for {} inputs", option, values.size(), count));
   }
-  for (size_t i = 0; i < count; ++i) assign(inputs[i], i);
+  constexpr bool kText = std::is_same_v<Value, std::string>;
+  for (size_t i = 0; i < count; ++i) {
+    put(document, fmt::format("inputs.{}.{}", i, key),
+        config::scalar(fmt::format("{}", values[i]), kText), option);
+  }
 }
 
 StackJob make_job(const StackArguments& arguments) {
@@ -38,30 +58,31 @@ StackJob make_job(const StackArguments& arguments) {
   };
   const std::string& first = arguments.inputs.front();
   const bool described = ends(first, ".yaml") || ends(first, ".yml");
-  config::Document document =
-      described ? config::Document::load(first) : config::Document::parse("", "command line");
-  for (const std::string& assignment : arguments.assignments) document.set(assignment);
-  StackJob defaults;
-  for (size_t i = described ? 1 : 0; i < arguments.inputs.size(); ++i)
-    defaults.inputs.push_back({.path = arguments.inputs[i]});
   if (described && arguments.inputs.size() > 1) {
     throw Error(ErrorKind::kUsage, "a description and inputs exclude each other",
                 "list the inputs in " + first);
   }
-  StackJob job = config::decode<StackJob>(document, defaults);
-  if (!arguments.labels.empty()) job.labels = arguments.labels;
-  if (!arguments.folds.empty()) job.folds_from = arguments.folds;
-  if (!arguments.as.empty()) job.as = arguments.as;
-  if (!arguments.submit.empty()) job.submit = arguments.submit;
-  if (!arguments.out.empty()) job.output = arguments.out;
-  give_inputs(job.inputs, arguments.tests.size(), "--test",
-              [&](EnsembleInput& input, size_t i) { input.test = arguments.tests[i]; });
-  give_inputs(job.inputs, arguments.weights.size(), "--weights",
-              [&](EnsembleInput& input, size_t i) { input.weight = arguments.weights[i]; });
-  give_inputs(
-      job.inputs, arguments.public_scores.size(), "--public-scores",
-      [&](EnsembleInput& input, size_t i) { input.public_score = arguments.public_scores[i]; });
-  return job;
+  config::Document document =
+      described ? config::Document::load(first) : config::Document::parse("", "command line");
+  if (!described) {
+    config::Node inputs{.kind = config::Node::Kind::kList};
+    for (const std::string& path : arguments.inputs) {
+      config::Node& input = inputs.items.emplace_back();
+      input.kind = config::Node::Kind::kMap;
+      input.entries.push_back({"path", {}, config::scalar(path, /*quoted=*/true), {}});
+    }
+    put(document, "inputs", std::move(inputs), "command line");
+  }
+  for (const std::string& assignment : arguments.assignments) document.set(assignment);
+  put_text(document, "labels", arguments.labels, "--labels");
+  put_text(document, "folds_from", arguments.folds, "--folds");
+  put_text(document, "as", arguments.as, "--as");
+  put_text(document, "submit", arguments.submit, "--submit");
+  put_text(document, "output", arguments.out, "--out");
+  put_for_inputs(document, "test", arguments.tests, "--test");
+  put_for_inputs(document, "weight", arguments.weights, "--weights");
+  put_for_inputs(document, "public_score", arguments.public_scores, "--public-scores");
+  return config::decode<StackJob>(document);
 }
 
 int stack(const StackArguments& arguments, VerbContext& context) {

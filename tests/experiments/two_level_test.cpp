@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/metrics/metrics.h"
+#include "experiments/stacking/save_stack.h"
 #include "experiments/stacking/thresholds.h"
 #include "tests/experiments/oracle.h"
 
@@ -250,6 +251,10 @@ TEST(TwoLevelStack, SavedFilesHoldTheResult) {
   EXPECT_EQ(line.rfind("\"a,\"\"b\"\"\",0,", 0), 0u) << line;
   EXPECT_EQ(std::stod(line.substr(line.find(",0,") + 3)), result.oof_NL[0][0].item<double>());
   EXPECT_TRUE(std::filesystem::exists(folder / "stack/test.csv"));
+  EXPECT_EQ(saved["options"]["calibration"], "none");
+  save_scores(input, result.oof_NL, {}, folder / "stack");
+  for (const char* earlier : {"stack/test.csv", "stack/stack.json"})
+    EXPECT_FALSE(std::filesystem::exists(folder / earlier)) << earlier;
   std::ofstream(folder / "file") << "x";
   EXPECT_THROW(save_stack(result, input, folder / "file"), Error);
 }

@@ -57,6 +57,28 @@ TEST(Program, ListsItsNetworks) {
             HasSubstr("arXiv:1512.00567")));
 }
 
+TEST(Program, OptionsOfStackAreCheckedAsKeysAre) {
+  const TemporaryDirectory folder;
+  const std::string inputs = write(folder / "a.csv", "id,tags\ns0,x\ns1,y\n").string() + " " +
+                             write(folder / "b.csv", "id,tags\ns0,x\ns1,x\n").string();
+  const std::string out = " --out " + (folder / "out").string();
+  for (const auto& [option, named] : std::vector<std::pair<std::string, std::string>>{
+           {"--as score", "did you mean 'scores'?"},
+           {"--public-scores 88.3,0.912", "--public-scores"},
+           {"--weights=-1,1", "--weights"},
+           {"--weights nan,1", "--weights"},
+           {"--weights 0,0", "all weights"}}) {
+    const CommandResult result = run_baleen("stack " + inputs + " " + option + out);
+    EXPECT_EQ(result.exit_code, 3) << option << ": " << result.output;
+    EXPECT_THAT(result.output, HasSubstr(named)) << option;
+  }
+  EXPECT_EQ(run_baleen("stack " + inputs + " --weights 1" + out).exit_code, 2);
+  const CommandResult good =
+      run_baleen("stack " + inputs + " --weights 2,1 --set inputs.1.name=second --print-config");
+  EXPECT_EQ(good.exit_code, 0) << good.output;
+  EXPECT_THAT(good.output, AllOf(HasSubstr("weight: 2"), HasSubstr("second")));
+}
+
 TEST(Program, DoctorExaminesTheGivenFolder) {
   const TemporaryDirectory folder;
   const CommandResult result = run_baleen("doctor --dir " + folder.path().string());

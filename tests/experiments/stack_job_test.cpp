@@ -1,0 +1,197 @@
+// What `baleen stack` makes of other people's files.
+#include "experiments/ensemble/stack_job.h"
+
+#include <ATen/ATen.h>
+
+#include <fstream>
+
+#include "data/hdf5/file.h"
+#include "data/oof.h"
+#include "experiments/ensemble/contestants.h"
+#include "experiments/ensemble/score_table.h"
+#include "experiments/ensemble/stack_inputs.h"
+#include "tests/data/expect_error.h"
+#include "tests/support/temporary_directory.h"
+
+namespace baleen {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::expect_error;
+
+class StackJobTest : public ::testing::Test {
+ protected:
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name) << text;
+    return (folder_ / name).string();
+  }
+  /// Eight samples of two labels in two folds.
+  std::string table(const std::string& name, double shift = 0) const {
+    std::string text = "id,fold,a,b\n";
+    for (int i = 0; i < 8; ++i)
+      text += fmt::format("s{},{},{},{}\n", i, i % 2, shift + i / 10.0, shift + (7 - i) / 20.0);
+    return write(name, text);
+  }
+  std::string labels() const {
+    std::string text = "id,tags\n";
+    for (int i = 0; i < 8; ++i) text += fmt::format("s{},{}\n", i, i % 3 ? "a" : "a b");
+    return write("labels.csv", text);
+  }
+  StackJob job(const std::vector<std::string>& paths) const {
+    StackJob job;
+    for (const std::string& path : paths) job.inputs.push_back({.path = path});
+    job.output = (folder_ / "out").string();
+    return job;
+  }
+  std::string hdf5(const std::string& name, std::vector<int64_t> folds,
+                   const std::vector<std::string>& columns) const {
+    hdf5::File file = hdf5::File::create(folder_ / name);
+    file.write_strings("ids", std::vector<std::string>{"s0", "s1"});
+    file.write_strings("columns", columns);
+    file.write<int64_t>("folds", {2}, folds);
+    file.write<float>("predictions", {2, 2}, std::vector<float>{0.1f, 0.2f, 0.3f, 0.4f});
+    file.close();
+    return (folder_ / name).string();
+  }
+  /// A finished run of one network, as far as stacking looks at it.
+  std::string run(const std::string& name, const std::string& model) const {
+    OofData data;
+    data.target_kind = TargetKind::kMultiLabel;
+    data.labels = {"a", "b"};
+    data.models = {model};
+    data.config_hash = "0";
+    data.num_folds = 2;
+    for (int i = 0; i < 8; ++i) {
+      data.ids.push_back(fmt::format("s{}", i));
+      data.folds.push_back(i % 2);
+    }
+    data.targets = at::ones({8, 2});
+    data.oof_MNK = at::linspace(0, 1, 16).reshape({1, 8, 2});
+    std::filesystem::create_directories(folder_ / name);
+    write_oof(folder_ / name / "oof.h5", data);
+    return (folder_ / name).string();
+  }
+
+  testing::TemporaryDirectory folder_;
+};
+
+TEST_F(StackJobTest, LogitsOfClassesGoThroughASoftmax) {
+  const at::Tensor logits = at::tensor({12.0, 11.0, 10.0}, at::kDouble).reshape({1, 3});
+  const EnsembleInput input{.kind = "logits"};
+  EXPECT_TRUE(at::allclose(as_scores(logits, input, true), at::softmax(logits, 1)));
+  EXPECT_TRUE(at::allclose(as_scores(logits, input, false), at::sigmoid(logits)));
+}
+
+TEST_F(StackJobTest, LogitsOfSeveralColumnsNeedLabels) {
+  StackJob two = job({write("two.csv", "id,a,b\ns0,1,2\ns1,2,1\n")});
+  two.inputs[0].kind = "logits";
+  expect_error(ErrorKind::kConfiguration, {"two.csv", "logits of 2 columns"},
+               [&] { (void)run_stack_job(two); });
+  StackJob one = job({write("one.csv", "id,a\ns0,1\ns1,2\n")});
+  one.inputs[0].kind = "logits";
+  (void)run_stack_job(one);
+}
+
+TEST_F(StackJobTest, Hdf5TablesNameTheRowOfABadFold) {
+  EXPECT_THAT(read_score_table(hdf5("good.h5", {0, 1}, {"a", "b"}), "").folds, ElementsAre(0, 1));
+  for (const int64_t fold : {int64_t{-1}, int64_t{1000000000000}}) {
+    expect_error(ErrorKind::kData, {"bad.h5", "row 1", fmt::format("{}", fold)}, [&] {
+      (void)read_score_table(hdf5("bad.h5", {0, fold}, {"a", "b"}), "");
+    });
+  }
+}
+
+TEST_F(StackJobTest, Hdf5TablesNameAColumnThatOccursTwice) {
+  expect_error(ErrorKind::kData, {"twice.h5", "'a' twice"}, [&] {
+    (void)read_score_table(hdf5("twice.h5", {0, 1}, {"a", "a"}), "");
+  });
+}
+
+TEST_F(StackJobTest, ModelsAreNotNamedLikeCombinations) {
+  StackJob clash = job({table("resnet.csv"), table("stack.csv", 0.1)});
+  clash.labels = labels();
+  expect_error(ErrorKind::kConfiguration, {"stack.csv", "'stack'"},
+               [&] { (void)load_stack(clash); });
+  clash.inputs[1].name = "other";
+  EXPECT_THAT(load_stack(clash).input.models, ElementsAre("resnet", "other"));
+}
+
+TEST_F(StackJobTest, RunsThatShareABackboneAreToldApartByTheirFolders) {
+  EXPECT_THAT(load_stack(job({run("planet", "resnet18")})).input.models, ElementsAre("resnet18"));
+  const std::string dehazed = run("dehazed", "resnet18") + "/";
+  EXPECT_THAT(load_stack(job({run("planet", "resnet18"), dehazed})).input.models,
+              ElementsAre("planet/resnet18", "dehazed/resnet18"));
+}
+
+TEST_F(StackJobTest, OneSpoiltRowDoesNotTurnNumbersIntoWords) {
+  expect_error(ErrorKind::kData, {"nan.csv", "line 2"},
+               [&] { (void)run_stack_job(job({write("nan.csv", "id,p\ns0,nan\ns1,0.5\n")})); });
+  expect_error(ErrorKind::kData, {"word.csv", "line 2", "line 3"},
+               [&] { (void)run_stack_job(job({write("word.csv", "id,p\ns0,high\ns1,0.5\n")})); });
+}
+
+TEST_F(StackJobTest, WordsNeedWeights) {
+  StackJob voted = job({write("a.csv", "id,tags\ns0,x y\ns1,x\n")});
+  voted.inputs.push_back(voted.inputs[0]);
+  for (const char* kind : {"tags", "lists"}) {
+    voted.as = kind;
+    voted.inputs[0].weight = voted.inputs[1].weight = 0;
+    expect_error(ErrorKind::kConfiguration, {"all weights"}, [&] { (void)run_stack_job(voted); });
+    voted.inputs[0].weight = 3;
+    (void)run_stack_job(voted);
+  }
+}
+
+TEST_F(StackJobTest, ARerunWithoutTestSetLeavesNoTestPredictionsOfAnEarlierOne) {
+  StackJob job = this->job({table("first.csv"), table("second.csv", 0.1)});
+  job.labels = labels();
+  job.submit = "mean";
+  job.resamples = job.simulations = 10;
+  StackJob with_test = job;
+  for (EnsembleInput& input : with_test.inputs) input.test = input.path;
+  const std::filesystem::path out(job.output);
+  (void)run_stack_job(with_test);
+  for (const char* name : {"oof.csv", "test.csv", "submission.csv", "scores.json"}) {
+    ASSERT_TRUE(std::filesystem::exists(out / name)) << name;
+    EXPECT_LE(std::filesystem::last_write_time(out / name),
+              std::filesystem::last_write_time(out / "stack.json"))
+        << name;
+  }
+  (void)run_stack_job(job);
+  for (const char* name : {"test.csv", "submission.csv"})
+    EXPECT_FALSE(std::filesystem::exists(out / name)) << name;
+  for (const char* name : {"oof.csv", "scores.json", "stack.json"})
+    EXPECT_TRUE(std::filesystem::exists(out / name)) << name;
+}
+
+/// Twenty samples of one label; the second model stays below 0.5 for all of them.
+LoadedStack one_label() {
+  LoadedStack loaded;
+  StackInput& input = loaded.input;
+  input.models = {"bold", "shy"};
+  input.labels = {"a"};
+  std::vector<double> bold, shy, truth;
+  for (int i = 0; i < 20; ++i) {
+    input.ids.push_back(fmt::format("s{}", i));
+    input.folds.push_back(i % 4 / 2);
+    truth.push_back(i % 2);
+    bold.push_back(i % 2 ? 0.9 : 0.1 + i / 100.0);
+    shy.push_back(i % 2 ? 0.4 : 0.2 + i / 100.0);
+  }
+  input.targets_NL = at::tensor(truth, at::kDouble).reshape({20, 1});
+  input.oof_MNL = at::tensor(bold, at::kDouble).reshape({20, 1});
+  input.oof_MNL = at::stack({input.oof_MNL, at::tensor(shy, at::kDouble).reshape({20, 1})});
+  loaded.weights = {1, 1};
+  return loaded;
+}
+
+TEST_F(StackJobTest, TheVoteOnOneLabelHeedsItsShareAndTies) {
+  StackJob job;
+  job.resamples = job.simulations = 10;
+  EXPECT_DOUBLE_EQ(judge(one_label(), job).find("vote").score.value, 1.0);
+  job.vote = 0.6;
+  EXPECT_DOUBLE_EQ(judge(one_label(), job).find("vote").score.value, 0.5);
+}
+
+}  // namespace
+}  // namespace baleen
