@@ -63,6 +63,7 @@ void visit_fields(Visitor& v, TrainingState& s) {
 struct Checkpoint {
   TrainingState state;
   NamedTensors tensors;  ///< "model.…", "optimizer.…", "ema.…"
+  std::string record;    ///< of one that was read: its JSON, for CheckpointStore::load
 
   /// The tensors whose name starts with `prefix` and a dot, without it.
   NamedTensors part(const std::string& prefix) const;
@@ -105,11 +106,16 @@ class CheckpointStore {
 
   /// The newest that is whole; a damaged one is reported by a warning and the one before it is
   /// taken.
-  /// @throws Error kData when the newest belongs to another recipe than `identity`.
+  /// @throws Error kData when the newest belongs to another recipe than `identity`; kStorage when
+  /// one can't be read, as it may be whole.
   std::optional<Checkpoint> load_latest(const std::string& identity) const;
 
   /// The best epoch of a stage, if one was kept and is whole.
   std::optional<Checkpoint> load_best(int64_t stage, const std::string& identity) const;
+
+  /// Exactly the one with this record, which another rank has read and checked; the directory need
+  /// not list it. @throws Error kData when its tensors are missing or are others.
+  Checkpoint load(const std::string& record) const;
 
   /// Problems found in any of the files, for `baleen verify`; empty: all is well.
   static std::vector<std::string> verify(const std::filesystem::path& directory);
