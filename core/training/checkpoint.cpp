@@ -161,7 +161,13 @@ void CheckpointStore::write(const std::string& name, const Checkpoint& checkpoin
 
 void CheckpointStore::save(const Checkpoint& checkpoint) {
   make_directory(directory_);
-  write(name_for(checkpoint.state), checkpoint);
+  const std::string name = name_for(checkpoint.state);
+  // Only what load_latest() passed over comes after it: that must not count as one of the newest.
+  for (const std::string& later : names()) {
+    if (later <= name) break;
+    remove_checkpoint(directory_, later);
+  }
+  write(name, checkpoint);
   prune();
 }
 

@@ -82,6 +82,7 @@ class CheckpointStore {
   /// @param keep_last how many of the newest are kept, at least 1
   CheckpointStore(std::filesystem::path directory, int64_t keep_last);
 
+  /// Removes what comes after it in the order of training: load_latest() has passed that over.
   /// @throws Error kStorage naming the file; earlier checkpoints stay as they are.
   void save(const Checkpoint& checkpoint);
 

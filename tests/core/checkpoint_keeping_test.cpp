@@ -87,6 +87,21 @@ TEST(CheckpointKeeping, ARecordWithWrongTypesIsDamaged) {
   EXPECT_EQ(CheckpointStore::verify(directory.path()).size(), 1u);
 }
 
+TEST(CheckpointKeeping, ADamagedNewestOnePushesOutNoGoodOnes) {
+  testing::TemporaryDirectory directory;
+  {
+    CheckpointStore before(directory.path(), 2);
+    for (const int64_t step : {2, 6}) before.save(checkpoint_at(0, step, step));
+  }
+  flip_a_bit(directory / "checkpoint-s00-e00000-i0000006.safetensors");
+  CheckpointStore store(directory.path(), 1);
+  EXPECT_EQ(steps_of(store.load_latest("chain")), 2);
+  store.save(checkpoint_at(0, 4, 4));
+  EXPECT_EQ(steps_of(store.load_latest("chain")), 4);
+  EXPECT_TRUE(CheckpointStore::verify(directory.path()).empty()) << "the damaged one is gone";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 2);
+}
+
 TEST(CheckpointKeeping, AnotherRanksRecordIsLoadedThoughItIsNotListed) {
   testing::TemporaryDirectory directory;
   CheckpointStore store(directory.path(), 2);
