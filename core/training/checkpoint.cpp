@@ -185,9 +185,16 @@ std::optional<Checkpoint> CheckpointStore::load_start(int64_t stage, int64_t epo
                                                       const std::string& identity) const {
   const std::string name = start_name(stage, epoch);
   if (!is_there(directory_ / (name + ".json"))) return std::nullopt;
-  Checkpoint checkpoint = read_pair(directory_, name);
-  if (checkpoint.state.identity != identity) return std::nullopt;
-  return checkpoint;
+  try {
+    Checkpoint checkpoint = read_pair(directory_, name);
+    if (checkpoint.state.identity != identity) return std::nullopt;
+    return checkpoint;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kData) throw;
+    log_warning("{} is damaged, and there is no way back to what the epoch began with: {}", name,
+                error.message());
+    return std::nullopt;
+  }
 }
 
 int64_t CheckpointStore::remove_after(int64_t chain_steps) {

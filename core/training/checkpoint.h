@@ -93,7 +93,8 @@ class CheckpointStore {
   /// an earlier one is left. @throws as save().
   void save_start(const Checkpoint& checkpoint);
 
-  /// What an epoch began with, if it was kept and is whole.
+  /// What an epoch began with, if it was kept and is whole; a damaged one is reported by a warning.
+  /// @throws Error kStorage when it can't be read.
   std::optional<Checkpoint> load_start(int64_t stage, int64_t epoch,
                                        const std::string& identity) const;
 
@@ -111,7 +112,8 @@ class CheckpointStore {
   /// one can't be read, as it may be whole.
   std::optional<Checkpoint> load_latest(const std::string& identity) const;
 
-  /// The best epoch of a stage, if one was kept and is whole.
+  /// The best epoch of a stage, if one was kept.
+  /// @throws Error kData when it is damaged: another epoch's weights would be another result.
   std::optional<Checkpoint> load_best(int64_t stage, const std::string& identity) const;
 
   /// Exactly the one with this record, which another rank has read and checked; the directory need

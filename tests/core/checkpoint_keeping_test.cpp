@@ -62,6 +62,26 @@ TEST(CheckpointKeeping, EpochStartsStayAsLongAsACheckpointOfTheirEpochDoes) {
   EXPECT_EQ(steps_of(store.load_start(0, 1, "another")), -1);
 }
 
+TEST(CheckpointKeeping, ADamagedEpochStartIsNone) {
+  testing::TemporaryDirectory directory;
+  CheckpointStore store(directory.path(), 2);
+  store.save_start(checkpoint_at(0, 0, 0));
+  store.save(checkpoint_at(0, 3, 3));
+  flip_a_bit(directory / "start-s00-e00000.safetensors");
+  EXPECT_EQ(steps_of(store.load_start(0, 0, "chain")), -1);
+  EXPECT_EQ(steps_of(store.load_latest("chain")), 3) << "the chain goes on without a way back";
+  make_unreadable(directory / "start-s00-e00000.safetensors");
+  EXPECT_EQ(error_of([&] { store.load_start(0, 0, "chain"); }), "storage");
+}
+
+TEST(CheckpointKeeping, ADamagedBestEpochIsAnError) {
+  testing::TemporaryDirectory directory;
+  CheckpointStore store(directory.path(), 2);
+  store.save_best(checkpoint_at(0, 3, 3));
+  flip_a_bit(directory / "best-s00.safetensors");
+  EXPECT_EQ(error_of([&] { store.load_best(0, "chain"); }), "data");
+}
+
 TEST(CheckpointKeeping, DamagedOnesArePassedOverAndUnreadableOnesAreNot) {
   testing::TemporaryDirectory directory;
   CheckpointStore store(directory.path(), 4);
