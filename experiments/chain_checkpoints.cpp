@@ -4,21 +4,44 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "experiments/collective.h"
 
 namespace baleen {
+namespace {
+
+/// [collective] What `read` gives on the group's first rank, on every rank. Two ranks may see
+/// different files, where one of them has an old listing or a read fails, and must not go on from
+/// different steps.
+template <class Read>
+std::optional<Checkpoint> as_on_first_rank(const CheckpointStore& store, Communicator& group,
+                                           Read&& read) {
+  std::optional<Checkpoint> found;
+  on_first_rank(group, [&] { found = read(); });
+  if (group.size() == 1) return found;
+  const std::string record = group.broadcast(found ? found->record : std::string(), 0);
+  agreed(group, [&] {
+    if (group.rank() == 0 || record.empty()) return;
+    with_context([] { return "loading the checkpoint that the group's first rank has chosen"; },
+                 [&] { found = store.load(record); });
+  });
+  return found;
+}
+
+}  // namespace
 
 ChainCheckpoints::ChainCheckpoints(std::filesystem::path directory, const TrainingSection& training)
     : store_(std::move(directory), training.keep_last),
       writer_(store_, training.checkpoint_share),
       every_steps_(training.checkpoint_every_steps) {}
 
-std::optional<Checkpoint> ChainCheckpoints::load_latest(const std::string& identity) const {
-  return store_.load_latest(identity);
+std::optional<Checkpoint> ChainCheckpoints::load_latest(const std::string& identity,
+                                                        Communicator& group) const {
+  return as_on_first_rank(store_, group, [&] { return store_.load_latest(identity); });
 }
 
-std::optional<Checkpoint> ChainCheckpoints::load_best(int64_t stage,
-                                                      const std::string& identity) const {
-  return store_.load_best(stage, identity);
+std::optional<Checkpoint> ChainCheckpoints::load_best(int64_t stage, const std::string& identity,
+                                                      Communicator& group) const {
+  return as_on_first_rank(store_, group, [&] { return store_.load_best(stage, identity); });
 }
 
 void ChainCheckpoints::after_step(int64_t chain_steps, const Make& make) {

@@ -7,6 +7,7 @@
 
 #include "core/training/checkpoint.h"
 #include "core/training/checkpoint_writer.h"
+#include "distributed/communicator.h"
 #include "experiments/recipe.h"
 
 namespace baleen {
@@ -23,9 +24,11 @@ class ChainCheckpoints {
 
   ChainCheckpoints(std::filesystem::path directory, const TrainingSection& training);
 
-  // Any rank; files that the first rank has written before a barrier.
-  std::optional<Checkpoint> load_latest(const std::string& identity) const;
-  std::optional<Checkpoint> load_best(int64_t stage, const std::string& identity) const;
+  // [collective] As CheckpointStore's, chosen by the group's first rank: the others load that one
+  // or fail, whatever their own view of the directory offers.
+  std::optional<Checkpoint> load_latest(const std::string& identity, Communicator& group) const;
+  std::optional<Checkpoint> load_best(int64_t stage, const std::string& identity,
+                                      Communicator& group) const;
 
   /// Up to so many optimizer steps all ranks were seen to agree: a checkpoint of those stays.
   void trust(int64_t chain_steps) { store_.trust(chain_steps); }

@@ -47,7 +47,7 @@ StageTrainer::StageTrainer(Setup setup, Communicator& group, ProgressSink& sink)
   if (recipe.training.sampling.weighs())
     sampling_weights_ =
         sampling_weights(recipe.training.sampling, *setup_.table, setup_.training_rows);
-  resumed_ = agreed(group_, [&] { return checkpoints_.load_latest(setup_.identity); });
+  resumed_ = checkpoints_.load_latest(setup_.identity, group_);
   state_.identity = setup_.identity;
   if (resumed_) {
     state_ = resumed_->state;

@@ -73,8 +73,7 @@ void StageTrainer::finish_stage(Stage& stage) {
   if (stage.ema) weights = overlaid(weights, stage.ema->state());
   const EarlyStoppingOptions& stopping = stage.options->early_stopping;
   if (stopping.patience > 0 && stopping.restore_best) {
-    const auto best =
-        agreed(group_, [&] { return checkpoints_.load_best(state_.stage, setup_.identity); });
+    const auto best = checkpoints_.load_best(state_.stage, setup_.identity, group_);
     if (best) {
       weights = best->part("model");
       if (stage.ema) weights = overlaid(weights, best->part("ema"));

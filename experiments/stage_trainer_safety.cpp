@@ -62,7 +62,7 @@ void StageTrainer::roll_back(Stage& stage, const Error& cause) {
   }
   stage.reducer->close();
   on_first_rank(group_, [&] { checkpoints_.roll_back(training.roll_back_factor); });
-  resumed_ = agreed(group_, [&] { return checkpoints_.load_latest(setup_.identity); });
+  resumed_ = checkpoints_.load_latest(setup_.identity, group_);
   if (!resumed_) throw Error(ErrorKind::kInternal, "the checkpoint of a roll-back can't be found");
   const int64_t lost_steps = state_.progress.next_step;
   state_ = resumed_->state;

@@ -60,10 +60,16 @@ void make_directory(const std::filesystem::path& directory) {
   if (failed) throw storage_error("create", directory, failed.value());
 }
 
-/// Reads and checks one pair of files. @throws Error kData saying what is wrong with it.
-Checkpoint read_pair(const std::filesystem::path& directory, const std::string& name) {
-  const std::filesystem::path json_file = directory / (name + ".json");
-  const nlohmann::json record = parse_record(json_file);
+bool is_there(const std::filesystem::path& file) {
+  std::error_code failed;
+  const bool there = std::filesystem::exists(file, failed);
+  if (failed) throw storage_error("look for", file, failed.value());
+  return there;
+}
+
+/// A record that was checked and names the file of its tensors.
+nlohmann::json read_record(const std::filesystem::path& json_file, const std::string& name) {
+  nlohmann::json record = parse_record(json_file);
   if (record.is_discarded() || !record.is_object() || !record.contains("state") ||
       !record.contains("digest")) {
     throw Error(ErrorKind::kData, json_file.string() + " is not a checkpoint record");
@@ -77,17 +83,43 @@ Checkpoint read_pair(const std::filesystem::path& directory, const std::string& 
     throw Error(ErrorKind::kData,
                 json_file.string() + " was altered: its state does not match its checksum");
   }
-  const std::filesystem::path tensor_file = directory / tensors_of(record, name);
+  record["tensors"] = tensors_of(record, name);
+  return record;
+}
+
+/// What such a record stands for.
+Checkpoint read_checkpoint(const std::filesystem::path& directory, const nlohmann::json& record) {
+  const std::filesystem::path tensor_file = directory / record["tensors"].get<std::string>();
   const std::string bytes = read_file(tensor_file);
   if (digest_hex(bytes) != record["digest"].get<std::string>()) {
-    throw Error(ErrorKind::kData, tensor_file.string() + " does not match the digest in " +
-                                      json_file.filename().string());
+    throw Error(ErrorKind::kData,
+                tensor_file.string() + " does not match the digest in its record");
   }
   Checkpoint checkpoint;
   checkpoint.state = config::decode<TrainingState>(
-      config::Document::parse(record["state"].dump(), json_file.string()));
+      config::Document::parse(record["state"].dump(), "the record of " + tensor_file.string()));
   checkpoint.tensors = SafetensorsFile(tensor_file).tensors();
+  checkpoint.record = record.dump();
   return checkpoint;
+}
+
+/// Reads and checks one pair of files.
+/// @throws Error kData saying what is wrong with it; kStorage where it can't be read, which says
+/// nothing about it.
+Checkpoint read_pair(const std::filesystem::path& directory, const std::string& name) {
+  const std::filesystem::path json_file = directory / (name + ".json");
+  const auto malformed = [&](const std::string& what) {
+    return Error(ErrorKind::kData,
+                 fmt::format("{} is not a checkpoint record: {}", json_file.string(), what));
+  };
+  try {
+    return read_checkpoint(directory, read_record(json_file, name));
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kConfiguration) throw malformed(error.message());
+    throw;
+  } catch (const nlohmann::json::exception& error) {
+    throw malformed(error.what());
+  }
 }
 
 }  // namespace
@@ -109,7 +141,7 @@ void CheckpointStore::write(const std::string& name, const Checkpoint& checkpoin
   const std::filesystem::path json_file = directory_ / (name + ".json");
   std::string tensors = name + ".safetensors";
   std::string replaced;
-  if (std::filesystem::exists(json_file)) {
+  if (is_there(json_file)) {
     const nlohmann::json old = parse_record(json_file);
     replaced = old.is_object() ? tensors_of(old, name) : "";
     if (replaced == tensors) tensors = name + ".2.safetensors";
@@ -129,7 +161,13 @@ void CheckpointStore::write(const std::string& name, const Checkpoint& checkpoin
 
 void CheckpointStore::save(const Checkpoint& checkpoint) {
   make_directory(directory_);
-  write(name_for(checkpoint.state), checkpoint);
+  const std::string name = name_for(checkpoint.state);
+  // Only what load_latest() passed over comes after it: that must not count as one of the newest.
+  for (const std::string& later : names()) {
+    if (later <= name) break;
+    remove_checkpoint(directory_, later);
+  }
+  write(name, checkpoint);
   prune();
 }
 
@@ -146,10 +184,17 @@ void CheckpointStore::save_start(const Checkpoint& checkpoint) {
 std::optional<Checkpoint> CheckpointStore::load_start(int64_t stage, int64_t epoch,
                                                       const std::string& identity) const {
   const std::string name = start_name(stage, epoch);
-  if (!std::filesystem::exists(directory_ / (name + ".json"))) return std::nullopt;
-  Checkpoint checkpoint = read_pair(directory_, name);
-  if (checkpoint.state.identity != identity) return std::nullopt;
-  return checkpoint;
+  if (!is_there(directory_ / (name + ".json"))) return std::nullopt;
+  try {
+    Checkpoint checkpoint = read_pair(directory_, name);
+    if (checkpoint.state.identity != identity) return std::nullopt;
+    return checkpoint;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kData) throw;
+    log_warning("{} is damaged, and there is no way back to what the epoch began with: {}", name,
+                error.message());
+    return std::nullopt;
+  }
 }
 
 int64_t CheckpointStore::remove_after(int64_t chain_steps) {
@@ -168,14 +213,17 @@ std::vector<std::string> CheckpointStore::names() const { return stems(kPrefix);
 
 std::vector<std::string> CheckpointStore::stems(const std::string& prefix) const {
   std::vector<std::string> result;
-  std::error_code missing;
-  for (const auto& entry : std::filesystem::directory_iterator(directory_, missing)) {
-    const std::filesystem::path& path = entry.path();
+  std::error_code failed;
+  for (std::filesystem::directory_iterator entry(directory_, failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    const std::filesystem::path& path = entry->path();
     const std::string file = path.filename().string();
     if (path.extension() == ".json" && is_ours(file) && file.starts_with(prefix)) {
       result.push_back(path.stem().string());
     }
   }
+  if (failed && failed != std::errc::no_such_file_or_directory)
+    throw storage_error("list", directory_, failed.value());
   std::sort(result.rbegin(), result.rend());
   return result;
 }
@@ -210,6 +258,7 @@ std::optional<Checkpoint> CheckpointStore::load_latest(const std::string& identi
     try {
       checkpoint = read_pair(directory_, name);
     } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kData) throw;
       log_warning("checkpoint {} is damaged and is passed over: {}", name, error.message());
       continue;
     }
@@ -226,10 +275,14 @@ std::optional<Checkpoint> CheckpointStore::load_latest(const std::string& identi
 
 std::optional<Checkpoint> CheckpointStore::load_best(int64_t stage,
                                                      const std::string& identity) const {
-  if (!std::filesystem::exists(directory_ / (best_name(stage) + ".json"))) return std::nullopt;
+  if (!is_there(directory_ / (best_name(stage) + ".json"))) return std::nullopt;
   Checkpoint checkpoint = read_pair(directory_, best_name(stage));
   if (checkpoint.state.identity != identity) return std::nullopt;
   return checkpoint;
+}
+
+Checkpoint CheckpointStore::load(const std::string& record) const {
+  return read_checkpoint(directory_, nlohmann::json::parse(record));
 }
 
 std::vector<std::string> CheckpointStore::verify(const std::filesystem::path& directory) {

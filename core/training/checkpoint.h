@@ -63,6 +63,7 @@ void visit_fields(Visitor& v, TrainingState& s) {
 struct Checkpoint {
   TrainingState state;
   NamedTensors tensors;  ///< "model.…", "optimizer.…", "ema.…"
+  std::string record;    ///< of one that was read: its JSON, for CheckpointStore::load
 
   /// The tensors whose name starts with `prefix` and a dot, without it.
   NamedTensors part(const std::string& prefix) const;
@@ -81,6 +82,7 @@ class CheckpointStore {
   /// @param keep_last how many of the newest are kept, at least 1
   CheckpointStore(std::filesystem::path directory, int64_t keep_last);
 
+  /// Removes what comes after it in the order of training: load_latest() has passed that over.
   /// @throws Error kStorage naming the file; earlier checkpoints stay as they are.
   void save(const Checkpoint& checkpoint);
 
@@ -91,7 +93,8 @@ class CheckpointStore {
   /// an earlier one is left. @throws as save().
   void save_start(const Checkpoint& checkpoint);
 
-  /// What an epoch began with, if it was kept and is whole.
+  /// What an epoch began with, if it was kept and is whole; a damaged one is reported by a warning.
+  /// @throws Error kStorage when it can't be read.
   std::optional<Checkpoint> load_start(int64_t stage, int64_t epoch,
                                        const std::string& identity) const;
 
@@ -105,11 +108,17 @@ class CheckpointStore {
 
   /// The newest that is whole; a damaged one is reported by a warning and the one before it is
   /// taken.
-  /// @throws Error kData when the newest belongs to another recipe than `identity`.
+  /// @throws Error kData when the newest belongs to another recipe than `identity`; kStorage when
+  /// one can't be read, as it may be whole.
   std::optional<Checkpoint> load_latest(const std::string& identity) const;
 
-  /// The best epoch of a stage, if one was kept and is whole.
+  /// The best epoch of a stage, if one was kept.
+  /// @throws Error kData when it is damaged: another epoch's weights would be another result.
   std::optional<Checkpoint> load_best(int64_t stage, const std::string& identity) const;
+
+  /// Exactly the one with this record, which another rank has read and checked; the directory need
+  /// not list it. @throws Error kData when its tensors are missing or are others.
+  Checkpoint load(const std::string& record) const;
 
   /// Problems found in any of the files, for `baleen verify`; empty: all is well.
   static std::vector<std::string> verify(const std::filesystem::path& directory);

@@ -3,13 +3,15 @@
 Usage: faults.py CASE
 """
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 
-from harness import Job, call, environment, expect, journal, main, make_dataset, no_process_left, write_recipe, BALEEN
+from harness import (Job, call, environment, expect, expect_same_results, journal, main, make_dataset, no_process_left,
+                     result_digests, write_recipe, BALEEN)
 
 
 def wait_for_training(run, job, seconds=60):
@@ -163,6 +165,37 @@ def signal_and_resume(directory):
     call(["run", recipe, "--resume", "must"], directory, ranks=1)
 
 
+def damaged_checkpoint(directory):
+    """Where the newest checkpoint is damaged, all ranks of a chain go on from the one before, to the same bytes."""
+    recipe = write_recipe(directory, backbones=[{"name": "resnet18", "dropout": 0.2}], stages__0__epochs=6)
+    call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
+    run = directory / "run"
+    job = Job(["run", recipe], directory, ranks=2)
+    deadline = time.monotonic() + 60
+    while not any(run.glob("chains/*/checkpoint-*.json")):
+        expect(job.process.poll() is None and time.monotonic() < deadline, f"no checkpoint was written\n{job.output()}")
+        time.sleep(0.02)
+    os.kill(job.ranks()[0], signal.SIGTERM)
+    code = job.wait(60)
+    expect(code == 75, f"exit code {code} instead of 75\n{job.output()}")
+    finished = {record["chain"] for record in journal(run) if record["type"] == "chain_finished"}
+    damaged = 0
+    for folder in (run / "chains").iterdir():
+        records = sorted(folder.glob("checkpoint-*.json"))
+        if folder.name in finished or not records:
+            continue
+        tensors = folder / json.loads(records[-1].read_text())["tensors"]
+        content = bytearray(tensors.read_bytes())
+        content[len(content) // 2] ^= 1
+        tensors.write_bytes(content)
+        damaged += 1
+    expect(damaged > 0, "no chain was under way")
+    text = call(["run", recipe, "--resume", "must"], directory, ranks=4)  # two ranks for each chain
+    told = text.count("is damaged and is passed over")
+    expect(told == damaged, f"{damaged} damaged checkpoints, {told} warnings: one rank of each chain decides\n{text}")
+    expect_same_results(run, result_digests(directory / "reference"), "after damaged checkpoints")
+
+
 def second_job(directory):
     recipe = write_recipe(directory, stages=[{"size_px": 12, "epochs": 500, "batch": 24, "optimizer": {"kind": "sgd"}}])
     job = Job(["run", recipe], directory, ranks=1)
@@ -173,7 +206,7 @@ def second_job(directory):
 
 
 CASES = {f.__name__: f for f in (configuration, stopped_rank, killed_rank, second_signal, flipped_byte, truncated_image,
-                                 full_disk, signal_and_resume, second_job)}
+                                 full_disk, signal_and_resume, damaged_checkpoint, second_job)}
 
 
 def test(directory):
