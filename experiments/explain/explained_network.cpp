@@ -20,8 +20,7 @@ ExplainedNetwork load_explained(const std::filesystem::path& weights,
   result.size_px = metadata.number("size_px");
   result.channels = metadata.number("in_channels");
   result.fit = metadata.text("fit");
-  result.normalise = {metadata.numbers("mean"),
-                      metadata.numbers("std")};
+  result.normalise = {metadata.numbers("mean"), metadata.numbers("std")};
   if (result.normalise.mean.size() == 1 && result.channels > 1) {
     result.normalise.mean.resize(static_cast<size_t>(result.channels), result.normalise.mean[0]);
     result.normalise.std.resize(static_cast<size_t>(result.channels), result.normalise.std[0]);

@@ -170,7 +170,6 @@ std::string example_match() {
   MatchResult result;
   MatchPageOptions options;
   options.title = "Which whale is it?";
-  options.unknown = "new_whale";
   for (int g = 0; g < 12; ++g) {
     result.gallery_ids.push_back(fmt::format("{:08x}.jpg", 0x51f3a9c0 + g * 7919));
     result.gallery_names.push_back(fmt::format("w_{:07x}", g / 2 * 92821));
@@ -184,6 +183,7 @@ std::string example_match() {
     }
     answers[2] = {"new_whale", std::nan(""), -1};
     options.truth[result.query_ids.back()] = q % 3 ? answers[0].name : "w_unseen";
+    result.right_names.push_back(q % 3 ? answers[0].name : "new_whale");
   }
   result.threshold = .61;
   result.mean_reciprocal_place = .78;

@@ -253,6 +253,7 @@ TEST(MatchTest, AQueryIsNotMatchedWithItself) {
   EXPECT_EQ(nobody.answers[0].size(), 5u);
   MatchOptions open;
   open.unknown = "new";
+  open.threshold = 0.5;
   EXPECT_EQ(match({{one, one}}, singles, open).answers[0].size(), 5u);
 }
 
