@@ -102,7 +102,7 @@ def workplace(directory):
 
 def check_last_step(directory, recipe):
     """What stacking and thresholds would refuse after all training is refused before it."""
-    halves = ["plan", recipe, "--set", "folds.count=2"]
+    halves = ["plan", recipe, "--set", "folds.count=2", "--set", "stages.0.batch=64", "--set", "stages.1.batch=64"]
     mistake = call(halves, directory, code=3)
     expect("stacking.nested leaves two folds out of three or more" in mistake, mistake)
     call([*halves, "--set", "stacking.nested=false"], directory)
