@@ -4,9 +4,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <mpi.h>
-#include <torch/nn/modules/batchnorm.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/linear.h>
 
 #include <deque>
 #include <limits>
@@ -17,6 +14,7 @@
 #include "tests/support/imitated_recording.h"
 #include "tests/support/mpi_world.h"
 #include "tests/support/shard_images.h"
+#include "tests/support/small_net.h"
 
 namespace baleen {
 namespace {
@@ -26,28 +24,12 @@ constexpr int64_t kSteps = 9;
 constexpr int64_t kLag = static_cast<int64_t>(Trainer::kLossLag);
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-class SmallNet final : public Backbone {
+class DroppingNet final : public testing::SmallNet {
  public:
-  SmallNet() {
-    conv_ = register_module("conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(2, 6, 3)));
-    bn_ = register_module("bn", torch::nn::BatchNorm2d(6));
-    fc_ = register_module("fc", torch::nn::Linear(6, 3));
-  }
-  std::vector<at::Tensor> features(const at::Tensor& images) override {
-    return {at::relu(bn_->forward(conv_->forward(images)))};
-  }
   at::Tensor forward(const at::Tensor& images) override {
     const at::Tensor x = at::dropout(features(images).back(), 0.3, is_training());
     return fc_->forward(x.mean({2, 3}));
   }
-  std::vector<int64_t> stage_channels() const override { return {6}; }
-  std::string stem_name() const override { return "conv"; }
-  std::string head_name() const override { return "fc"; }
-
- private:
-  torch::nn::Conv2d conv_{nullptr};
-  torch::nn::BatchNorm2d bn_{nullptr};
-  torch::nn::Linear fc_{nullptr};
 };
 
 /// Hands back what was sent, and knows how old it was.
@@ -96,7 +78,7 @@ struct Result {
 
 Result train(Communicator& group, const TrainingSetup& setup) {
   at::manual_seed(5);
-  SmallNet network;
+  DroppingNet network;
   const auto loss = make_loss({.kind = "cross_entropy"}, 3);
   const OptimizerOptions options{.kind = "sgd", .lr = 0.05, .momentum = 0.9};
   Optimizer optimizer(parameter_groups(network, options), options);

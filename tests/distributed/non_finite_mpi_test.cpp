@@ -3,9 +3,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <mpi.h>
-#include <torch/nn/modules/batchnorm.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/linear.h>
 
 #include <limits>
 
@@ -14,6 +11,7 @@
 #include "distributed/data_parallel.h"
 #include "tests/support/mpi_world.h"
 #include "tests/support/shard_images.h"
+#include "tests/support/small_net.h"
 
 namespace baleen {
 namespace {
@@ -24,16 +22,8 @@ constexpr int64_t kSteps = 5;
 constexpr int64_t kBadStep = 2;
 constexpr int64_t kBadShard = 1;
 
-class SmallNet final : public Backbone {
+class FaultyNet final : public testing::SmallNet {
  public:
-  SmallNet() {
-    conv_ = register_module("conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(2, 6, 3)));
-    bn_ = register_module("bn", torch::nn::BatchNorm2d(6));
-    fc_ = register_module("fc", torch::nn::Linear(6, 3));
-  }
-  std::vector<at::Tensor> features(const at::Tensor& images) override {
-    return {at::relu(bn_->forward(conv_->forward(images)))};
-  }
   at::Tensor forward(const at::Tensor& images) override {
     at::Tensor logits = fc_->forward(features(images).back().mean({2, 3}));
     // An image of this level: the loss is finite, its gradient is not.
@@ -41,14 +31,6 @@ class SmallNet final : public Backbone {
       logits = logits + at::sqrt(conv_->weight.flatten().slice(0, 0, 1) * 0);
     return logits;
   }
-  std::vector<int64_t> stage_channels() const override { return {6}; }
-  std::string stem_name() const override { return "conv"; }
-  std::string head_name() const override { return "fc"; }
-
- private:
-  torch::nn::Conv2d conv_{nullptr};
-  torch::nn::BatchNorm2d bn_{nullptr};
-  torch::nn::Linear fc_{nullptr};
 };
 
 struct Result {
@@ -63,7 +45,7 @@ struct Result {
 Result train(Communicator& group, OnNonFinite policy, float bad,
              const std::function<bool()>& stop = {}) {
   at::manual_seed(5);
-  SmallNet network;
+  FaultyNet network;
   const auto loss = make_loss({.kind = "cross_entropy"}, 3);
   const OptimizerOptions options{.kind = "sgd", .lr = 0.05, .momentum = 0.9};
   Optimizer optimizer(parameter_groups(network, options), options);

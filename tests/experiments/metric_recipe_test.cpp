@@ -3,37 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-
 #include "core/base/error.h"
-#include "core/nn/registry.h"
-#include "experiments/extensions.h"
 #include "experiments/metric/metric_learning.h"
 #include "experiments/recipe.h"
+#include "tests/support/shipped_recipes.h"
 
 namespace baleen {
 namespace {
 
 using ::testing::HasSubstr;
 
-Extensions extensions() {
-  Extensions all;
-  register_backbones(all.backbones);
-  register_losses(all.losses);
-  return all;
-}
-
-std::filesystem::path recipe_file(const std::string& name) {
-  const char* source = std::getenv("BALEEN_SOURCE");
-  return std::filesystem::path(source ? source : ".") / "experiments/recipes" / (name + ".yaml");
-}
-
 class ShippedRecipe : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(ShippedRecipe, IsValid) {
-  Extensions known = extensions();
-  const Recipe recipe = load_recipe(recipe_file(GetParam()), {}, known);
+  Extensions known = testing::built_in_extensions();
+  const Recipe recipe = load_recipe(testing::shipped_recipe(GetParam()), {}, known);
   EXPECT_EQ(recipe.task.kind, "metric");
   ASSERT_TRUE(recipe.metric.has_value());
   int64_t epochs = 0;
@@ -60,8 +44,8 @@ INSTANTIATE_TEST_SUITE_P(All, ShippedRecipe, ::testing::Values("omniglot", "lion
                          });
 
 TEST(HumpbackRecipe, FollowsThePublishedSchedule) {
-  Extensions known = extensions();
-  const Recipe recipe = load_recipe(recipe_file("humpback-dac"), {}, known);
+  Extensions known = testing::built_in_extensions();
+  const Recipe recipe = load_recipe(testing::shipped_recipe("humpback-dac"), {}, known);
   ASSERT_EQ(recipe.stages.size(), 2u);
   EXPECT_EQ(recipe.stages[0].size_px, 448);
   EXPECT_EQ(recipe.stages[1].size_px, 672);
@@ -71,9 +55,9 @@ TEST(HumpbackRecipe, FollowsThePublishedSchedule) {
 }
 
 std::string problems_with(const std::vector<std::string>& assignments) {
-  Extensions known = extensions();
+  Extensions known = testing::built_in_extensions();
   try {
-    (void)load_recipe(recipe_file("omniglot"), assignments, known);
+    (void)load_recipe(testing::shipped_recipe("omniglot"), assignments, known);
   } catch (const Error& error) {
     return error.what();
   }
@@ -112,7 +96,7 @@ TEST(MetricLearningTest, LossParametersLearnAtTheirOwnRate) {
   setup.classes = {7, 7, 2, 2, 4, 4};
   setup.num_classes = 9;
   MetricLearning learning(setup);
-  const Extensions known = extensions();
+  const Extensions known = testing::built_in_extensions();
   auto network = known.backbones.create({.name = "conv4", .num_outputs = 8, .in_channels = 1});
   learning.initialise(*network);
   const auto adapted = learning.adapt(network);
@@ -148,7 +132,7 @@ TEST(MetricLearningTest, AMaskedStepLeavesOtherSlicesAndTheirMomentum) {
     }
     setup.num_classes = 8;
     MetricLearning learning(setup);
-    const Extensions known = extensions();
+    const Extensions known = testing::built_in_extensions();
     at::manual_seed(6);
     auto network = known.backbones.create({.name = "conv4", .num_outputs = 8, .in_channels = 1});
     learning.initialise(*network);

@@ -6,34 +6,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <set>
 
 #include "core/base/error.h"
-#include "core/nn/registry.h"
-#include "experiments/extensions.h"
 #include "experiments/plan.h"
 #include "experiments/recipe.h"
 #include "experiments/siamese/pair_epochs.h"
+#include "tests/support/shipped_recipes.h"
 
 namespace baleen {
 namespace {
 
 using ::testing::HasSubstr;
-
-Extensions extensions() {
-  Extensions all;
-  register_backbones(all.backbones);
-  register_losses(all.losses);
-  return all;
-}
-
-std::filesystem::path recipe_file(const std::string& name) {
-  const char* source = std::getenv("BALEEN_SOURCE");
-  return std::filesystem::path(source ? source : ".") / "experiments/recipes" / (name + ".yaml");
-}
 
 /// Six images of three individuals, in a ring.
 MinedList ring() { return {{2, 3, 4, 5, 0, 1}, {1, 0, 3, 2, 5, 4}}; }
@@ -133,9 +118,9 @@ TEST(PairNoiseTest, IsTheStagesOrPiottesTable) {
 }
 
 std::string problems_with(const std::vector<std::string>& assignments) {
-  Extensions known = extensions();
+  Extensions known = testing::built_in_extensions();
   try {
-    (void)load_recipe(recipe_file("omniglot-siamese"), assignments, known);
+    (void)load_recipe(testing::shipped_recipe("omniglot-siamese"), assignments, known);
   } catch (const Error& error) {
     return error.what();
   }
@@ -164,8 +149,8 @@ TEST(SiameseChecks, MistakesAreNamedWithTheirKeys) {
 }
 
 TEST(HumpbackSiameseRecipe, IsTheTableOfThePublishedNetworkOnAllSizes) {
-  Extensions known = extensions();
-  const Recipe recipe = load_recipe(recipe_file("humpback-siamese"), {}, known);
+  Extensions known = testing::built_in_extensions();
+  const Recipe recipe = load_recipe(testing::shipped_recipe("humpback-siamese"), {}, known);
   ASSERT_EQ(recipe.stages.size(), 3u);
   EXPECT_EQ(recipe.siamese->mine_every_epochs, 4);
   EXPECT_EQ(recipe.backbones[0].name, "piotte");
