@@ -1,5 +1,6 @@
 """Campaigns that end a run from outside and resume it: kills, signals, failing writes."""
 
+import collections
 import json
 import shutil
 import time
@@ -131,7 +132,7 @@ def mask_images(directory):
 
 # Recipes in which one phase takes most of the time: phase to wait for, and what differs from harness.write_recipe().
 PHASES = {
-    "train": ("train", {"backbones": ONE, "stages": [stage(epochs=25)]}),
+    "train": ("train", {"backbones": ONE, "stages": [stage(epochs=8)]}),
     "validate": ("validate", {"backbones": ONE, "stages": [stage(epochs=6, batch=120)], "prediction": {"chunk": 1}}),
     "statistics": ("statistics", {"backbones": [{"name": "resnet18"}],
                                   "stages": [stage(epochs=1, batch=4, reestimate_batch_norm=True, dropout=0.2)]}),
@@ -154,6 +155,9 @@ PHASES = {
                       "siamese": {"mine_every_epochs": 1, "block": 0, "split": "disjoint"}}),
     "pack": (None, None),
 }
+
+# Signals to one run, each sent to what the one before left behind.
+PER_RUN = 5
 
 
 def step_seconds(run, batch):
@@ -190,9 +194,10 @@ def signals(directory, campaign):
     references = {}
     recipes = {}
     order = [(phase, number) for phase in wanted for number in (signal.SIGTERM, signal.SIGUSR1)]
-    trials = list(range(campaign.options.count * len(order)))
+    trials = list(range(-(-campaign.options.count // PER_RUN) * len(order)))
     if campaign.options.sample:
         trials = sorted(campaign.random("sample").sample(trials, campaign.options.sample))
+    sent = collections.Counter()
 
     def recipe_of(phase):
         if phase not in recipes:
@@ -210,7 +215,7 @@ def signals(directory, campaign):
         if not wait_for_phase(run, job, PHASES[phase][0], since):
             job.wait(60)
             return None
-        time.sleep(draw.uniform(0, 0.1))
+        time.sleep(draw.uniform(0, 1.0 if phase == "train" else 0.1))
         victims = job.ranks()
         who = draw.choice(["all ranks", "one rank", "mpirun"] if number == signal.SIGUSR1 else ["all ranks", "one rank"])
         step = step_seconds(run, PHASES[phase][1]["stages"][0]["batch"]) if phase in ("train", "statistics") else 0.0
@@ -234,23 +239,36 @@ def signals(directory, campaign):
         phase, number = order[index % len(order)]
         draw = campaign.random(index)
         if phase == "pack":
-            return pack_trial(number, draw, index)
+            told = [pack_trial(number, draw, f"{index}-{i}") for i in range(PER_RUN)]
+            sent[phase, number.name] += len(told)
+            return "; ".join(told)
         run = directory / f"interrupted-{index}"
-        for _ in range(6):
+        told = []
+        for _ in range(3 * PER_RUN):
+            before = finished_chains(run)
             text = interrupt(run, phase, number, draw)
-            if text:
+            told += [text] if text else []
+            expect(set(before) <= set(finished_chains(run)), "a finished chain was forgotten")
+            if complete(run):
+                compare(run, phase, told)  # and from the start for the signals that are left
+            if len(told) == PER_RUN:
                 break
-            shutil.rmtree(run, ignore_errors=True)  # it was over before the signal came
-        expect(text, f"the signal always came too late for {phase}")
-        before = finished_chains(run)
-        call(["run", recipe_of(phase), "--run-dir", run.name, "--resume", "must"], directory, ranks=draw.choice([1, 2, 3]))
-        expect_same(run, references[phase], text)
-        expect_no_repetition(run)
-        expect(set(before) <= set(finished_chains(run)), "a finished chain was forgotten")
-        shutil.rmtree(run)
-        return text
+        expect(len(told) == PER_RUN, f"the signal came too late for {phase} all but {len(told)} times")
+        if run.exists():
+            call(["run", recipe_of(phase), "--run-dir", run.name, "--resume", "must"], directory, ranks=draw.choice([1, 2, 3]))
+            compare(run, phase, told)
+        sent[phase, number.name] += len(told)
+        return "; ".join(told)
 
-    campaign.run(trials, trial)
+    def compare(run, phase, told):
+        expect_same(run, references[phase], f"after {told}")
+        expect_no_repetition(run)
+        shutil.rmtree(run)
+
+    try:
+        campaign.run(trials, trial)
+    finally:
+        print("signals: " + ", ".join(f"{count} {name} in {phase}" for (phase, name), count in sent.items()), flush=True)
 
 
 def writes(directory, campaign):
