@@ -43,8 +43,8 @@ void visit_fields(Visitor& v, ThresholdOptions& o) {
           "passes over all labels; the search ends earlier when a pass changes nothing",
           config::between(1, 1000));
   v.field("average_over_folds", o.average_over_folds,
-          "final thresholds are the mean of those found without each fold, instead of one search "
-          "over all samples");
+          "final thresholds are the mean of those found without each fold, as far as the label "
+          "occurs in the others, instead of one search over all samples");
   v.field("beta", o.beta, "weight of recall against precision in the F score",
           config::between(0.01, 100));
   v.field("empty_score", o.empty_score,
