@@ -94,7 +94,8 @@ void visit_fields(Visitor& v, StackJob& o) {
   v.field("inputs", o.inputs, "the models' predictions");
   v.field("labels", o.labels,
           "CSV of what is true: tags, 0/1 columns, or classes; empty: from the runs; without any, "
-          "the inputs are submissions and are only combined");
+          "the inputs are submissions and are only combined, which tables with folds are refused "
+          "for");
   v.field("folds_from", o.folds_from,
           "CSV with an id and `fold`; empty: from the inputs where they have folds, else drawn");
   v.field("id_column", o.id_column, "the column of ids; empty: the first");

@@ -130,6 +130,19 @@ def form_of_submissions(directory):
     expect("there is no label 'hazy'" in text and "'haze'" in text, text)
 
 
+def forgotten_labels(directory):
+    """Out-of-fold predictions are no submissions, and what is for them is not passed over where there are no labels."""
+    tables = sorted((DATA / "planet/oof_reference").glob("*.csv"))
+    text = call(["stack", *tables, "--out", "forgotten"], directory, code=4)
+    expect("densenet121.csv has folds" in text and "--labels" in text, text)
+    numbers = sorted((DATA / "invasive/test_probabilities").glob("*.csv"))
+    for option, key in ((["--submit", "mean"], "submit"), (["--set", "submission.id=Name"], "submission.id"),
+                        (["--folds", tables[0]], "folds_from"), (["--test", *numbers], "inputs[].test")):
+        text = call(["stack", *numbers, *option, "--out", "forgotten"], directory, code=3)
+        expect(key in text and "--labels" in text, text)
+    expect(not (directory / "forgotten").exists(), "something was written")
+
+
 def submissions(directory):
     text = call(["stack", *sorted((DATA / "planet/submissions").glob("*.gz")), "--out", "tags"], directory)
     expect("pred_NIRnormal" in text and "degenerate" in text, text)
@@ -148,7 +161,7 @@ def submissions(directory):
     text = call(["stack", *sorted((DATA / "invasive/test_probabilities").glob("*.csv")), "--out", "numbers"], directory)
     expect("vgg16 is degenerate" in text and "left out: vgg16" in text, text)
     with open(directory / "numbers/submission.csv", newline="") as file:
-        ours = {row["id"]: float(row["invasive"]) for row in csv.DictReader(file)}
+        ours = {row["name"]: float(row["invasive"]) for row in csv.DictReader(file)}
     theirs = {}
     for file in (DATA / "invasive/test_probabilities").glob("*.csv"):
         if file.stem != "vgg16":
@@ -164,6 +177,7 @@ def test(directory):
         sys.exit(77)
     equals_scikit_learn(directory)
     form_of_submissions(directory)
+    forgotten_labels(directory)
     submissions(directory)
     submission_faults(directory)
 
