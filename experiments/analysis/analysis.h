@@ -29,7 +29,7 @@ struct Calibration {
 struct LabelAnalysis {
   std::string label;
   int64_t positives = 0;
-  double threshold = 0;  ///< found on all samples; labels of classes have none
+  double threshold = 0;  ///< found on all samples; classes and labels of exclusive groups have none
   Interval f;            ///< F score of the decisions, by bootstrap over samples
   double precision = 0, recall = 0, accuracy = 0, log_loss = 0;
   Interval auc;  ///< DeLong's interval

@@ -66,7 +66,7 @@ ExclusiveGroups exclusive_groups(const ThresholdOptions& options,
 
 /// One threshold per label, and what they score on the samples they were searched on.
 struct Thresholds {
-  std::vector<double> values_L;
+  std::vector<double> values_L;        ///< NaN for the labels of exclusive groups
   double start_score = 0;              ///< mean F at `start` for every label
   double score = 0;                    ///< mean F at values_L
   int64_t sweeps = 0;                  ///< passes made, the last one included

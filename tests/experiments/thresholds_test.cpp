@@ -154,6 +154,22 @@ TEST(Thresholds, AveragesLeaveOutFoldsWithoutWhichALabelIsAbsent) {
       1.0);
 }
 
+TEST(Thresholds, LabelsOfExclusiveGroupsHaveNone) {
+  const at::Tensor targets = (uniform({60, 3}, 10) < 0.4).to(at::kDouble);
+  const at::Tensor scores = 0.3 * targets + 0.7 * uniform({60, 3}, 11);
+  std::vector<int64_t> folds;
+  for (int64_t i = 0; i < 60; ++i) folds.push_back(i % 3);
+  for (const bool average : {false, true}) {
+    const CrossFittedThresholds found =
+        cross_fit_thresholds(scores, targets, folds, {.average_over_folds = average}, {{0, 2}});
+    EXPECT_TRUE(std::isnan(found.final.values_L[0]) && std::isnan(found.final.values_L[2]));
+    EXPECT_TRUE(std::isfinite(found.final.values_L[1]));
+    const at::Tensor decided = apply_thresholds(scores, found.final.values_L, {{0, 2}});
+    EXPECT_TRUE(at::equal(decided.select(1, 0), scores.select(1, 0) >= scores.select(1, 2)));
+    EXPECT_TRUE(at::equal(decided.select(1, 2), decided.select(1, 0).logical_not()));
+  }
+}
+
 TEST(Thresholds, BadInputIsNamed) {
   at::Tensor scores = at::zeros({3, 2}, at::kDouble);
   scores[2][1] = NAN;
