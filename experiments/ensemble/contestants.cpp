@@ -166,7 +166,8 @@ void add_blends(const Court& court, StackVerdict& verdict) {
   add("blend", verdict.blend);
 }
 
-/// The mean of the models that hold in simulated private parts what they promise.
+/// The mean of the models that hold in simulated private parts what they promise, and do not swing
+/// from part to part more than others.
 void add_stable(const Court& court, StackVerdict& verdict) {
   const StackInput& input = court.input();
   const size_t num_models = input.models.size();
@@ -181,9 +182,14 @@ void add_stable(const Court& court, StackVerdict& verdict) {
   const LeaderboardSimulation simulation = simulate_leaderboard(
       at::stack(scores), static_cast<int64_t>(median),
       {.rounds = court.job.simulations, .public_share = 0.5, .seed = court.job.seed});
+  std::vector<double> spread = simulation.gap_std;
+  std::sort(spread.begin(), spread.end());
+  const double widest = court.job.stability_spread * spread[(num_models - 1) / 2];
   std::vector<double> weights(num_models, 0);
   for (size_t m = 0; m < num_models; ++m) {
-    if (simulation.beats_reference[m] < court.job.stability && m != median) continue;
+    const bool holds =
+        simulation.beats_reference[m] >= court.job.stability && simulation.gap_std[m] <= widest;
+    if (!holds && m != median) continue;
     weights[m] = court.loaded.weights[m];
     verdict.stable.push_back(input.models[m]);
   }

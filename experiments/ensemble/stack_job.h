@@ -77,6 +77,7 @@ struct StackJob {
   double blend_step = 0.01;
   std::string objective = "log_loss";
   double stability = 0.9;
+  double stability_spread = 1.1;
   bool keep_degenerate = false;
   std::string submit = "stack";
   SubmissionFormat submission;
@@ -121,6 +122,10 @@ void visit_fields(Visitor& v, StackJob& o) {
   v.field("stability", o.stability,
           "stable models beat the median model in this share of simulated private parts",
           config::between(0, 1));
+  v.field("stability_spread", o.stability_spread,
+          "and the standard deviation of their public minus private scores is at most this many "
+          "times the models' median",
+          config::between(0, 1e9));
   v.field("keep_degenerate", o.keep_degenerate,
           "let models take part whose predictions never vary");
   v.field("submit", o.submit,

@@ -124,6 +124,28 @@ TEST_F(StackJobTest, RunsThatShareABackboneAreToldApartByTheirFolders) {
               ElementsAre("planet/resnet18", "dehazed/resnet18"));
 }
 
+TEST_F(StackJobTest, TablesWithoutAWholeFoldAreRefusedOrDropped) {
+  std::string without_fold = "id,fold,a,b\n", without_row = without_fold;
+  for (int i = 0; i < 8; ++i) {
+    const std::string row = fmt::format("s{},{},0.{},0.3\n", i, i % 2, i);
+    if (i % 2 == 0) without_fold += row;
+    if (i != 3) without_row += row;
+  }
+  StackJob half = job({write("half.csv", without_fold), table("whole.csv")});
+  half.labels = labels();
+  expect_error(ErrorKind::kData, {"whole.csv"}, [&] { (void)load_stack(half); });
+  half.stacking.missing_models = "drop";
+  const LoadedStack loaded = load_stack(half);
+  EXPECT_THAT(loaded.input.models, ElementsAre("whole"));
+  EXPECT_EQ(loaded.input.ids.size(), 8u);
+  EXPECT_THAT(loaded.warnings,
+              ::testing::Contains("half has no predictions for fold 1 and is left out"));
+  StackJob holed = job({write("holed.csv", without_row), table("whole.csv")});
+  holed.labels = labels();
+  holed.stacking.missing_models = "drop";
+  expect_error(ErrorKind::kData, {"whole.csv", "s3"}, [&] { (void)load_stack(holed); });
+}
+
 TEST_F(StackJobTest, OneSpoiltRowDoesNotTurnNumbersIntoWords) {
   expect_error(ErrorKind::kData, {"nan.csv", "line 2"},
                [&] { (void)run_stack_job(job({write("nan.csv", "id,p\ns0,nan\ns1,0.5\n")})); });
@@ -276,6 +298,28 @@ TEST_F(StackJobTest, TheVoteAtTheStartIsAVoteOfDecisionsAtTheStart) {
   const StackVerdict verdict = judge(loaded, job);
   EXPECT_EQ(verdict.find("vote").at_start, 0);
   EXPECT_GT(verdict.find("vote").score.value, 0.5);
+}
+
+TEST_F(StackJobTest, StableModelsDoNotSwingBetweenHalves) {
+  LoadedStack loaded;
+  StackInput& input = loaded.input;
+  input.models = {"swinging", "steady", "steady too"};
+  input.labels = {"a", "b", "c"};
+  input.targets_NL = at::ones({30, 3}, at::kDouble);
+  input.oof_MNL = at::full({3, 30, 3}, 0.01, at::kDouble);
+  for (int i = 0; i < 30; ++i) {
+    input.ids.push_back(fmt::format("s{}", i));
+    input.folds.push_back(i % 2);
+    if (i % 6 < 4) input.oof_MNL[0][i] = 0.9;  // all right or all wrong
+    for (int m = 1; m < 3; ++m) input.oof_MNL[m][i][0] = 0.9;
+  }
+  loaded.weights = {1, 1, 1};
+  StackJob job;
+  job.resamples = job.simulations = 200;
+  EXPECT_THAT(judge(loaded, job).stable, ElementsAre("steady too"));
+  job.stability_spread = 1e9;
+  job.stability = 0;
+  EXPECT_EQ(judge(loaded, job).stable.front(), "swinging");
 }
 
 }  // namespace
