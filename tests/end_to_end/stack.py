@@ -126,6 +126,11 @@ def form_of_submissions(directory):
     submitted, scores = rows("submission.csv"), rows("test.csv")
     expect(list(submitted[0]) == ["name", "p"], f"headings of probabilities: {list(submitted[0])}")
     expect([(row["name"], row["p"]) for row in submitted] == [(row["id"], row["haze"]) for row in scores], "other numbers")
+    skies = {"clear", "cloudy", "haze", "partly_cloudy"}
+    line[line.index("mean")] = "vote"
+    call([*line, "--set", f"thresholds.exclusive=[[{', '.join(sorted(skies))}]]", "--set", "vote=0.6"], directory)
+    counts = collections.Counter(len(skies & set(row["tags"].split())) for row in rows("submission.csv"))
+    expect(list(counts) == [1], f"a vote for several skies or none: {counts}")
     text = call([*line, "--set", "submission.probability_of=hazy"], directory, code=3)
     expect("there is no label 'hazy'" in text and "'haze'" in text, text)
 

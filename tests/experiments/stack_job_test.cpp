@@ -311,7 +311,7 @@ TEST_F(StackJobTest, StableModelsDoNotSwingBetweenHalves) {
     input.ids.push_back(fmt::format("s{}", i));
     input.folds.push_back(i % 2);
     if (i % 6 < 4) input.oof_MNL[0][i] = 0.9;  // all right or all wrong
-    for (int m = 1; m < 3; ++m) input.oof_MNL[m][i][0] = 0.9;
+    for (int m = 1; m < 3; ++m) input.oof_MNL[m][i][0] = i > 0 ? 0.9 : 0.01;
   }
   loaded.weights = {1, 1, 1};
   StackJob job;
