@@ -207,6 +207,7 @@ const std::vector<std::string>& PackedDataset::label_names() const {
 }
 int64_t PackedDataset::channels() const { return state_->manifest.channels; }
 const std::string& PackedDataset::digest() const { return state_->digest; }
+const std::string& PackedDataset::pack_options() const { return state_->manifest.options; }
 
 std::string PackedDataset::id(int64_t row) const { return std::string(state_->id(row)); }
 

@@ -95,6 +95,7 @@ class PackedDataset {
   std::pair<int64_t, int64_t> original_size(int64_t row) const;
   /// Digest of the manifest: names this very content in plans and records.
   const std::string& digest() const;
+  const std::string& pack_options() const;  ///< the options it was packed with, as JSON
 
   /// The image at the smallest stored size whose shorter side is at least `min_side_px` (else the
   /// largest stored). The view is valid while the dataset lives and `scratch` is not touched.

@@ -59,7 +59,7 @@ nlohmann::json label_figures(const Candidate& candidate, const OofData& data) {
   for (size_t l = 0; l < data.labels.size(); ++l) {
     result.push_back({{"label", data.labels[l]},
                       {"positives", counts[l].true_positives + counts[l].false_negatives},
-                      {"threshold", candidate.thresholds.final.values_L[l]},
+                      {"threshold", number(candidate.thresholds.final.values_L[l])},
                       {"precision", number(precision(counts[l]))},
                       {"recall", number(recall(counts[l]))},
                       {"f2", number(f_beta(counts[l], 2.0))}});

@@ -29,6 +29,20 @@ std::string digest_name(const RunDirectory& run, const std::filesystem::path& fi
   return file.lexically_relative(run.root()).string();
 }
 
+/// How the packer took the haze from the images that a network sees; empty: it did not.
+std::string dehazing_of(const PackedDataset& dataset, const BackboneSection& section) {
+  const auto options = nlohmann::json::parse(dataset.pack_options());
+  const auto dehaze = options.find("dehaze");
+  if (dehaze == options.end() || !dehaze->is_object()) return {};
+  const char* stored = section.variant.empty() ? "replace" : "variant";
+  if (dehaze->value("store", "none") != stored) return {};
+  nlohmann::json kept;
+  // Lengths of the haze removal are pixels of the stored size.
+  for (const char* key : {"fit", "size_px", "enlarge", "shrink", "dehaze"})
+    if (options.contains(key)) kept[key] = options[key];
+  return kept.dump();
+}
+
 }  // namespace
 
 std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const ChainSpec& chain,
@@ -42,24 +56,28 @@ std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const 
   std::vector<std::string> labels = dataset.label_names();
   if (task.num_network_outputs() > task.num_outputs())
     for (const std::string& label : dataset.label_names()) labels.push_back(label + " (mirrored)");
-  return {{"format", "pt"},
-          {"backbone", section.name},
-          {"head", section.head},
-          {"auxiliary", section.auxiliary ? "true" : "false"},
-          {"variant", section.variant},
-          {"coordinates", section.coordinates ? "true" : "false"},
-          {"num_outputs", std::to_string(task.num_network_outputs())},
-          {"slices", std::to_string(recipe.metric ? recipe.metric->num_slices() : 1)},
-          {"in_channels", std::to_string(dataset.channels())},
-          {"targets", task.name()},
-          {"labels", dump(labels)},
-          {"size_px", std::to_string(image.size_px)},
-          {"fit", image.fit},
-          {"mean", dump(image.normalise.mean)},
-          {"std", dump(image.normalise.std)},
-          {"chain", chain.name},
-          {"fold", std::to_string(chain.fold)},
-          {"seed", std::to_string(chain.seed)}};
+  std::map<std::string, std::string> metadata = {
+      {"format", "pt"},
+      {"backbone", section.name},
+      {"head", section.head},
+      {"auxiliary", section.auxiliary ? "true" : "false"},
+      {"variant", section.variant},
+      {"coordinates", section.coordinates ? "true" : "false"},
+      {"num_outputs", std::to_string(task.num_network_outputs())},
+      {"slices", std::to_string(recipe.metric ? recipe.metric->num_slices() : 1)},
+      {"in_channels", std::to_string(dataset.channels())},
+      {"targets", task.name()},
+      {"labels", dump(labels)},
+      {"size_px", std::to_string(image.size_px)},
+      {"fit", image.fit},
+      {"mean", dump(image.normalise.mean)},
+      {"std", dump(image.normalise.std)},
+      {"chain", chain.name},
+      {"fold", std::to_string(chain.fold)},
+      {"seed", std::to_string(chain.seed)}};
+  if (std::string dehazing = dehazing_of(dataset, section); !dehazing.empty())
+    metadata["dehazing"] = std::move(dehazing);
+  return metadata;
 }
 
 std::vector<std::string> exportable_chains(const RunDirectory& run) {

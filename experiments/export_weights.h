@@ -20,6 +20,8 @@ namespace baleen {
 /// `targets` (classes, labels, boxes or metric), `labels` (JSON list, in the order of the outputs;
 /// with task.flip_as_class those of mirror images behind the others),
 /// `size_px`, `fit`, `mean` and `std` (JSON lists, of pixels in [0, 1]), `chain`, `fold`, `seed`,
+/// `variant` (of the dataset's images; empty: as they are), `dehazing` (where the packer took the
+/// haze from them: its options fit, size_px, enlarge, shrink and dehaze, JSON),
 /// and `format`: "pt", which Python's readers look for. A function of recipe and data only: the
 /// same bytes on any number of ranks.
 /// @param image how images entered the network in the last stage

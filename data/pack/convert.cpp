@@ -18,13 +18,6 @@ ResizeFilters filters_of(const PackOptions& options) {
           options.shrink == "antialias" ? ShrinkFilter::kAntialias : ShrinkFilter::kArea};
 }
 
-Image fit_image(const PackOptions& options, const ImageView& image) {
-  if (options.fit == "squash")
-    return resize_image(image, options.size_px, options.size_px, filters_of(options));
-  if (options.fit == "crop") return resize_and_crop(image, options.size_px, filters_of(options));
-  return Image(image);
-}
-
 Image read_idx_image(const SourceList& list, const SourceSample& sample, int64_t channels) {
   const std::vector<int64_t>& shape = list.idx->shape;
   const int64_t stored_channels = shape.size() == 4 ? shape[3] : 1;
@@ -138,6 +131,13 @@ void convert(const PackOptions& options, const SourceList& list, const SourceSam
 }
 
 }  // namespace
+
+Image fit_image(const PackOptions& options, const ImageView& image) {
+  if (options.fit == "squash")
+    return resize_image(image, options.size_px, options.size_px, filters_of(options));
+  if (options.fit == "crop") return resize_and_crop(image, options.size_px, filters_of(options));
+  return Image(image);
+}
 
 Image read_source(const SourceList& list, const SourceSample& sample, int64_t channels) {
   if (list.idx) return read_idx_image(list, sample, channels);

@@ -25,6 +25,9 @@ struct ConvertedSample {
 /// @throws Error kData without the file's name when it can't be read.
 Image read_source(const SourceList& list, const SourceSample& sample, int64_t channels);
 
+/// An image in the size it is stored in, by `fit`.
+Image fit_image(const PackOptions& options, const ImageView& image);
+
 /// Reads, decodes and resizes one sample. Never throws for a bad image; problems of the system
 /// (kStorage) pass through.
 ConvertedSample convert_sample(const PackOptions& options, const SourceList& list,

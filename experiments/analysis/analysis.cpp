@@ -7,10 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
-#include <random>
 
-#include "core/base/seeds.h"
 #include "core/metrics/metrics.h"
 #include "experiments/ensemble/vote.h"
 
@@ -18,65 +15,9 @@ namespace baleen {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kNormal95 = 1.959963984540054;
 constexpr size_t kNamedErrors = 3;
-
-/// Decisions of one label, for a bootstrap over samples: 0 true negative … 3 true positive.
-Interval bootstrap_f(const at::Tensor& truth_N, const at::Tensor& decided_N, double beta,
-                     int64_t resamples, int64_t seed) {
-  const at::Tensor truth = truth_N.ne(0).contiguous(), decided = decided_N.ne(0).contiguous();
-  const bool* y = truth.const_data_ptr<bool>();
-  const bool* d = decided.const_data_ptr<bool>();
-  const auto num_samples = static_cast<size_t>(truth.numel());
-  const auto score = [&](const std::array<int64_t, 4>& counts) {
-    return f_beta({counts[3], counts[1], counts[2], counts[0]}, beta);
-  };
-  std::array<int64_t, 4> all{};
-  for (size_t i = 0; i < num_samples; ++i) ++all[size_t{y[i]} * 2 + size_t{d[i]}];
-  // A resample of N is a draw from the multinomial distribution of the four kinds: of each kind in
-  // turn a binomial number among those that are left.
-  std::vector<double> draws;
-  for (int64_t b = 0; b < resamples; ++b) {
-    CounterRandom random(derive_seed(static_cast<uint64_t>(seed), Stream::kHoldOut,
-                                     {static_cast<uint64_t>(b), uint64_t{2}}));
-    std::array<int64_t, 4> counts{};
-    auto left = static_cast<int64_t>(num_samples), open = left;
-    for (size_t kind = 0; kind < all.size() && open > 0; ++kind) {
-      const double share = std::min(1.0, double(all[kind]) / double(open));
-      counts[kind] = std::binomial_distribution<int64_t>(left, share)(random);
-      left -= counts[kind];
-      open -= all[kind];
-    }
-    draws.push_back(score(counts));
-  }
-  std::sort(draws.begin(), draws.end());
-  const auto at_share = [&](double q) {
-    return draws[static_cast<size_t>(std::llround(q * double(draws.size() - 1)))];
-  };
-  return {score(all), at_share(0.025), at_share(0.975)};
-}
-
-/// The area under the curve with DeLong's variance (DeLong, DeLong and Clarke-Pearson 1988), from
-/// mid-ranks within and between the two kinds.
-Interval delong(const at::Tensor& truth_N, const at::Tensor& scores_N) {
-  const at::Tensor y = truth_N.ne(0);
-  const at::Tensor s = scores_N.to(at::kDouble);
-  const at::Tensor positive = std::get<0>(s.masked_select(y).sort());
-  const at::Tensor negative = std::get<0>(s.masked_select(y.logical_not()).sort());
-  const double p = double(positive.numel()), n = double(negative.numel());
-  const double auc = roc_auc(truth_N, scores_N);
-  if (p < 2 || n < 2) return {auc, kNaN, kNaN};
-  /// Share of `others` below each value, ties counting half.
-  const auto placement = [](const at::Tensor& values, const at::Tensor& others) {
-    const at::Tensor below = at::searchsorted(others, values, false, /*right=*/false);
-    const at::Tensor reached = at::searchsorted(others, values, false, /*right=*/true);
-    return (below + reached).to(at::kDouble) / (2.0 * double(others.numel()));
-  };
-  const double variance = placement(positive, negative).var().item<double>() / p +
-                          placement(negative, positive).var().item<double>() / n;
-  const double half = kNormal95 * std::sqrt(variance);
-  return {auc, std::max(0.0, auc - half), std::min(1.0, auc + half)};
-}
+// Of more labels, single folds get figures without intervals: there are too many to draw.
+constexpr size_t kLabelsWithFoldIntervals = 200;
 
 struct Subject {
   const LoadedStack& loaded;
@@ -90,41 +31,52 @@ at::Tensor decisions_of(const Contestant& c, StackMetric metric) {
   return at::one_hot(c.oof_NL.argmax(1), c.oof_NL.size(1)).to(at::kBool);
 }
 
-std::vector<LabelAnalysis> analyse_labels(const Contestant& c, const Subject& subject) {
+FigureOptions figure_options(const Contestant& c, const Subject& subject) {
+  return {.beta = subject.job.thresholds.beta,
+          .empty_score = subject.job.thresholds.empty_score,
+          .probabilities = c.probabilities,
+          .classes = subject.loaded.input.classes,
+          .resamples = subject.job.resamples,
+          .seed = subject.job.seed};
+}
+
+std::vector<at::Tensor> rows_of_folds(const StackInput& input) {
+  const at::Tensor folds = at::tensor(input.folds, at::kLong);
+  std::vector<at::Tensor> rows;
+  for (int64_t k = 0; k <= folds.max().item<int64_t>(); ++k)
+    rows.push_back(at::nonzero(folds == k).squeeze(1));
+  return rows;
+}
+
+ModelAnalysis analyse_model(const Contestant& c, const Subject& subject) {
   const StackInput& input = subject.loaded.input;
-  const double beta = subject.job.thresholds.beta;
+  const at::Tensor& targets_NL = input.targets_NL;
   const at::Tensor decided_NL = decisions_of(c, subject.verdict.metric);
-  const auto counts = label_counts(input.targets_NL, decided_NL);
-  const int64_t num_folds = *std::max_element(input.folds.begin(), input.folds.end()) + 1;
-  std::vector<at::Tensor> rows_of_fold;
-  for (int64_t k = 0; k < num_folds; ++k) {
-    rows_of_fold.push_back(at::nonzero(at::tensor(input.folds, at::kLong) == k).squeeze(1));
-  }
-  std::vector<std::vector<LabelCounts>> by_fold;
-  for (const at::Tensor& rows : rows_of_fold) {
-    by_fold.push_back(
-        label_counts(input.targets_NL.index_select(0, rows), decided_NL.index_select(0, rows)));
-  }
-  std::vector<LabelAnalysis> result;
+  const FigureOptions options = figure_options(c, subject);
+  ModelAnalysis result{.name = c.name,
+                       .score = c.score,
+                       .by_fold = c.by_fold,
+                       .figures = figures_of_all(targets_NL, decided_NL, c.oof_NL, options),
+                       .calibration = calibrate(targets_NL, c.oof_NL, input.classes)};
+  const std::vector<Figures> labels = figures_of_labels(targets_NL, decided_NL, c.oof_NL, options);
+  const std::vector<LabelCounts> counts = label_counts(targets_NL, decided_NL);
   for (size_t l = 0; l < input.labels.size(); ++l) {
-    const auto column = static_cast<int64_t>(l);
-    const at::Tensor truth_N = input.targets_NL.select(1, column).contiguous();
-    const at::Tensor score_N = c.oof_NL.select(1, column).contiguous();
-    const LabelCounts& count = counts[l];
-    LabelAnalysis label;
-    label.label = input.labels[l];
-    label.positives = count.true_positives + count.false_negatives;
-    label.threshold = c.thresholds.final.values_L.empty() ? kNaN : c.thresholds.final.values_L[l];
-    label.f = bootstrap_f(truth_N, decided_NL.select(1, column), beta, subject.job.resamples,
-                          subject.job.seed);
-    label.precision = precision(count);
-    label.recall = recall(count);
-    label.accuracy = double(count.true_positives + count.true_negatives) / double(truth_N.numel());
-    label.log_loss =
-        c.probabilities ? binary_log_loss(truth_N.unsqueeze(1), score_N.unsqueeze(1)) : kNaN;
-    label.auc = delong(truth_N, score_N);
-    for (const auto& fold : by_fold) label.f_by_fold.push_back(f_beta(fold[l], beta));
-    result.push_back(std::move(label));
+    const std::vector<double>& thresholds = c.thresholds.final.values_L;
+    result.labels.push_back({.label = input.labels[l],
+                             .threshold = thresholds.empty() ? kNaN : thresholds[l],
+                             .precision = precision(counts[l]),
+                             .recall = recall(counts[l]),
+                             .figures = labels[l]});
+  }
+  for (const at::Tensor& rows : rows_of_folds(input)) {
+    const at::Tensor y = targets_NL.index_select(0, rows);
+    const at::Tensor decided = decided_NL.index_select(0, rows);
+    const at::Tensor scores = c.oof_NL.index_select(0, rows);
+    result.figures_by_fold.push_back(figures_of_all(y, decided, scores, options));
+    FigureOptions of_label = options;
+    if (input.labels.size() > kLabelsWithFoldIntervals) of_label.resamples = 0;
+    const std::vector<Figures> here = figures_of_labels(y, decided, scores, of_label);
+    for (size_t l = 0; l < here.size(); ++l) result.labels[l].by_fold.push_back(here[l]);
   }
   return result;
 }
@@ -205,13 +157,7 @@ Analysis analyse(const LoadedStack& loaded, const StackJob& job, int64_t num_con
   std::vector<const Contestant*> models;
   for (const Contestant& c : verdict.contestants) {
     if (c.is_model) models.push_back(&c);
-    result.models.push_back({.name = c.name,
-                             .score = c.score,
-                             .by_fold = c.by_fold,
-                             .log_loss = c.log_loss,
-                             .auc = c.auc,
-                             .labels = analyse_labels(c, subject),
-                             .calibration = calibrate(input.targets_NL, c.oof_NL, input.classes)});
+    result.models.push_back(analyse_model(c, subject));
   }
   result.relations = relate_labels(input.targets_NL);
   result.diversity = compare_models(models, verdict.metric);

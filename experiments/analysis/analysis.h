@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/analysis/figures.h"
 #include "experiments/ensemble/contestants.h"
 
 namespace baleen {
@@ -28,12 +29,10 @@ struct Calibration {
 /// One label by one model, out of fold; NaN where a figure is not defined.
 struct LabelAnalysis {
   std::string label;
-  int64_t positives = 0;
-  double threshold = 0;  ///< found on all samples; labels of classes have none
-  Interval f;            ///< F score of the decisions, by bootstrap over samples
-  double precision = 0, recall = 0, accuracy = 0, log_loss = 0;
-  Interval auc;  ///< DeLong's interval
-  std::vector<double> f_by_fold;
+  double threshold = 0;  ///< found on all samples; classes and labels of exclusive groups have none
+  double precision = 0, recall = 0;
+  Figures figures;               ///< of all samples
+  std::vector<Figures> by_fold;  ///< of the held-out samples of each fold
 };
 
 /// One model (or the mean of all), out of fold.
@@ -41,7 +40,8 @@ struct ModelAnalysis {
   std::string name;
   Interval score;  ///< the metric of all samples
   std::vector<double> by_fold;
-  double log_loss = 0, auc = 0;
+  Figures figures;
+  std::vector<Figures> figures_by_fold;
   std::vector<LabelAnalysis> labels;
   Calibration calibration;
 };
@@ -56,6 +56,8 @@ struct LabelRelations {
   /// Groups of three or more mutually disjoint labels, largest share of the samples first, and the
   /// share of samples that have one of them.
   std::vector<std::pair<std::vector<int64_t>, double>> groups;
+  std::vector<int64_t> order;  ///< of the labels, so that those that come together are neighbours;
+                               ///< empty for more than 200
 };
 
 /// How two models differ in what they get wrong.
@@ -79,7 +81,8 @@ struct LossAgainstMetric {
   int64_t epochs = 0;
   int64_t best_epoch_by_loss = 0, best_epoch_by_metric = 0;
   double metric_at_best_loss = 0, best_metric = 0;
-  double correlation = 0;  ///< of validation loss and metric over the epochs
+  double correlation = 0;               ///< of validation loss and metric over the epochs
+  std::vector<double> losses, metrics;  ///< of the epochs
 };
 
 struct Analysis {
@@ -100,6 +103,9 @@ struct Analysis {
 Analysis analyse(const LoadedStack& loaded, const StackJob& job, int64_t num_confusing);
 
 LabelRelations relate_labels(const at::Tensor& targets_NL);
+/// Average linkage by correlation: the leaves of the tree, turned so that neighbours correlate.
+/// Labels that never vary come last.
+std::vector<int64_t> order_by_correlation(const at::Tensor& phi_LL);
 /// Bins hold each decision by itself; the temperature is that of the softmax of classes, or of the
 /// sigmoid of each label. @param classes each sample has exactly one label
 Calibration calibrate(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,

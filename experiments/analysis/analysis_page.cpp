@@ -1,11 +1,11 @@
 #include "experiments/analysis/analysis_page.h"
 
-#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <cmath>
 
+#include "experiments/analysis/page_parts.h"
 #include "experiments/report/document.h"
 #include "experiments/report/html.h"
 
@@ -14,85 +14,85 @@ namespace {
 
 using html::escape;
 
-// Beyond this a matrix is too wide to be read.
-constexpr size_t kLargestMatrix = 40;
+// More rows of labels in folds, of all models together, make the page heavy.
+constexpr size_t kFoldRows = 1500;
 
-std::string scroll(const std::string& title, const std::string& table) {
-  return fmt::format(
-      "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">{}</div>\n",
-      escape(title), table);
+std::string figure_cells(const Figures& figures) {
+  std::string cells;
+  for (const Interval& interval :
+       {figures.f, figures.f1, figures.accuracy, figures.auc, figures.log_loss})
+    cells += interval_cell(interval);
+  return cells;
 }
 
-std::string head(const std::vector<std::string>& columns) {
-  std::string row;
-  for (size_t c = 0; c < columns.size(); ++c)
-    row +=
-        fmt::format("<th scope=\"col\"{}>{}</th>", c ? " class=\"num\"" : "", escape(columns[c]));
-  return "<thead><tr>" + row + "</tr></thead>\n";
+std::vector<std::string> figure_heads(std::vector<std::string> first,
+                                      const std::vector<std::string>& last = {}) {
+  for (const char* title : {"F", "F1", "Accuracy", "AUC", "Log loss"}) first.push_back(title);
+  first.insert(first.end(), last.begin(), last.end());
+  return first;
 }
 
-std::string number_cell(double value) {
-  return fmt::format("<td class=\"num\">{}</td>", html::score(value));
-}
-
-std::string interval_cell(const Interval& interval) {
-  return fmt::format("<td class=\"num\">{} <small>{}–{}</small></td>", html::score(interval.value),
-                     html::score(interval.low), html::score(interval.high));
+std::string sortable(const std::string& title, const std::vector<std::string>& heads,
+                     const std::string& rows) {
+  return scroll(
+      title, "<table class=\"sortable\">" + head(heads) + "<tbody>\n" + rows + "</tbody></table>");
 }
 
 std::string scores(const Analysis& analysis) {
-  std::vector<std::string> columns{"Model", analysis.metric + " (95 %)", "Log loss",
-                                   "AUC",   "Calibration error",         "Temperature"};
-  for (int64_t k = 0; k < analysis.num_folds; ++k) columns.push_back(fmt::format("Fold {}", k));
-  std::string rows;
+  std::string rows, folds;
   for (const ModelAnalysis& model : analysis.models) {
-    rows += fmt::format("<tr><th scope=\"row\">{}</th>{}{}{}{}<td class=\"num\">{:.2f}</td>",
-                        escape(model.name), interval_cell(model.score), number_cell(model.log_loss),
-                        number_cell(model.auc), number_cell(model.calibration.expected_error),
-                        model.calibration.temperature);
-    for (const double value : model.by_fold) rows += number_cell(value);
-    rows += "</tr>\n";
+    rows +=
+        fmt::format("<tr><th scope=\"row\">{}</th>{}{}{}<td class=\"num\">{:.2f}</td></tr>\n",
+                    escape(model.name), interval_cell(model.score), figure_cells(model.figures),
+                    number_cell(model.calibration.expected_error), model.calibration.temperature);
+    for (size_t k = 0; k < model.figures_by_fold.size(); ++k) {
+      folds += fmt::format(
+          "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td><td "
+          "class=\"num\">{}</td>{}{}</tr>\n",
+          escape(model.name), k, html::count(model.figures_by_fold[k].samples),
+          number_cell(model.by_fold[k]), figure_cells(model.figures_by_fold[k]));
+    }
   }
-  return scroll("Models", "<table class=\"sortable\">" + head(columns) + "<tbody>\n" + rows +
-                              "</tbody></table>");
+  return sortable("Models",
+                  figure_heads({"Model", analysis.metric}, {"Calibration error", "Temperature"}),
+                  rows) +
+         "<details><summary>By fold</summary>" +
+         sortable("Models by fold", figure_heads({"Model", "Fold", "Samples", analysis.metric}),
+                  folds) +
+         "</details>\n";
 }
 
-std::string labels_of(const ModelAnalysis& model) {
+/// Each label's figures in each fold; of many, none: analysis.json has them.
+std::string labels_by_fold(const ModelAnalysis& model, size_t num_models) {
+  std::string rows;
+  const size_t num_rows = model.labels.size() * model.figures_by_fold.size();
+  if (num_rows * num_models > kFoldRows) return {};
+  for (const LabelAnalysis& label : model.labels) {
+    for (size_t k = 0; k < label.by_fold.size(); ++k) {
+      rows += fmt::format(
+          "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td><td "
+          "class=\"num\">{}</td>{}</tr>\n",
+          escape(label.label), k, html::count(label.by_fold[k].positives),
+          figure_cells(label.by_fold[k]));
+    }
+  }
+  return "<details><summary>By fold</summary>" +
+         sortable(model.name + " by label and fold", figure_heads({"Label", "Fold", "Samples"}),
+                  rows) +
+         "</details>\n";
+}
+
+std::string labels_of(const ModelAnalysis& model, size_t num_models) {
   std::string rows;
   for (const LabelAnalysis& label : model.labels) {
-    rows += fmt::format("<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td>{}{}{}{}{}{}</tr>\n",
-                        escape(label.label), html::count(label.positives), interval_cell(label.f),
-                        number_cell(label.precision), number_cell(label.recall),
-                        number_cell(label.accuracy), interval_cell(label.auc),
-                        number_cell(label.log_loss));
+    rows += fmt::format("<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td>{}{}{}</tr>\n",
+                        escape(label.label), html::count(label.figures.positives),
+                        figure_cells(label.figures), number_cell(label.precision),
+                        number_cell(label.recall));
   }
-  return scroll(model.name + " by label",
-                "<table class=\"sortable\">" +
-                    head({"Label", "Samples", "F (95 %)", "Precision", "Recall", "Accuracy",
-                          "AUC (95 %)", "Log loss"}) +
-                    "<tbody>\n" + rows + "</tbody></table>");
-}
-
-std::string matrix(const std::string& title, const std::vector<std::string>& names,
-                   const at::Tensor& values, double scale, int decimals) {
-  const std::string top = "<td></td>" + html::slanted_heads(names);
-  std::string rows;
-  for (size_t r = 0; r < names.size(); ++r) {
-    rows += fmt::format("<tr><th scope=\"row\">{}</th>", escape(names[r]));
-    for (size_t c = 0; c < names.size(); ++c) {
-      const double value = values[static_cast<int64_t>(r)][static_cast<int64_t>(c)].item<double>();
-      const std::string digits = fmt::format("{:.{}f}", std::abs(value), decimals);
-      const bool is_zero = digits.find_first_not_of("0.") == std::string::npos;
-      const std::string text =
-          std::isfinite(value) ? (value < 0 && !is_zero ? "−" : "") + digits : "";
-      rows += html::tinted_cell(std::isfinite(value) && r != c ? value : 0, scale, text,
-                                names[r] + ", " + names[c] + ": " + (text.empty() ? "–" : text));
-    }
-    rows += "</tr>\n";
-  }
-  return scroll(title, fmt::format("<table class=\"matrix\"><thead><tr>{}</tr></thead>\n<tbody>\n"
-                                   "{}</tbody></table>",
-                                   top, rows));
+  return sortable(model.name + " by label",
+                  figure_heads({"Label", "Samples"}, {"Precision", "Recall"}), rows) +
+         labels_by_fold(model, num_models);
 }
 
 /// A reliability diagram: the share of positives over the mean prediction of each bin.
@@ -149,52 +149,6 @@ std::string confusing(const Analysis& analysis, const SamplePictures& pictures) 
   return "<div class=\"samples\">\n" + items + "</div>\n";
 }
 
-std::string relations(const Analysis& analysis) {
-  std::string body;
-  if (!analysis.relations.groups.empty()) {
-    body += "<p>Labels that never occur together:</p><ul>\n";
-    for (const auto& [group, share] : analysis.relations.groups) {
-      std::vector<std::string> names;
-      for (const int64_t label : group)
-        names.push_back(analysis.labels[static_cast<size_t>(label)]);
-      body += fmt::format("<li>{} <small>({:.1f} % of the samples have one of them)</small></li>\n",
-                          escape(fmt::format("{}", fmt::join(names, ", "))), 100 * share);
-    }
-    body += "</ul>\n";
-  }
-  if (analysis.labels.size() <= kLargestMatrix)
-    body += matrix("Correlation of labels", analysis.labels, analysis.relations.phi_LL, 1, 2);
-  return body;
-}
-
-std::string diversity(const Analysis& analysis) {
-  std::vector<std::string> names;
-  for (int64_t m = 0; m < analysis.diversity.disagreement_MM.size(0); ++m)
-    names.push_back(analysis.models[static_cast<size_t>(m)].name);
-  if (names.size() < 2) return {};
-  return "<h3>Correlation of errors</h3>\n" +
-         matrix("Correlation of errors", names, analysis.diversity.error_correlation_MM, 1, 2) +
-         "<h3>Decisions that differ</h3>\n" +
-         matrix("Decisions that differ", names, analysis.diversity.disagreement_MM, 0.2, 3);
-}
-
-std::string learning(const Analysis& analysis) {
-  if (analysis.learning.empty()) return {};
-  std::string rows;
-  for (const LossAgainstMetric& chain : analysis.learning) {
-    rows += fmt::format(
-        "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td><td class=\"num\">{}</td>{}<td "
-        "class=\"num\">{}</td>{}{}</tr>\n",
-        escape(chain.chain), chain.epochs, chain.best_epoch_by_loss,
-        number_cell(chain.metric_at_best_loss), chain.best_epoch_by_metric,
-        number_cell(chain.best_metric), number_cell(chain.correlation));
-  }
-  return scroll("Loss against metric", "<table class=\"sortable\">" +
-                                           head({"Chain", "Epochs", "Least loss at", "Metric there",
-                                                 "Best metric at", "Best metric", "Correlation"}) +
-                                           "<tbody>\n" + rows + "</tbody></table>");
-}
-
 }  // namespace
 
 std::vector<PageSection> analysis_sections(const Analysis& analysis,
@@ -204,18 +158,26 @@ std::vector<PageSection> analysis_sections(const Analysis& analysis,
                        const std::string& body) {
     if (!body.empty()) sections.push_back({id, title, html::section(id, title, lead, body)});
   };
-  add("models", "Models", "Out of fold, with 95 % intervals over samples.", scores(analysis));
+  add("models", "Models",
+      "Out of fold, with 95 % intervals over samples. F weighs recall as the thresholds' beta "
+      "says.",
+      scores(analysis));
   std::string by_label;
   for (size_t m = analysis.models.size(); m-- > 0;) {
     const ModelAnalysis& model = analysis.models[m];
     by_label += fmt::format("<details{}><summary>{}</summary>{}</details>\n",
                             m + 1 == analysis.models.size() ? " open" : "", escape(model.name),
-                            labels_of(model));
+                            labels_of(model, analysis.models.size()));
   }
   add("by-label", "By label", "Decisions at thresholds found without each fold.", by_label);
+  add("simulation", "Simulated leaderboards",
+      "How far a public leaderboard may mislead: random halves of the samples as its public and "
+      "private part.",
+      simulation_body(analysis));
   add("relations", "Labels together",
-      "Blue: labels that come together, red: labels that avoid each other (correlation φ).",
-      relations(analysis));
+      "Blue: labels that come together, red: labels that avoid each other (correlation φ). Labels "
+      "that correlate are neighbours.",
+      relations_body(analysis));
   std::string diagrams;
   for (const ModelAnalysis& model : analysis.models) diagrams += diagram(model);
   add("calibration", "Calibration",
@@ -225,10 +187,11 @@ std::vector<PageSection> analysis_sections(const Analysis& analysis,
   add("diversity", "Diversity",
       "What the models do not have in common is what an ensemble gains "
       "by.",
-      diversity(analysis));
+      diversity_body(analysis));
   add("loss-metric", "Loss against metric",
-      "A lower loss is not always a better metric: which epoch each would have chosen.",
-      learning(analysis));
+      "A lower loss is not always a better metric: each point is an epoch; below, which epoch each "
+      "would have chosen.",
+      learning_body(analysis));
   if (!analysis.confusing.empty())
     add("confusing", "Confusing samples",
         "The largest losses of the models' mean: hard samples, or wrong labels.",

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -38,19 +39,31 @@ Json numbers(const std::vector<double>& values) {
   return list;
 }
 
+Json to_json(const Figures& figures) {
+  return {{"samples", figures.samples},
+          {"positives", figures.positives},
+          {"f", to_json(figures.f)},
+          {"f1", to_json(figures.f1)},
+          {"accuracy", to_json(figures.accuracy)},
+          {"auc", to_json(figures.auc)},
+          {"log_loss", to_json(figures.log_loss)}};
+}
+
+Json to_json(const std::vector<Figures>& by_fold) {
+  Json list = Json::array();
+  for (const Figures& figures : by_fold) list.push_back(to_json(figures));
+  return list;
+}
+
 Json model_json(const ModelAnalysis& model) {
   Json labels = Json::array();
   for (const LabelAnalysis& label : model.labels) {
-    labels.push_back({{"label", label.label},
-                      {"positives", label.positives},
-                      {"threshold", number(label.threshold)},
-                      {"f", to_json(label.f)},
-                      {"precision", number(label.precision)},
-                      {"recall", number(label.recall)},
-                      {"accuracy", number(label.accuracy)},
-                      {"log_loss", number(label.log_loss)},
-                      {"auc", to_json(label.auc)},
-                      {"f_by_fold", numbers(label.f_by_fold)}});
+    Json item = {{"label", label.label}, {"threshold", number(label.threshold)}};
+    item.update(to_json(label.figures));
+    item["precision"] = number(label.precision);
+    item["recall"] = number(label.recall);
+    item["by_fold"] = to_json(label.by_fold);
+    labels.push_back(std::move(item));
   }
   Json bins = Json::array();
   for (const Calibration::Bin& bin : model.calibration.bins) {
@@ -60,18 +73,18 @@ Json model_json(const ModelAnalysis& model) {
                     {"predicted", bin.predicted},
                     {"observed", bin.observed}});
   }
-  return {{"name", model.name},
-          {"score", to_json(model.score)},
-          {"score_by_fold", numbers(model.by_fold)},
-          {"log_loss", number(model.log_loss)},
-          {"auc", number(model.auc)},
-          {"labels", labels},
-          {"calibration",
-           {{"bins", bins},
-            {"expected_error", model.calibration.expected_error},
-            {"brier", model.calibration.brier},
-            {"temperature", model.calibration.temperature},
-            {"log_loss_at_temperature", model.calibration.loss_at_temperature}}}};
+  Json result = {{"name", model.name},
+                 {"score", to_json(model.score)},
+                 {"score_by_fold", numbers(model.by_fold)}};
+  result.update(to_json(model.figures));
+  result["by_fold"] = to_json(model.figures_by_fold);
+  result["labels"] = std::move(labels);
+  result["calibration"] = {{"bins", bins},
+                           {"expected_error", model.calibration.expected_error},
+                           {"brier", model.calibration.brier},
+                           {"temperature", model.calibration.temperature},
+                           {"log_loss_at_temperature", model.calibration.loss_at_temperature}};
+  return result;
 }
 
 std::string names_of(const Analysis& analysis, const std::vector<int64_t>& labels) {
@@ -80,40 +93,86 @@ std::string names_of(const Analysis& analysis, const std::vector<int64_t>& label
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
+/// "0.812 (0.790 to 0.833)"
+std::string ranged(const Interval& interval) {
+  if (!std::isfinite(interval.value)) return "-";
+  if (!std::isfinite(interval.low)) return fmt::format("{:.3f}", interval.value);
+  return fmt::format("{:.3f} ({:.3f} to {:.3f})", interval.value, interval.low, interval.high);
+}
+
+void add_figures(std::vector<std::string>& row, const Figures& figures) {
+  for (const Interval& interval :
+       {figures.f, figures.f1, figures.accuracy, figures.auc, figures.log_loss})
+    row.push_back(ranged(interval));
+}
+
+std::vector<std::string> figure_heads(const std::vector<std::string>& first,
+                                      const std::vector<std::string>& last = {}) {
+  std::vector<std::string> heads = first;
+  for (const char* head : {"F", "F1", "accuracy", "AUC", "log loss"}) heads.push_back(head);
+  heads.insert(heads.end(), last.begin(), last.end());
+  return heads;
+}
+
+/// The first column to the left, the others to the right.
+std::string aligned(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths(rows.front().size(), 0);
+  for (const auto& row : rows)
+    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
+  std::string text;
+  for (const auto& row : rows) {
+    text += fmt::format("{:<{}}", row[0], widths[0]);
+    for (size_t c = 1; c < row.size(); ++c) text += fmt::format("  {:>{}}", row[c], widths[c]);
+    text += "\n";
+  }
+  return text;
+}
+
+std::string models_table(const Analysis& analysis) {
+  std::vector<std::vector<std::string>> rows = {
+      figure_heads({"", analysis.metric}, {"calibration", "T"})};
+  for (const ModelAnalysis& model : analysis.models) {
+    rows.push_back({model.name, cell(model.score.value)});
+    add_figures(rows.back(), model.figures);
+    rows.back().push_back(cell(model.calibration.expected_error));
+    rows.back().push_back(fmt::format("{:.2f}", model.calibration.temperature));
+  }
+  return aligned(rows);
+}
+
+std::string folds_table(const Analysis& analysis) {
+  std::vector<std::vector<std::string>> rows = {figure_heads({"by fold", analysis.metric})};
+  for (const ModelAnalysis& model : analysis.models) {
+    for (size_t k = 0; k < model.figures_by_fold.size(); ++k) {
+      rows.push_back({fmt::format("{}, fold {}", model.name, k), cell(model.by_fold[k])});
+      add_figures(rows.back(), model.figures_by_fold[k]);
+    }
+  }
+  return aligned(rows);
+}
+
+std::string labels_table(const ModelAnalysis& model) {
+  std::vector<std::vector<std::string>> rows = {
+      figure_heads({"", "samples"}, {"precision", "recall"})};
+  for (const LabelAnalysis& label : model.labels) {
+    rows.push_back({label.label, fmt::format("{}", label.figures.positives)});
+    add_figures(rows.back(), label.figures);
+    rows.back().push_back(cell(label.precision));
+    rows.back().push_back(cell(label.recall));
+  }
+  return aligned(rows);
+}
+
 }  // namespace
 
 std::string print_analysis(const Analysis& analysis) {
-  std::string text = fmt::format("{} samples, {} {}, {} folds; out of fold\n", analysis.num_samples,
-                                 analysis.labels.size(), analysis.classes ? "classes" : "labels",
-                                 analysis.num_folds);
+  std::string text = fmt::format("{} samples, {} {}, {} folds; out of fold, with 95 % intervals\n",
+                                 analysis.num_samples, analysis.labels.size(),
+                                 analysis.classes ? "classes" : "labels", analysis.num_folds);
   for (const std::string& warning : analysis.warnings) text += "warning: " + warning + "\n";
-  size_t width = 5, label_width = 5;
-  for (const ModelAnalysis& model : analysis.models) width = std::max(width, model.name.size());
-  for (const std::string& label : analysis.labels)
-    label_width = std::max(label_width, label.size());
-  text += fmt::format("\n{:<{}}  {:>15}  {:>17}  {:>8}  {:>6}  {:>11}  {:>6}  {}\n", "", width,
-                      analysis.metric, "95 % interval", "log loss", "AUC", "calibration", "T",
-                      "by fold");
-  for (const ModelAnalysis& model : analysis.models) {
-    std::vector<std::string> folds;
-    for (const double value : model.by_fold) folds.push_back(cell(value));
-    text +=
-        fmt::format("{:<{}}  {:>15}  {:>17}  {:>8}  {:>6}  {:>11}  {:>6.2f}  {}\n", model.name,
-                    width, cell(model.score.value),
-                    fmt::format("{} to {}", cell(model.score.low), cell(model.score.high)),
-                    cell(model.log_loss), cell(model.auc), cell(model.calibration.expected_error),
-                    model.calibration.temperature, fmt::join(folds, " "));
-  }
-  const ModelAnalysis& last = analysis.models.back();
-  text += fmt::format("\n{}, label by label\n{:<{}}  {:>7}  {:>6}  {:>17}  {:>9}  {:>6}  {:>6}\n",
-                      last.name, "", label_width, "samples", "F", "95 % interval", "precision",
-                      "recall", "AUC");
-  for (const LabelAnalysis& label : last.labels) {
-    text += fmt::format("{:<{}}  {:>7}  {:>6}  {:>17}  {:>9}  {:>6}  {:>6}\n", label.label,
-                        label_width, label.positives, cell(label.f.value),
-                        fmt::format("{} to {}", cell(label.f.low), cell(label.f.high)),
-                        cell(label.precision), cell(label.recall), cell(label.auc.value));
-  }
+  text += "\n" + models_table(analysis) + "\n" + folds_table(analysis);
+  text += fmt::format("\n{}, label by label\n", analysis.models.back().name) +
+          labels_table(analysis.models.back());
   for (const auto& [group, share] : analysis.relations.groups) {
     text += fmt::format("never together: {} ({:.1f} % of the samples have one of them)\n",
                         names_of(analysis, group), 100 * share);
@@ -173,7 +232,9 @@ std::string analysis_to_json(const Analysis& analysis) {
                         {"best_epoch_by_metric", chain.best_epoch_by_metric},
                         {"metric_at_best_loss", chain.metric_at_best_loss},
                         {"best_metric", chain.best_metric},
-                        {"correlation", number(chain.correlation)}});
+                        {"correlation", number(chain.correlation)},
+                        {"losses", chain.losses},
+                        {"metrics", chain.metrics}});
   }
   for (size_t m = 0; m < analysis.models.size(); ++m) {
     simulation.push_back({{"name", analysis.models[m].name},
@@ -183,8 +244,11 @@ std::string analysis_to_json(const Analysis& analysis) {
                           {"public_wins", analysis.simulation.public_wins[m]},
                           {"private_wins", analysis.simulation.private_wins[m]}});
   }
+  Json order = Json::array();
+  for (const int64_t label : analysis.relations.order)
+    order.push_back(analysis.labels[static_cast<size_t>(label)]);
   const Json root = {{"format", "baleen-analysis"},
-                     {"version", 1},
+                     {"version", 2},
                      {"metric", analysis.metric},
                      {"samples", analysis.num_samples},
                      {"labels", analysis.labels},
@@ -193,6 +257,7 @@ std::string analysis_to_json(const Analysis& analysis) {
                      {"phi", matrix(analysis.relations.phi_LL)},
                      {"conditional", matrix(analysis.relations.conditional_LL)},
                      {"jaccard", matrix(analysis.relations.jaccard_LL)},
+                     {"order", order},
                      {"disjoint_pairs", disjoint},
                      {"disjoint_groups", groups},
                      {"error_correlation", matrix(analysis.diversity.error_correlation_MM)},

@@ -60,7 +60,9 @@ std::vector<LossAgainstMetric> compare_loss_and_metric(const std::filesystem::pa
                       .best_epoch_by_metric = static_cast<int64_t>(curve.epochs[by_metric]),
                       .metric_at_best_loss = curve.metrics[by_loss],
                       .best_metric = curve.metrics[by_metric],
-                      .correlation = correlation(curve.losses, curve.metrics)});
+                      .correlation = correlation(curve.losses, curve.metrics),
+                      .losses = curve.losses,
+                      .metrics = curve.metrics});
   }
   return result;
 }

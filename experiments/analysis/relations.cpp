@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "experiments/analysis/analysis.h"
@@ -10,8 +11,63 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr size_t kLeastGroup = 3;
+// Clustering takes the cube of the labels' number, and nobody reads larger matrices.
+constexpr int64_t kMostOrdered = 200;
+
+/// Leaves of a tree in the order of the page.
+using Leaves = std::vector<int64_t>;
+
+/// Mean correlation of the labels of two clusters.
+double linkage(const at::TensorAccessor<double, 2>& phi, const Leaves& a, const Leaves& b) {
+  double sum = 0;
+  for (const int64_t i : a)
+    for (const int64_t j : b) sum += phi[i][j];
+  return sum / double(a.size() * b.size());
+}
+
+/// One behind the other, each turned so that the ends that touch correlate most.
+Leaves joined(const at::TensorAccessor<double, 2>& phi, Leaves a, Leaves b) {
+  const auto touch = [&](int64_t i, int64_t j) { return phi[i][j]; };
+  if (std::max(touch(a.front(), b.front()), touch(a.front(), b.back())) >
+      std::max(touch(a.back(), b.front()), touch(a.back(), b.back())))
+    std::reverse(a.begin(), a.end());
+  if (touch(a.back(), b.back()) > touch(a.back(), b.front())) std::reverse(b.begin(), b.end());
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
 
 }  // namespace
+
+std::vector<int64_t> order_by_correlation(const at::Tensor& phi_LL) {
+  const auto phi = phi_LL.accessor<double, 2>();
+  std::vector<Leaves> clusters;
+  Leaves constant;
+  for (int64_t l = 0; l < phi_LL.size(0); ++l) {
+    if (std::isnan(phi[l][l])) {
+      constant.push_back(l);
+    } else {
+      clusters.push_back({l});
+    }
+  }
+  while (clusters.size() > 1) {
+    size_t first = 0, second = 1;
+    double best = -2;
+    for (size_t a = 0; a < clusters.size(); ++a) {
+      for (size_t b = a + 1; b < clusters.size(); ++b) {
+        const double value = linkage(phi, clusters[a], clusters[b]);
+        if (value <= best) continue;
+        best = value;
+        first = a;
+        second = b;
+      }
+    }
+    clusters[first] = joined(phi, std::move(clusters[first]), std::move(clusters[second]));
+    clusters.erase(clusters.begin() + static_cast<std::ptrdiff_t>(second));
+  }
+  Leaves order = clusters.empty() ? Leaves{} : std::move(clusters.front());
+  order.insert(order.end(), constant.begin(), constant.end());
+  return order;
+}
 
 LabelRelations relate_labels(const at::Tensor& targets_NL) {
   const at::Tensor y = targets_NL.to(at::kDouble);
@@ -63,6 +119,7 @@ LabelRelations relate_labels(const at::Tensor& targets_NL) {
   }
   std::stable_sort(result.groups.begin(), result.groups.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
+  if (num_labels <= kMostOrdered) result.order = order_by_correlation(result.phi_LL);
   return result;
 }
 

@@ -65,6 +65,11 @@ void finish(Contestant& c, const Court& court) {
   c.log_loss = c.probabilities ? mean_log_loss(court, c.oof_NL, y_NL) : kNaN;
 }
 
+at::Tensor decide_at_start(const Court& court, const at::Tensor& scores_NL) {
+  const std::vector<double> start(court.input().labels.size(), court.job.thresholds.start);
+  return apply_thresholds(scores_NL, start, court.groups);
+}
+
 /// A contestant with scores whose decisions, where there are any, are made by thresholds.
 Contestant by_scores(const Court& court, const std::string& name, const at::Tensor& oof_NL,
                      const at::Tensor& test_TL, bool probabilities) {
@@ -78,10 +83,8 @@ Contestant by_scores(const Court& court, const std::string& name, const at::Tens
     c.thresholds = cross_fit_thresholds(c.oof_NL, court.input().targets_NL, court.input().folds,
                                         options, court.groups);
     c.decided_NL = c.thresholds.predicted_NL;
-    const std::vector<double> start(court.input().labels.size(), options.start);
-    c.at_start =
-        sample_f_beta(court.input().targets_NL, apply_thresholds(c.oof_NL, start, court.groups),
-                      options.beta, options.empty_score);
+    c.at_start = sample_f_beta(court.input().targets_NL, decide_at_start(court, c.oof_NL),
+                               options.beta, options.empty_score);
     if (test_TL.defined())
       c.decided_TL = apply_thresholds(test_TL, c.thresholds.final.values_L, court.groups);
   }
@@ -93,15 +96,17 @@ Contestant by_scores(const Court& court, const std::string& name, const at::Tens
 Contestant by_vote(const Court& court, const std::vector<Contestant>& models) {
   const auto decisions = [&](const Contestant& model, bool test) {
     const at::Tensor& scores = test ? model.test_TL : model.oof_NL;
-    if (court.metric == StackMetric::kF)
-      return (test ? model.decided_TL : model.decided_NL).to(at::kDouble);
-    if (court.metric == StackMetric::kBinary) return scores.gt(0.5).to(at::kDouble);
-    return at::one_hot(scores.argmax(1), scores.size(1)).to(at::kDouble);
+    if (court.metric == StackMetric::kF) return test ? model.decided_TL : model.decided_NL;
+    if (court.metric == StackMetric::kBinary) return scores.gt(0.5);
+    return at::one_hot(scores.argmax(1), scores.size(1));
+  };
+  const auto share_of = [&](auto&& decide) {
+    std::vector<at::Tensor> tables;
+    for (const Contestant& model : models) tables.push_back(decide(model).to(at::kDouble));
+    return vote_share(at::stack(tables), court.loaded.weights);
   };
   const auto share = [&](bool test) {
-    std::vector<at::Tensor> tables;
-    for (const Contestant& model : models) tables.push_back(decisions(model, test));
-    return vote_share(at::stack(tables), court.loaded.weights);
+    return share_of([&](const Contestant& model) { return decisions(model, test); });
   };
   Contestant c;
   c.name = "vote";
@@ -109,12 +114,15 @@ Contestant by_vote(const Court& court, const std::vector<Contestant>& models) {
   c.oof_NL = share(false);
   if (models.front().test_TL.defined()) c.test_TL = share(true);
   if (court.metric != StackMetric::kAccuracy) {
-    c.decided_NL = decide_votes(c.oof_NL, court.job.vote);
-    if (c.test_TL.defined()) c.decided_TL = decide_votes(c.test_TL, court.job.vote);
+    c.decided_NL = decide_votes(c.oof_NL, court.job.vote, court.groups);
+    if (c.test_TL.defined()) c.decided_TL = decide_votes(c.test_TL, court.job.vote, court.groups);
   }
   if (court.metric == StackMetric::kF) {
-    c.at_start = sample_f_beta(court.input().targets_NL, c.decided_NL, court.job.thresholds.beta,
-                               court.job.thresholds.empty_score);
+    const at::Tensor share_NL =
+        share_of([&](const Contestant& model) { return decide_at_start(court, model.oof_NL); });
+    c.at_start = sample_f_beta(court.input().targets_NL,
+                               decide_votes(share_NL, court.job.vote, court.groups),
+                               court.job.thresholds.beta, court.job.thresholds.empty_score);
   }
   finish(c, court);
   return c;
@@ -128,11 +136,7 @@ BlendObjective objective(const Court& court, const at::Tensor& y_NL) {
   }
   return [&court, y_NL](const at::Tensor& scores) {
     at::Tensor decided;
-    if (court.metric == StackMetric::kF) {
-      decided = apply_thresholds(
-          scores, std::vector<double>(court.input().labels.size(), court.job.thresholds.start),
-          court.groups);
-    }
+    if (court.metric == StackMetric::kF) decided = decide_at_start(court, scores);
     return sample_scores(court.metric, y_NL, scores, decided, court.job.thresholds)
         .mean()
         .item<double>();
@@ -162,7 +166,8 @@ void add_blends(const Court& court, StackVerdict& verdict) {
   add("blend", verdict.blend);
 }
 
-/// The mean of the models that hold in simulated private parts what they promise.
+/// The mean of the models that hold in simulated private parts what they promise, and do not swing
+/// from part to part more than others.
 void add_stable(const Court& court, StackVerdict& verdict) {
   const StackInput& input = court.input();
   const size_t num_models = input.models.size();
@@ -177,9 +182,14 @@ void add_stable(const Court& court, StackVerdict& verdict) {
   const LeaderboardSimulation simulation = simulate_leaderboard(
       at::stack(scores), static_cast<int64_t>(median),
       {.rounds = court.job.simulations, .public_share = 0.5, .seed = court.job.seed});
+  std::vector<double> spread = simulation.gap_std;
+  std::sort(spread.begin(), spread.end());
+  const double widest = court.job.stability_spread * spread[(num_models - 1) / 2];
   std::vector<double> weights(num_models, 0);
   for (size_t m = 0; m < num_models; ++m) {
-    if (simulation.beats_reference[m] < court.job.stability && m != median) continue;
+    const bool holds =
+        simulation.beats_reference[m] >= court.job.stability && simulation.gap_std[m] <= widest;
+    if (!holds && m != median) continue;
     weights[m] = court.loaded.weights[m];
     verdict.stable.push_back(input.models[m]);
   }

@@ -23,6 +23,7 @@ ScoreTable read_csv_table(const std::filesystem::path &file, const std::string &
   const CsvTable csv = CsvTable::read(file);
   ScoreTable table;
   const size_t id = id_place(csv, id_column);
+  table.id_column = csv.columns()[id];
   std::vector<size_t> columns;
   size_t fold = csv.columns().size();
   for (size_t c = 0; c < csv.columns().size(); ++c) {

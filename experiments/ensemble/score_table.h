@@ -16,6 +16,7 @@ namespace baleen {
 struct ScoreTable {
   std::string name;  ///< of the model that made them
   std::filesystem::path file;
+  std::string id_column = "id";      ///< heading of the ids, where the file has one
   std::vector<std::string> ids;      ///< N, unique
   std::vector<std::string> columns;  ///< L names; empty where the file has none
   std::vector<std::string> places;   ///< N: where each row stands, e.g. "line 12"

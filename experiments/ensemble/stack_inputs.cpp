@@ -145,6 +145,42 @@ std::vector<int64_t> folds_of_tables(const std::vector<Member>& members,
   return folds;
 }
 
+/// `missing_models: drop`: takes out the members that lack whole folds of what the longest table
+/// has. What else they lack is a mistake, which align() names.
+void drop_incomplete(std::vector<Member>& members, const StackJob& job,
+                     std::vector<std::string>& warnings) {
+  if (job.stacking.missing_models != "drop") return;
+  const std::vector<std::string> ids =
+      std::max_element(members.begin(), members.end(), [](const Member& a, const Member& b) {
+        return a.table.ids.size() < b.table.ids.size();
+      })->table.ids;
+  const std::vector<int64_t> folds = job.folds_from.empty() ? folds_of_tables(members, ids)
+                                                            : read_fold_column(job.folds_from, ids);
+  if (folds.empty()) return;
+  const auto lacks_folds = [&](const Member& member) {
+    const std::set<std::string> own(member.table.ids.begin(), member.table.ids.end());
+    std::map<int64_t, std::pair<size_t, size_t>> found_of_fold;  // of how many
+    size_t known = 0;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      auto& [found, all] = found_of_fold[folds[i]];
+      found += own.count(ids[i]);
+      known += own.count(ids[i]);
+      ++all;
+    }
+    std::vector<int64_t> lacking;
+    for (const auto& [fold, count] : found_of_fold) {
+      if (count.first == count.second) continue;
+      if (count.first > 0) return false;
+      lacking.push_back(fold);
+    }
+    if (lacking.empty() || known < own.size()) return false;
+    warnings.push_back(fmt::format("{} has no predictions for fold {} and is left out",
+                                   member.table.name, fmt::join(lacking, ", ")));
+    return true;
+  };
+  std::erase_if(members, lacks_folds);
+}
+
 std::vector<int64_t> drawn_folds(const StackJob& job, const StackInput& input,
                                  std::vector<std::string>& warnings) {
   FoldSubject subject;
@@ -207,10 +243,11 @@ at::Tensor as_scores(const at::Tensor& values_NL, const EnsembleInput& input, bo
 }
 
 LoadedStack load_stack(const StackJob& job) {
-  const std::vector<Member> members = read_members(job);
+  LoadedStack loaded;
+  std::vector<Member> members = read_members(job);
+  drop_incomplete(members, job, loaded.warnings);
   const LabelTable labels =
       job.labels.empty() ? labels_of_run(job) : read_label_table(job.labels, job.id_column);
-  LoadedStack loaded;
   StackInput& input = loaded.input;
   input.ids = members.front().table.ids;
   input.labels = label_names(members, labels);
@@ -244,7 +281,8 @@ LoadedStack load_stack(const StackJob& job) {
   if (with_test > 0) input.test_MTL = at::stack(test);
 
   std::vector<size_t> useless;
-  loaded.warnings = find_degenerate(input.models, input.labels, input.oof_MNL, useless);
+  for (std::string& warning : find_degenerate(input.models, input.labels, input.oof_MNL, useless))
+    loaded.warnings.push_back(std::move(warning));
   if (!job.keep_degenerate && !useless.empty())
     keep_models(input, loaded.weights, useless, loaded.left_out);
 

@@ -77,6 +77,7 @@ struct StackJob {
   double blend_step = 0.01;
   std::string objective = "log_loss";
   double stability = 0.9;
+  double stability_spread = 1.1;
   bool keep_degenerate = false;
   std::string submit = "stack";
   SubmissionFormat submission;
@@ -94,7 +95,8 @@ void visit_fields(Visitor& v, StackJob& o) {
   v.field("inputs", o.inputs, "the models' predictions");
   v.field("labels", o.labels,
           "CSV of what is true: tags, 0/1 columns, or classes; empty: from the runs; without any, "
-          "the inputs are submissions and are only combined");
+          "the inputs are submissions and are only combined, which tables with folds are refused "
+          "for");
   v.field("folds_from", o.folds_from,
           "CSV with an id and `fold`; empty: from the inputs where they have folds, else drawn");
   v.field("id_column", o.id_column, "the column of ids; empty: the first");
@@ -120,6 +122,10 @@ void visit_fields(Visitor& v, StackJob& o) {
   v.field("stability", o.stability,
           "stable models beat the median model in this share of simulated private parts",
           config::between(0, 1));
+  v.field("stability_spread", o.stability_spread,
+          "and the standard deviation of their public minus private scores is at most this many "
+          "times the models' median",
+          config::between(0, 1e9));
   v.field("keep_degenerate", o.keep_degenerate,
           "let models take part whose predictions never vary");
   v.field("submit", o.submit,

@@ -49,6 +49,34 @@ std::string kind_of(const StackJob& job) {
   return first_number < csv.num_rows() ? "probabilities" : "lists";
 }
 
+/// What is for out-of-fold predictions would be passed over here, and a fold taken for a
+/// submission: the labels have been forgotten.
+void check_submissions(const StackJob& job) {
+  const StackJob plain;
+  std::vector<std::string> keys;
+  const auto is_test = [](const EnsembleInput& input) { return !input.test.empty(); };
+  if (std::any_of(job.inputs.begin(), job.inputs.end(), is_test)) keys.push_back("inputs[].test");
+  if (!job.folds_from.empty()) keys.push_back("folds_from");
+  if (job.submit != plain.submit) keys.push_back("submit");
+  if (job.submission.id != plain.submission.id) keys.push_back("submission.id");
+  if (!job.submission.column.empty()) keys.push_back("submission.column");
+  if (!job.submission.probability_of.empty()) keys.push_back("submission.probability_of");
+  if (keys.empty()) return;
+  throw Error(ErrorKind::kConfiguration,
+              fmt::format("{}: without labels the inputs are submissions, which are combined under "
+                          "their own headings",
+                          fmt::join(keys, ", ")),
+              "--labels FILE says what is true of out-of-fold predictions");
+}
+
+void check_no_folds(const ScoreTable& table) {
+  if (table.folds.empty()) return;
+  throw Error(ErrorKind::kData,
+              fmt::format("{} has folds: these are out-of-fold predictions, no submission",
+                          table.file.string()),
+              "--labels FILE says what is true of them");
+}
+
 struct Words {
   std::vector<WordTable> tables;
   std::vector<double> weights;
@@ -158,6 +186,7 @@ std::string combine_numbers(const StackJob& job, const std::string& kind) {
   std::vector<ScoreTable> tables;
   for (const EnsembleInput& input : job.inputs) {
     tables.push_back(read_score_table(input.path, job.id_column));
+    check_no_folds(tables.back());
     if (!input.name.empty()) tables.back().name = input.name;
   }
   std::vector<std::string> columns = tables.front().columns;
@@ -218,10 +247,10 @@ std::string combine_numbers(const StackJob& job, const std::string& kind) {
       lists.push_back(list_of_scores(combined[n], columns, job.new_label, job.new_label_threshold,
                                      job.list_length));
     }
-    write_word_table(file, "id", "labels", tables.front().ids, lists);
+    write_word_table(file, tables.front().id_column, "labels", tables.front().ids, lists);
   } else {
-    write_file_atomically(file,
-                          scores_to_csv("id", tables.front().ids, nullptr, columns, combined));
+    write_file_atomically(file, scores_to_csv(tables.front().id_column, tables.front().ids, nullptr,
+                                              columns, combined));
   }
   const nlohmann::ordered_json root = {
       {"format", "baleen-ensemble"}, {"version", 1},     {"as", kind},
@@ -235,6 +264,7 @@ std::string combine_numbers(const StackJob& job, const std::string& kind) {
 }  // namespace
 
 std::string combine_submissions(const StackJob& job) {
+  check_submissions(job);
   const std::string kind = kind_of(job);
   return kind == "tags" || kind == "lists" ? combine_words(job, kind) : combine_numbers(job, kind);
 }

@@ -144,7 +144,7 @@ std::string verdict_to_json(const StackVerdict& verdict, const LoadedStack& load
       if (!c.thresholds.final.values_L.empty()) {
         Json thresholds = Json::object();
         for (size_t l = 0; l < input.labels.size(); ++l)
-          thresholds[input.labels[l]] = c.thresholds.final.values_L[l];
+          thresholds[input.labels[l]] = number(c.thresholds.final.values_L[l]);
         item["thresholds"] = thresholds;
         item["thresholds_by_fold"] = c.thresholds.by_fold;
       }

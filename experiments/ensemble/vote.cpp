@@ -109,8 +109,22 @@ at::Tensor vote_share(const at::Tensor& decisions_MNL, std::span<const double> w
   return weighted(decisions_MNL, weights_M, [](const at::Tensor& d) { return d; });
 }
 
-at::Tensor decide_votes(const at::Tensor& share_NL, double least) {
-  return share_NL.ge(least - kShareTie);
+at::Tensor decide_votes(const at::Tensor& share_NL, double least, const ExclusiveGroups& groups) {
+  const at::Tensor share = share_NL.to(at::kDouble).contiguous();
+  at::Tensor decided_NL = share.ge(least - kShareTie);
+  bool* decided = decided_NL.data_ptr<bool>();
+  const double* row = share.const_data_ptr<double>();
+  for (int64_t i = 0; i < share.size(0); ++i, row += share.size(1), decided += share.size(1)) {
+    for (const std::vector<int64_t>& group : groups) {
+      int64_t best = group.front();
+      for (const int64_t label : group) {
+        if (row[label] > row[best] + kShareTie) best = label;
+        decided[label] = false;
+      }
+      decided[best] = true;
+    }
+  }
+  return decided_NL;
 }
 
 at::Tensor distances_to_scores(const at::Tensor& distances_NC, const std::string& mapping,

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "experiments/stacking/thresholds.h"
+
 namespace baleen {
 
 // Shapes: M models, N samples, L labels. All in fp64 on the CPU.
@@ -26,8 +28,10 @@ at::Tensor rank_mean(const at::Tensor& p_MNL, std::span<const double> weights_M 
 /// Share of the models that decide for a label, weighted: decisions_MNL are zeros and ones.
 at::Tensor vote_share(const at::Tensor& decisions_MNL, std::span<const double> weights_M = {});
 
-/// On where the share reaches `least`; a share of exactly `least` counts as reached.
-at::Tensor decide_votes(const at::Tensor& share_NL, double least);
+/// On where the share reaches `least`; a share of exactly `least` counts as reached. Of each group
+/// the label with the largest share alone, the first of equals.
+at::Tensor decide_votes(const at::Tensor& share_NL, double least,
+                        const ExclusiveGroups& groups = {});
 
 /// How a distance d >= 0 becomes a score in (0, 1]; below 0 by rounding counts as 0.
 /// inverse: 1/(1 + d); nested_log: 1/(1 + ln(1 + ln(1 + d))); softmax: exp(−d/T) over the row;

@@ -168,8 +168,9 @@ std::string run_explain_job(const ExplainJob& job, const BackboneRegistry& regis
   if (!job.images.empty()) {
     for (const SourceImage& source : source_images(job.images)) {
       if (std::ssize(images) == job.count) break;
-      images.push_back(prepare_image(
-          network, source.name, read_image(source.file, network.channels == 1 ? 1 : 3).view()));
+      const Image photograph =
+          as_packed(network, read_image(source.file, network.channels == 1 ? 1 : 3));
+      images.push_back(prepare_image(network, source.name, photograph.view()));
     }
   } else if (from_run) {
     images = images_of_run(job, run, prepare_run(load_recipe(run.config(), {}), nullptr), network);

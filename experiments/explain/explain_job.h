@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "core/nn/backbone.h"
 #include "data/augment/normalise.h"
 #include "data/image/image.h"
+#include "data/pack/options.h"
 #include "experiments/after_chains.h"
 #include "experiments/explain/explain_page.h"
 #include "experiments/run.h"
@@ -26,6 +28,10 @@ struct ExplainedNetwork {
   int64_t channels = 0;
   std::string fit;  ///< stretch or crop
   Normalisation normalise;
+  std::string variant;  ///< of the dataset's images it was trained on; empty: as they are
+  /// How they were fitted and their haze was removed; unset: it was not, or by an earlier version
+  /// that kept no record.
+  std::optional<PackOptions> dehazing;
 };
 
 /// Builds the network that `baleen run` or `baleen export` wrote.
@@ -42,6 +48,11 @@ struct ExplainedImage {
 };
 ExplainedImage prepare_image(const ExplainedNetwork& network, const std::string& name,
                              const ImageView& image);
+
+/// A photograph as the network's dataset would hold it: fitted and without haze, where it was
+/// trained on such images.
+/// @throws Error kUsage where the weights do not say how the haze was removed.
+Image as_packed(const ExplainedNetwork& network, Image photograph);
 
 /// What `baleen explain` does.
 struct ExplainJob {

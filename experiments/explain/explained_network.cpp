@@ -1,13 +1,42 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "core/base/error.h"
+#include "core/config/decode.h"
+#include "core/config/document.h"
 #include "core/weights/safetensors.h"
 #include "core/weights/state.h"
+#include "data/image/dehaze.h"
+#include "data/pack/convert.h"
 #include "experiments/explain/explain_job.h"
 #include "experiments/weights_metadata.h"
 
 namespace baleen {
+namespace {
+
+PackOptions dehazing_of(const WeightsMetadata& metadata, const std::filesystem::path& weights) {
+  try {
+    const auto json = nlohmann::json::parse(metadata.text("dehazing"));
+    PackOptions options;
+    options.fit = json.value("fit", options.fit);
+    options.size_px = json.value("size_px", options.size_px);
+    options.enlarge = json.value("enlarge", options.enlarge);
+    options.shrink = json.value("shrink", options.shrink);
+    options.dehaze = config::decode<DehazeOptions>(
+        config::Document::parse(json.at("dehaze").dump(), weights.string()));
+    return options;
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(
+        ErrorKind::kData,
+        fmt::format("{}: 'dehazing' is no set of options: {}", weights.string(), error.what()),
+        "restore the file from a backup, or write it again");
+  }
+}
+
+}  // namespace
+
 ExplainedNetwork load_explained(const std::filesystem::path& weights,
                                 const BackboneRegistry& registry) {
   const SafetensorsFile file(weights);
@@ -25,6 +54,8 @@ ExplainedNetwork load_explained(const std::filesystem::path& weights,
     result.normalise.mean.resize(static_cast<size_t>(result.channels), result.normalise.mean[0]);
     result.normalise.std.resize(static_cast<size_t>(result.channels), result.normalise.std[0]);
   }
+  if (metadata.contains("variant")) result.variant = metadata.text("variant");
+  if (metadata.contains("dehazing")) result.dehazing = dehazing_of(metadata, weights);
   BackboneOptions options;
   options.name = result.backbone;
   options.num_outputs = metadata.number("num_outputs");
@@ -42,6 +73,19 @@ ExplainedNetwork load_explained(const std::filesystem::path& weights,
   load_state(*result.network, file.tensors(), weights.string());
   result.network->eval();
   return result;
+}
+
+Image as_packed(const ExplainedNetwork& network, Image photograph) {
+  if (network.dehazing) {
+    const Image fitted = fit_image(*network.dehazing, photograph.view());
+    return dehaze(fitted.view(), network.dehazing->dehaze);
+  }
+  if (network.variant.empty()) return photograph;
+  throw Error(ErrorKind::kUsage,
+              fmt::format("the network was trained on the images '{}' of its dataset, and its "
+                          "weights do not say how to make such images of others",
+                          network.variant),
+              "explain images of its run, without --images; weights of newer runs say it");
 }
 
 ExplainedImage prepare_image(const ExplainedNetwork& network, const std::string& name,

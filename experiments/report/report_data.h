@@ -35,7 +35,7 @@ struct ReportScores {
 struct ReportLabel {
   std::string name;
   int64_t positives = 0;
-  double threshold = 0;
+  double threshold = 0;  ///< NaN: the highest of its group is predicted
   double f2 = 0;
   double precision = 0;
   double recall = 0;

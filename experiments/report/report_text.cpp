@@ -87,8 +87,9 @@ std::string labels(const ReportData& data) {
       {"label", "samples", "threshold", "F2", "precision", "recall"}};
   for (const ReportLabel& label : data.labels)
     rows.push_back({label.name, format_count(label.positives),
-                    fmt::format("{:.3f}", label.threshold), number(label.f2),
-                    number(label.precision), number(label.recall)});
+                    std::isnan(label.threshold) ? "highest of its group"
+                                                : fmt::format("{:.3f}", label.threshold),
+                    number(label.f2), number(label.precision), number(label.recall)});
   return "\n" + aligned(rows);
 }
 

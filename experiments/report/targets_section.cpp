@@ -79,6 +79,11 @@ std::string pairs(const ReportData& data) {
       rows);
 }
 
+std::string threshold_cell(double threshold) {
+  if (std::isnan(threshold)) return "<td><small>the highest of its group</small></td>";
+  return fmt::format("<td class=\"num\">{:.3f}</td>", threshold);
+}
+
 }  // namespace
 
 std::string labels_section(const ReportData& data) {
@@ -87,11 +92,10 @@ std::string labels_section(const ReportData& data) {
   double f2 = 0;
   for (const ReportLabel& label : data.labels) {
     f2 += label.f2 / double(data.labels.size());
-    rows += fmt::format(
-        "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td><td "
-        "class=\"num\">{:.3f}</td>{}{}{}</tr>\n",
-        escape(label.name), html::count(label.positives), label.threshold, bar_cell(label.f2),
-        bar_cell(label.precision), bar_cell(label.recall));
+    rows += fmt::format("<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td>{}{}{}{}</tr>\n",
+                        escape(label.name), html::count(label.positives),
+                        threshold_cell(label.threshold), bar_cell(label.f2),
+                        bar_cell(label.precision), bar_cell(label.recall));
   }
   const std::string body = fmt::format(
       "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Labels\"><table "
@@ -108,7 +112,7 @@ std::string labels_section(const ReportData& data) {
   return html::section("labels", "Labels",
                        "How well the final ensemble finds each label, out of fold. A label is "
                        "predicted where its score is "
-                       "above its threshold.",
+                       "above its threshold; of an exclusive group, where it is the highest.",
                        body);
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/base/error.h"
 #include "core/base/tensor_threads.h"
@@ -283,6 +284,8 @@ Thresholds search_outside(const ScoreOrder& order, std::span<const int64_t> fold
     ++result.sweeps;
   }
   result.values_L = search.thresholds();
+  for (size_t label = 0; label < search.num_labels(); ++label)
+    if (search.is_forced(label)) result.values_L[label] = std::numeric_limits<double>::quiet_NaN();
   result.score = search.mean_score();
   return result;
 }

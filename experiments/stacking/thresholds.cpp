@@ -93,7 +93,7 @@ CrossFittedThresholds cross_fit_thresholds(const at::Tensor& scores_NL,
 
   CrossFittedThresholds result;
   result.predicted_NL = at::zeros(scores_NL.sizes(), at::kBool);
-  std::vector<double> sum_L(order.num_labels(), 0);
+  std::vector<double> sum_L(order.num_labels(), 0), count_L = sum_L;
   for (size_t fold = 0; fold < inside_K.size(); ++fold) {
     const at::Tensor in = at::tensor(inside_K[fold], at::kLong);
     const std::vector<double>& values_L = found[fold].values_L;
@@ -101,14 +101,20 @@ CrossFittedThresholds cross_fit_thresholds(const at::Tensor& scores_NL,
     result.predicted_NL.index_copy_(0, in, predicted);
     result.score_of_fold.push_back(sample_f_beta(targets_NL.index_select(0, in), predicted,
                                                  options.beta, options.empty_score));
-    for (size_t label = 0; label < sum_L.size(); ++label) sum_L[label] += values_L[label];
+    const std::vector<int64_t>& absent = found[fold].absent_labels;
+    for (size_t label = 0; label < sum_L.size(); ++label) {
+      // Outside its only fold a label has no threshold that was found, but one that forbids it.
+      if (std::ranges::count(absent, static_cast<int64_t>(label)) > 0) continue;
+      sum_L[label] += values_L[label];
+      count_L[label] += 1;
+    }
     result.by_fold.push_back(values_L);
   }
   result.score = sample_f_beta(targets_NL, result.predicted_NL, options.beta, options.empty_score);
   result.final = std::move(found.back());
   if (options.average_over_folds) {
     for (size_t label = 0; label < sum_L.size(); ++label) {
-      result.final.values_L[label] = sum_L[label] / double(num_folds);
+      if (count_L[label] > 0) result.final.values_L[label] = sum_L[label] / count_L[label];
     }
     result.final.score =
         sample_f_beta(targets_NL, apply_thresholds(scores_NL, result.final.values_L, groups),

@@ -43,8 +43,8 @@ void visit_fields(Visitor& v, ThresholdOptions& o) {
           "passes over all labels; the search ends earlier when a pass changes nothing",
           config::between(1, 1000));
   v.field("average_over_folds", o.average_over_folds,
-          "final thresholds are the mean of those found without each fold, instead of one search "
-          "over all samples");
+          "final thresholds are the mean of those found without each fold, as far as the label "
+          "occurs in the others, instead of one search over all samples");
   v.field("beta", o.beta, "weight of recall against precision in the F score",
           config::between(0.01, 100));
   v.field("empty_score", o.empty_score,
@@ -66,7 +66,7 @@ ExclusiveGroups exclusive_groups(const ThresholdOptions& options,
 
 /// One threshold per label, and what they score on the samples they were searched on.
 struct Thresholds {
-  std::vector<double> values_L;
+  std::vector<double> values_L;        ///< NaN for the labels of exclusive groups
   double start_score = 0;              ///< mean F at `start` for every label
   double score = 0;                    ///< mean F at values_L
   int64_t sweeps = 0;                  ///< passes made, the last one included

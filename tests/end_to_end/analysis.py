@@ -47,7 +47,7 @@ def check_labels(model, truth, scores, labels):
         y, p = truth[:, column], scores[:, column]
         expect(label["label"] == labels[column], f"{label['label']} instead of {labels[column]}")
         close(label["auc"]["value"], roc_auc_score(y, p) if 0 < y.sum() < len(y) else np.nan, f"{label['label']} AUC")
-        close(label["log_loss"], log_loss(y, p, labels=[0, 1]), f"{label['label']} log loss", 1e-9)
+        close(label["log_loss"]["value"], log_loss(y, p, labels=[0, 1]), f"{label['label']} log loss", 1e-9)
         if 2 <= y.sum() <= len(y) - 2:
             low, high = delong(y, p)
             close(label["auc"]["low"], low, f"{label['label']} AUC, low")
@@ -56,12 +56,20 @@ def check_labels(model, truth, scores, labels):
     expect(intervals > 10, "hardly a label has an interval")
 
 
-def check_decisions(label, truth, decided):
+def check_decisions(label, truth, decided, folds):
     what = label["label"]
     close(label["f"]["value"], fbeta_score(truth, decided, beta=2, zero_division=0), f"{what} F2")
     close(label["precision"], precision_score(truth, decided, zero_division=0), f"{what} precision")
     close(label["recall"], recall_score(truth, decided, zero_division=0), f"{what} recall")
-    close(label["accuracy"], accuracy_score(truth, decided), f"{what} accuracy")
+    close(label["accuracy"]["value"], accuracy_score(truth, decided), f"{what} accuracy")
+    close(label["f1"]["value"], fbeta_score(truth, decided, beta=1, zero_division=0), f"{what} F1")
+    for fold, ours in enumerate(label["by_fold"]):
+        y, d = truth[folds == fold], decided[folds == fold]
+        expect(ours["positives"] == y.sum() and ours["samples"] == len(y), f"{what}, fold {fold}: {ours}")
+        for key, beta in (("f", 2), ("f1", 1)):
+            theirs = fbeta_score(y, d, beta=beta, zero_division=0) if y.sum() else np.nan
+            close(ours[key]["value"], theirs, f"{what}, fold {fold}, {key}")
+        close(ours["accuracy"]["value"], accuracy_score(y, d), f"{what}, fold {fold}, accuracy")
     expect(label["positives"] == truth.sum(), f"{what}: {label['positives']} samples")
 
 
@@ -155,10 +163,13 @@ def test(directory):
         for fold in np.unique(folds):
             decided[np.ix_(folds == fold, truth[folds != fold].sum(0) == 0)] = False
         for column, label in enumerate(by_name[name]["labels"]):
-            check_decisions(label, truth[:, column], decided[:, column])
+            check_decisions(label, truth[:, column], decided[:, column], np.asarray(folds))
         hits = (decided & (truth > 0)).sum(1)
         scores.append(5 * hits / (4 * truth.sum(1) + decided.sum(1)))
         close(by_name[name]["score"]["value"], scores[-1].mean(), f"{name} F2")
+        for fold, ours in enumerate(by_name[name]["by_fold"]):
+            close(ours["f"]["value"], scores[-1][folds == fold].mean(), f"{name} F2 of fold {fold}")
+            expect(ours["f"]["low"] < ours["f"]["value"] < ours["f"]["high"], f"{name}, fold {fold}: {ours}")
         column = labels.index("haze")
         ours, theirs = by_name[name]["labels"][column]["f"], bootstrap(truth[:, column], decided[:, column])
         widths.append((ours["high"] - ours["low"]) / (theirs[1] - theirs[0]))

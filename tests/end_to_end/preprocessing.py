@@ -98,6 +98,20 @@ def run_and_check(directory, source_of, group):
     call(["verify", "run"], directory)
 
 
+def explain_photographs(directory, source_of):
+    """A photograph that never was packed is explained as the image of the dataset: without haze where the network was trained so."""
+    sample = next(s for s in sorted(source_of) if not source_of[s] and s.startswith("grass/"))
+    for chain in ("simplenet_cifar-dehazed", "simplenet_cifar"):
+        chain = min(p.name for p in (directory / "run/chains").glob(f"{chain}-f0*"))
+        pictures = []
+        for name, images in (("packed", ["--ids", sample]), ("photograph", ["--images", directory / "photos" / sample])):
+            call(["explain", "run", "--chain", chain, *images, "--labels", "grass", "--methods", "saliency",
+                  "--out", f"explain-{name}-{chain}"], directory)
+            pictures += [p.read_bytes() for p in (directory / f"explain-{name}-{chain}").glob("*-saliency.png")]
+        # The packer's shrinking filter is kept with the haze removal; plain networks resize by their own.
+        expect(len(pictures) == 2 and ("dehazed" not in chain or pictures[0] == pictures[1]), f"{chain}: other maps")
+
+
 def test(directory):
     data = pathlib.Path(os.environ.get("BALEEN_DATA", "")) / "dandelion_grass"
     if not data.is_dir():
@@ -106,6 +120,7 @@ def test(directory):
     twice = pack_imbalanced(directory, data)
     source_of, group = check_dataset(directory, twice)
     run_and_check(directory, source_of, group)
+    explain_photographs(directory, source_of)
 
 
 main(test)

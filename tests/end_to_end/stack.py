@@ -126,8 +126,26 @@ def form_of_submissions(directory):
     submitted, scores = rows("submission.csv"), rows("test.csv")
     expect(list(submitted[0]) == ["name", "p"], f"headings of probabilities: {list(submitted[0])}")
     expect([(row["name"], row["p"]) for row in submitted] == [(row["id"], row["haze"]) for row in scores], "other numbers")
+    skies = {"clear", "cloudy", "haze", "partly_cloudy"}
+    line[line.index("mean")] = "vote"
+    call([*line, "--set", f"thresholds.exclusive=[[{', '.join(sorted(skies))}]]", "--set", "vote=0.6"], directory)
+    counts = collections.Counter(len(skies & set(row["tags"].split())) for row in rows("submission.csv"))
+    expect(list(counts) == [1], f"a vote for several skies or none: {counts}")
     text = call([*line, "--set", "submission.probability_of=hazy"], directory, code=3)
     expect("there is no label 'hazy'" in text and "'haze'" in text, text)
+
+
+def forgotten_labels(directory):
+    """Out-of-fold predictions are no submissions, and what is for them is not passed over where there are no labels."""
+    tables = sorted((DATA / "planet/oof_reference").glob("*.csv"))
+    text = call(["stack", *tables, "--out", "forgotten"], directory, code=4)
+    expect("densenet121.csv has folds" in text and "--labels" in text, text)
+    numbers = sorted((DATA / "invasive/test_probabilities").glob("*.csv"))
+    for option, key in ((["--submit", "mean"], "submit"), (["--set", "submission.id=Name"], "submission.id"),
+                        (["--folds", tables[0]], "folds_from"), (["--test", *numbers], "inputs[].test")):
+        text = call(["stack", *numbers, *option, "--out", "forgotten"], directory, code=3)
+        expect(key in text and "--labels" in text, text)
+    expect(not (directory / "forgotten").exists(), "something was written")
 
 
 def submissions(directory):
@@ -148,7 +166,7 @@ def submissions(directory):
     text = call(["stack", *sorted((DATA / "invasive/test_probabilities").glob("*.csv")), "--out", "numbers"], directory)
     expect("vgg16 is degenerate" in text and "left out: vgg16" in text, text)
     with open(directory / "numbers/submission.csv", newline="") as file:
-        ours = {row["id"]: float(row["invasive"]) for row in csv.DictReader(file)}
+        ours = {row["name"]: float(row["invasive"]) for row in csv.DictReader(file)}
     theirs = {}
     for file in (DATA / "invasive/test_probabilities").glob("*.csv"):
         if file.stem != "vgg16":
@@ -164,6 +182,7 @@ def test(directory):
         sys.exit(77)
     equals_scikit_learn(directory)
     form_of_submissions(directory)
+    forgotten_labels(directory)
     submissions(directory)
     submission_faults(directory)
 

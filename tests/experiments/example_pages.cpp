@@ -56,8 +56,15 @@ LoadedStack example_stack() {
 Analysis example_analysis() {
   Analysis analysis = analyse(example_stack(), {.resamples = 100, .simulations = 100}, 12);
   for (int fold = 0; fold < 5; ++fold)
-    analysis.learning.push_back(
-        {fmt::format("resnet18-f{}-s1", fold), 18, 9 + fold, 16, .88, .91, -.7});
+    analysis.learning.push_back({fmt::format("resnet18-f{}-s1", fold),
+                                 18,
+                                 9 + fold,
+                                 16,
+                                 .88,
+                                 .91,
+                                 -.7,
+                                 {.31, .24, .22 + .01 * fold},
+                                 {.8, .88, .91}});
   return analysis;
 }
 

@@ -86,6 +86,16 @@ TEST(Report, ShowsEverySectionOfAMultiLabelRun) {
   for (const ReportLabel& label : data.labels) EXPECT_NE(page.find(label.name), std::string::npos);
 }
 
+// They showed the threshold that the search starts with, which decides nothing.
+TEST(Report, LabelsOfExclusiveGroupsShowNoThreshold) {
+  ReportData data = example_report(TargetKind::kMultiLabel);
+  const std::string sign = "highest of its group";
+  EXPECT_EQ(render_report(data).find(sign), std::string::npos);
+  data.labels[2].threshold = std::nan("");
+  for (const std::string& shown : {render_report(data), report_text(data)})
+    EXPECT_EQ(occurrences(shown, sign), 1u);
+}
+
 TEST(Report, ShowsClassesAndTheirConfusion) {
   const std::string page = render_report(example_report(TargetKind::kSingleClass));
   EXPECT_EQ(check_nesting(markup_of(page)), "");

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "core/base/atomic_file.h"
 #include "data/hdf5/file.h"
 #include "data/oof.h"
 #include "experiments/ensemble/contestants.h"
@@ -123,11 +124,64 @@ TEST_F(StackJobTest, RunsThatShareABackboneAreToldApartByTheirFolders) {
               ElementsAre("planet/resnet18", "dehazed/resnet18"));
 }
 
+TEST_F(StackJobTest, TablesWithoutAWholeFoldAreRefusedOrDropped) {
+  std::string without_fold = "id,fold,a,b\n", without_row = without_fold;
+  for (int i = 0; i < 8; ++i) {
+    const std::string row = fmt::format("s{},{},0.{},0.3\n", i, i % 2, i);
+    if (i % 2 == 0) without_fold += row;
+    if (i != 3) without_row += row;
+  }
+  StackJob half = job({write("half.csv", without_fold), table("whole.csv")});
+  half.labels = labels();
+  expect_error(ErrorKind::kData, {"whole.csv"}, [&] { (void)load_stack(half); });
+  half.stacking.missing_models = "drop";
+  const LoadedStack loaded = load_stack(half);
+  EXPECT_THAT(loaded.input.models, ElementsAre("whole"));
+  EXPECT_EQ(loaded.input.ids.size(), 8u);
+  EXPECT_THAT(loaded.warnings,
+              ::testing::Contains("half has no predictions for fold 1 and is left out"));
+  StackJob holed = job({write("holed.csv", without_row), table("whole.csv")});
+  holed.labels = labels();
+  holed.stacking.missing_models = "drop";
+  expect_error(ErrorKind::kData, {"whole.csv", "s3"}, [&] { (void)load_stack(holed); });
+}
+
 TEST_F(StackJobTest, OneSpoiltRowDoesNotTurnNumbersIntoWords) {
   expect_error(ErrorKind::kData, {"nan.csv", "line 2"},
                [&] { (void)run_stack_job(job({write("nan.csv", "id,p\ns0,nan\ns1,0.5\n")})); });
   expect_error(ErrorKind::kData, {"word.csv", "line 2", "line 3"},
                [&] { (void)run_stack_job(job({write("word.csv", "id,p\ns0,high\ns1,0.5\n")})); });
+}
+
+// Out-of-fold tables were averaged into a "submission" where --labels had been forgotten.
+TEST_F(StackJobTest, OutOfFoldTablesAreNoSubmissions) {
+  const auto refused = [&](ErrorKind kind, const StackJob& job, const std::string& what) {
+    expect_error(kind, {what}, [&] { (void)run_stack_job(job); });
+    EXPECT_FALSE(std::filesystem::exists(job.output));
+  };
+  refused(ErrorKind::kData, job({table("oof.csv")}), "oof.csv has folds");
+  refused(ErrorKind::kData, job({hdf5("oof.h5", {0, 1}, {"a", "b"})}), "oof.h5 has folds");
+  const StackJob plain = job({write("p.csv", "name,p\ns0,0.25\ns1,0.5\n")});
+  StackJob changed = plain;
+  changed.inputs[0].test = changed.inputs[0].path;
+  refused(ErrorKind::kConfiguration, changed, "inputs[].test");
+  changed = plain;
+  changed.folds_from = "folds.csv";
+  refused(ErrorKind::kConfiguration, changed, "folds_from");
+  changed = plain;
+  changed.submit = "mean";
+  changed.submission.id = "image_name";
+  refused(ErrorKind::kConfiguration, changed, "submit, submission.id");
+}
+
+TEST_F(StackJobTest, CombinedNumbersKeepTheHeadingOfTheFirstFile) {
+  StackJob numbers = job(
+      {write("a.csv", "name,p\ns0,0.25\ns1,0.5\n"), write("b.csv", "image,p\ns1,0.5\ns0,0.75\n")});
+  (void)run_stack_job(numbers);
+  EXPECT_EQ(read_file(folder_ / "out/submission.csv"), "name,p\ns0,0.5\ns1,0.5\n");
+  numbers.as = "scores";
+  (void)run_stack_job(numbers);
+  EXPECT_EQ(read_file(folder_ / "out/submission.csv"), "name,labels\ns0,p\ns1,p\n");
 }
 
 TEST_F(StackJobTest, WordsNeedWeights) {
@@ -191,6 +245,81 @@ TEST_F(StackJobTest, TheVoteOnOneLabelHeedsItsShareAndTies) {
   EXPECT_DOUBLE_EQ(judge(one_label(), job).find("vote").score.value, 1.0);
   job.vote = 0.6;
   EXPECT_DOUBLE_EQ(judge(one_label(), job).find("vote").score.value, 0.5);
+}
+
+/// Twelve samples of two skies and a road, which both models see; they disagree about the skies of
+/// every third sample.
+LoadedStack two_skies() {
+  LoadedStack loaded;
+  StackInput& input = loaded.input;
+  input.models = {"cloud", "fog"};
+  input.labels = {"cloudy", "haze", "road"};
+  input.targets_NL = at::zeros({12, 3}, at::kDouble);
+  input.oof_MNL = at::full({2, 12, 3}, 0.1, at::kDouble);
+  for (int i = 0; i < 12; ++i) {
+    input.ids.push_back(fmt::format("s{}", i));
+    input.folds.push_back(i % 4 / 2);
+    input.targets_NL[i][i % 2] = 1;
+    input.targets_NL[i][2] = 1;
+    for (int m = 0; m < 2; ++m) {
+      input.oof_MNL[m][i][i % 3 ? i % 2 : m] = 0.9;
+      input.oof_MNL[m][i][2] = 0.8;
+    }
+  }
+  input.test_ids = input.ids;
+  input.test_MTL = input.oof_MNL;
+  loaded.weights = {1, 1};
+  return loaded;
+}
+
+// Two models that disagreed about the sky put two skies into the submission.
+TEST_F(StackJobTest, TheVoteChoosesOneLabelOfAnExclusiveGroup) {
+  StackJob job;
+  job.resamples = job.simulations = 10;
+  job.submit = "vote";
+  job.thresholds.exclusive = {{"cloudy", "haze"}};
+  for (const double least : {0.5, 0.9}) {
+    job.vote = least;
+    const StackVerdict verdict = judge(two_skies(), job);
+    const Contestant& vote = verdict.find("vote");
+    for (const at::Tensor& decided : {vote.decided_NL, vote.decided_TL}) {
+      EXPECT_TRUE(decided.narrow(1, 0, 2).sum(1).eq(1).all().item<bool>()) << decided;
+      EXPECT_TRUE(decided.select(1, 2).all().item<bool>());
+    }
+  }
+}
+
+// The column "at 0.2" held the score at the thresholds that were found.
+TEST_F(StackJobTest, TheVoteAtTheStartIsAVoteOfDecisionsAtTheStart) {
+  LoadedStack loaded = two_skies();
+  loaded.input.oof_MNL = loaded.input.oof_MNL * 0.2;  // nothing is above 0.2
+  StackJob job;
+  job.resamples = job.simulations = 10;
+  const StackVerdict verdict = judge(loaded, job);
+  EXPECT_EQ(verdict.find("vote").at_start, 0);
+  EXPECT_GT(verdict.find("vote").score.value, 0.5);
+}
+
+TEST_F(StackJobTest, StableModelsDoNotSwingBetweenHalves) {
+  LoadedStack loaded;
+  StackInput& input = loaded.input;
+  input.models = {"swinging", "steady", "steady too"};
+  input.labels = {"a", "b", "c"};
+  input.targets_NL = at::ones({30, 3}, at::kDouble);
+  input.oof_MNL = at::full({3, 30, 3}, 0.01, at::kDouble);
+  for (int i = 0; i < 30; ++i) {
+    input.ids.push_back(fmt::format("s{}", i));
+    input.folds.push_back(i % 2);
+    if (i % 6 < 4) input.oof_MNL[0][i] = 0.9;  // all right or all wrong
+    for (int m = 1; m < 3; ++m) input.oof_MNL[m][i][0] = i > 0 ? 0.9 : 0.01;
+  }
+  loaded.weights = {1, 1, 1};
+  StackJob job;
+  job.resamples = job.simulations = 200;
+  EXPECT_THAT(judge(loaded, job).stable, ElementsAre("steady too"));
+  job.stability_spread = 1e9;
+  job.stability = 0;
+  EXPECT_EQ(judge(loaded, job).stable.front(), "swinging");
 }
 
 }  // namespace

@@ -134,6 +134,42 @@ TEST(Thresholds, CrossFittingNeverUsesTheFoldItJudges) {
   }
 }
 
+// The 1 that forbids a label where its samples are left out was averaged like a threshold.
+TEST(Thresholds, AveragesLeaveOutFoldsWithoutWhichALabelIsAbsent) {
+  at::Tensor targets = (uniform({90, 2}, 8) < 0.4).to(at::kDouble);
+  std::vector<int64_t> folds;
+  for (int64_t i = 0; i < 90; ++i) {
+    folds.push_back(i % 3);
+    targets[i][1] = i % 6 == 0 ? 1 : 0;  // in fold 0 only
+  }
+  const at::Tensor scores = 0.3 * targets + 0.7 * uniform({90, 2}, 9);
+  const CrossFittedThresholds averaged =
+      cross_fit_thresholds(scores, targets, folds, {.average_over_folds = true});
+  EXPECT_EQ(averaged.by_fold[0][1], 1.0);
+  EXPECT_NEAR(averaged.final.values_L[1], (averaged.by_fold[1][1] + averaged.by_fold[2][1]) / 2,
+              1e-15);
+  targets.select(1, 1).zero_();
+  EXPECT_EQ(
+      cross_fit_thresholds(scores, targets, folds, {.average_over_folds = true}).final.values_L[1],
+      1.0);
+}
+
+TEST(Thresholds, LabelsOfExclusiveGroupsHaveNone) {
+  const at::Tensor targets = (uniform({60, 3}, 10) < 0.4).to(at::kDouble);
+  const at::Tensor scores = 0.3 * targets + 0.7 * uniform({60, 3}, 11);
+  std::vector<int64_t> folds;
+  for (int64_t i = 0; i < 60; ++i) folds.push_back(i % 3);
+  for (const bool average : {false, true}) {
+    const CrossFittedThresholds found =
+        cross_fit_thresholds(scores, targets, folds, {.average_over_folds = average}, {{0, 2}});
+    EXPECT_TRUE(std::isnan(found.final.values_L[0]) && std::isnan(found.final.values_L[2]));
+    EXPECT_TRUE(std::isfinite(found.final.values_L[1]));
+    const at::Tensor decided = apply_thresholds(scores, found.final.values_L, {{0, 2}});
+    EXPECT_TRUE(at::equal(decided.select(1, 0), scores.select(1, 0) >= scores.select(1, 2)));
+    EXPECT_TRUE(at::equal(decided.select(1, 2), decided.select(1, 0).logical_not()));
+  }
+}
+
 TEST(Thresholds, BadInputIsNamed) {
   at::Tensor scores = at::zeros({3, 2}, at::kDouble);
   scores[2][1] = NAN;

@@ -52,7 +52,7 @@ ids, labels, models, folds, truth = planet_reference.read(folder, names)
 corrected, stacked = planet_reference.two_levels(models, folds, truth)
 candidates = dict(zip(names, models)) | {"mean": models.mean(0), "geometric": np.exp(np.log(np.maximum(models, 1e-7)).mean(0)),
                                          "ridge level 1": corrected.mean(0), "stack": stacked}
-result, votes = {}, []
+result, votes, votes_at_start = {}, [], []
 for name, scores in candidates.items():
     decided = np.zeros_like(truth, dtype=bool)
     for fold in np.unique(folds):
@@ -60,11 +60,12 @@ for name, scores in candidates.items():
         decided[held] = scores[held] > search(scores[~held], truth[~held])
     if name in names:
         votes.append(decided)
+        votes_at_start.append(scores > 0.2)
     defined = [label for label in range(truth.shape[1]) if 0 < truth[:, label].sum() < len(truth)]
     result[name] = {"score": f2(truth, decided), "at_start": f2(truth, scores > 0.2),
                     "auc": float(np.mean([roc_auc_score(truth[:, label], scores[:, label]) for label in defined]))}
     if name in names or name in ("mean", "geometric"):
         result[name]["log_loss"] = log_loss(truth.ravel(), scores.ravel(), labels=[0, 1])
-result["vote"] = {"score": f2(truth, np.mean(votes, 0) >= 0.5)}
+result["vote"] = {"score": f2(truth, np.mean(votes, 0) >= 0.5), "at_start": f2(truth, np.mean(votes_at_start, 0) >= 0.5)}
 with open(answer, "w") as file:
     json.dump({"ids": ids, "labels": labels, "candidates": result, "stacked": stacked.tolist()}, file)
