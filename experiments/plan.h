@@ -46,6 +46,7 @@ struct ChainSpec {
   std::vector<StagePlan> stages;
   double predict_cost = 0;  ///< of held-out fold and test set after the last stage, in GMAC
   double cost = 0;          ///< all of it, in GMAC, with what cutting batches into shards costs
+  std::string pace;  ///< in a sweep, the values that its steps' times depend on: see pace_key()
 
   int64_t steps() const;
   /// `cost` if the chain had this many logical shards.

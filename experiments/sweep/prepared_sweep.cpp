@@ -110,6 +110,7 @@ Plan combined_plan(const Recipe& recipe, PreparedSweep& sweep) {
     for (ChainSpec chain : trial.plan.chains) {
       chain.index = std::ssize(plan.chains);
       chain.name = trial.trial->name + "/" + chain.name;
+      chain.pace = pace_values(*sweep.spec, *trial.trial);
       plan.chains.push_back(std::move(chain));
       sweep.trial_of_chain.push_back(trial.trial->number);
     }
