@@ -115,12 +115,13 @@ class Round {
     std::vector<int> idle(idle_.begin() + static_cast<std::ptrdiff_t>(taken_), idle_.end());
     const std::vector<int> fresh = without(idle, chain.failed_on);
     if (fresh.size() >= needed) return fresh;
-    for (const RunningChain& running : state_.running) {
-      if (!without(running.members, chain.failed_on).empty()) return fresh;
-    }
-    for (const Assignment& assignment : assignments_) {
-      if (!without(assignment.members, chain.failed_on).empty()) return fresh;
-    }
+    size_t fresh_and_busy = 0;
+    for (const RunningChain& running : state_.running)
+      fresh_and_busy += without(running.members, chain.failed_on).size();
+    for (const Assignment& assignment : assignments_)
+      fresh_and_busy += without(assignment.members, chain.failed_on).size();
+    const bool enough_later = fresh.empty() || fresh.size() + fresh_and_busy >= needed;
+    if (fresh_and_busy > 0 && enough_later) return fresh;
     if (fresh.empty()) return idle;  // it has failed on every rank there is
     // The job has too few others: the memory that it needs matters more.
     std::vector<int> filled = fresh;

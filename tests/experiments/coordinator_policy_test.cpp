@@ -78,6 +78,10 @@ TEST(SchedulingPolicyTest, ARetryKeepsTheRanksThatItsMemoryAsksFor) {
   EXPECT_TRUE(schedule({{0, 1, 2}, {failed}, {{3, {3}, 5}}}).empty()) << "rank 3 will be free soon";
   EXPECT_TRUE(schedule({{2}, {failed}, {{3, {0, 1}, 5, 2}}}).empty()) << "one rank is too few";
   EXPECT_EQ(schedule({{0, 1}, {failed}, {}})[0].members, (std::vector<int>{0, 1}));
+  const WaitingChain wider{
+      .chain = 7, .cost_s = 10, .logical_shards = 3, .failed_on = {0, 1}, .min_ranks = 3};
+  EXPECT_EQ(schedule({{0, 1, 2}, {wider}, {{3, {3}, 5}}})[0].members, (std::vector<int>{0, 1, 2}))
+      << "rank 3 would not make it three where it has not failed";
   const WaitingChain other{.chain = 8, .cost_s = 9, .logical_shards = 2, .min_ranks = 2};
   const std::vector<Assignment> both = schedule({{0, 1, 2}, {failed, other}, {}});
   ASSERT_EQ(both.size(), 1u);
