@@ -14,7 +14,7 @@ namespace baleen {
 
 /// ControlChannel over MPI point-to-point messages on a communicator of its own.
 ///
-/// MPI can't sleep until a message comes, and each look costs 5 to 50 us. So looks become rarer
+/// MPI can't sleep until a message comes, and each look costs 25 us or so. So looks become rarer
 /// while nothing comes, across calls too, down to one per kLongestPause: half of it is what a
 /// message waits on average after a silence. A message makes them frequent again.
 class MpiControlChannel final : public ControlChannel {
