@@ -1,5 +1,6 @@
 #include "distributed/mpi_control_channel.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -26,10 +27,10 @@ void MpiControlChannel::send(int destination, int tag, const std::string& bytes)
 }
 
 bool MpiControlChannel::receive(int tag, double timeout_s, Message& message) {
-  const auto deadline = std::chrono::steady_clock::now() +
-                        std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                            std::chrono::duration<double>(timeout_s));
-  auto pause = std::chrono::microseconds(50);
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                           std::chrono::duration<double>(timeout_s));
+  Pause pause = timeout_s > 0 ? pause_of(tag) : kShortestPause;
   for (;;) {
     int found = 0;
     MPI_Message handle = MPI_MESSAGE_NULL;
@@ -42,12 +43,27 @@ bool MpiControlChannel::receive(int tag, double timeout_s, Message& message) {
       message.bytes.resize(static_cast<size_t>(length));
       check_mpi(MPI_Mrecv(message.bytes.data(), length, MPI_BYTE, &handle, MPI_STATUS_IGNORE),
                 "MPI_Mrecv");
+      if (timeout_s > 0) set_pause(tag, kShortestPause);
       return true;
     }
-    if (std::chrono::steady_clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(pause);
-    pause = std::min(pause * 2, std::chrono::microseconds(5000));
+    const auto now = Clock::now();
+    if (now >= deadline) {
+      if (timeout_s > 0) set_pause(tag, pause);
+      return false;
+    }
+    std::this_thread::sleep_for(std::min<Clock::duration>(pause, deadline - now));
+    pause = std::min(pause * 2, kLongestPause);
   }
+}
+
+MpiControlChannel::Pause MpiControlChannel::pause_of(int tag) {
+  std::lock_guard lock(mutex_);
+  return pauses_.try_emplace(tag, kShortestPause).first->second;
+}
+
+void MpiControlChannel::set_pause(int tag, Pause pause) {
+  std::lock_guard lock(mutex_);
+  pauses_[tag] = pause;
 }
 
 void MpiControlChannel::close() {

@@ -49,7 +49,7 @@ void ChainCheckpoints::after_step(int64_t chain_steps, const Make& make) {
 }
 
 void ChainCheckpoints::after_epoch(bool best, const Make& make) {
-  if (best) best_ = copy_of(make());
+  if (best) best_ = writer_.kept_copy(make());
   // The first epoch's end shows what a checkpoint costs.
   if (every_steps_ > 0 || !writer_.knows_cost() || writer_.due()) save(make);
 }
@@ -80,7 +80,7 @@ int64_t ChainCheckpoints::remove_after(int64_t chain_steps) {
 }
 
 void ChainCheckpoints::keep_epoch_start(const Checkpoint& start) {
-  start_ = copy_of(start);
+  start_ = writer_.kept_copy(start);
   start_on_disk_ = false;
 }
 

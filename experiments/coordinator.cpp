@@ -10,19 +10,6 @@ namespace {
 // Group tags come round long after their group is gone, and stay far below MPI's upper bound.
 constexpr int kNumGroupTags = 16384;
 
-/// Epochs of a chain's first stages.
-int64_t epochs_of_stages(const ChainSpec& chain, int64_t num_stages) {
-  int64_t epochs = 0;
-  for (const StagePlan& stage : chain.stages) epochs += stage.index < num_stages ? stage.epochs : 0;
-  return epochs;
-}
-
-template <class Map>
-int64_t value_or_zero(const Map& map, const std::string& key) {
-  const auto found = map.find(key);
-  return found == map.end() ? 0 : found->second;
-}
-
 }  // namespace
 
 Coordinator::Coordinator(const Plan& plan, Journal& journal, ControlChannel& control,
@@ -40,9 +27,7 @@ Coordinator::Coordinator(const Plan& plan, Journal& journal, ControlChannel& con
       continue;
     }
     if (!options_.supply) waiting_.push_back(chain.index);
-    extents_[static_cast<size_t>(chain.index)].epochs_done = std::max(
-        epochs_of_stages(chain, value_or_zero(journal_.state().finished_stages, chain.name)),
-        value_or_zero(journal_.state().paused_epochs, chain.name));
+    extents_[static_cast<size_t>(chain.index)].epochs_done = epochs_done(chain, journal_.state());
   }
 }
 
@@ -160,7 +145,7 @@ void Coordinator::handle(int rank, WorkerMessage message) {
     record.digests = std::move(message.digests);
     journal_.append(std::move(record));
     extents_[static_cast<size_t>(chain.index)].epochs_done =
-        epochs_of_stages(chain, message.stage + 1);
+        chain.epochs_of_stages(message.stage + 1);
   } else if (message.kind == Kind::kAsksBetweenStages) {
     answer_between_stages(rank, message);
   } else {

@@ -10,9 +10,8 @@ void Coordinator::watch_pace(const ChainSpec& chain, const Running& run,
                              const ChainProgress& progress) {
   if (progress.member_step_s.size() != run.members.size()) return;
   const StagePlan& stage = chain.stages.at(static_cast<size_t>(progress.stage));
-  const std::string key = fmt::format("{}/{}/{}/{}", chain.backbone_label, progress.stage,
-                                      stage.size_px, chain.logical_shards);
-  for (const PaceWatch::Change& change : pace_.observe(key, run.members, progress.member_step_s)) {
+  for (const PaceWatch::Change& change :
+       pace_.observe(pace_key(chain, stage), run.members, progress.member_step_s)) {
     const std::string& host = hosts_[static_cast<size_t>(change.rank)];
     Notice told;
     told.rank = change.rank;

@@ -92,11 +92,12 @@ class Round {
 
   void consider(const WaitingChain& chain) {
     const bool free_choice = chain.failed_on.empty();
-    const std::vector<int> chosen = free_choice ? std::vector<int>{} : eligible_ranks(chain);
+    const auto needed = static_cast<size_t>(least_group(chain));
+    const std::vector<int> chosen =
+        free_choice ? std::vector<int>{} : eligible_ranks(chain, needed);
     const size_t num_eligible = free_choice ? num_idle() : chosen.size();
     if (num_eligible == 0) return;
     const size_t share = (num_idle() + left_ - 1) / left_;  // the longest get the remainder
-    const auto needed = static_cast<size_t>(least_group(chain));
     const int size = useful_group_size(
         chain.logical_shards, static_cast<int>(std::min(std::max(share, needed), num_eligible)));
     if (static_cast<size_t>(size) < needed && anything_runs()) {
@@ -108,19 +109,26 @@ class Round {
     take(chain, size, chosen);
   }
 
-  /// Ranks that may take the chain now; none when it had better wait for ranks where it has not
-  /// failed.
-  std::vector<int> eligible_ranks(const WaitingChain& chain) const {
+  /// Ranks that may take the chain now, those first where it has not failed; none, or too few, when
+  /// it had better wait for more of those.
+  std::vector<int> eligible_ranks(const WaitingChain& chain, size_t needed) const {
     std::vector<int> idle(idle_.begin() + static_cast<std::ptrdiff_t>(taken_), idle_.end());
-    std::vector<int> fresh = without(idle, chain.failed_on);
-    if (!fresh.empty()) return fresh;
-    for (const RunningChain& running : state_.running) {
-      if (!without(running.members, chain.failed_on).empty()) return {};
+    const std::vector<int> fresh = without(idle, chain.failed_on);
+    if (fresh.size() >= needed) return fresh;
+    size_t fresh_and_busy = 0;
+    for (const RunningChain& running : state_.running)
+      fresh_and_busy += without(running.members, chain.failed_on).size();
+    for (const Assignment& assignment : assignments_)
+      fresh_and_busy += without(assignment.members, chain.failed_on).size();
+    const bool enough_later = fresh.empty() || fresh.size() + fresh_and_busy >= needed;
+    if (fresh_and_busy > 0 && enough_later) return fresh;
+    if (fresh.empty()) return idle;  // it has failed on every rank there is
+    // The job has too few others: the memory that it needs matters more.
+    std::vector<int> filled = fresh;
+    for (const int rank : without(idle, fresh)) {
+      if (filled.size() < needed) filled.push_back(rank);
     }
-    for (const Assignment& assignment : assignments_) {
-      if (!without(assignment.members, chain.failed_on).empty()) return {};
-    }
-    return idle;  // it has failed on every rank there is
+    return filled;
   }
 
   /// The group that the chain's memory asks for, as far as the job has ranks.
@@ -183,6 +191,7 @@ class Round {
       taken_ += static_cast<size_t>(size);
     } else {
       assignment.members.assign(chosen.begin(), chosen.begin() + count);
+      std::sort(assignment.members.begin(), assignment.members.end());
       idle_.erase(idle_.begin(), idle_.begin() + static_cast<std::ptrdiff_t>(taken_));
       taken_ = 0;
       idle_ = without(idle_, assignment.members);

@@ -53,7 +53,8 @@ bool starts_before(const WaitingChain& a, const WaitingChain& b);
 /// others may use the idle ranks as long as that does not delay it.
 /// - The last waiting chain lets idle ranks wait when a larger group, free as soon as the next
 /// chain ends, would finish it clearly sooner than the idle ranks now.
-/// - A chain that failed goes to ranks where it did not, if the job has any.
+/// - A chain that failed goes to ranks where it did not, if the job has any; where those are fewer
+/// than `min_ranks`, others make up the group.
 /// It always starts something when nothing runs and something waits, so that no state is final but
 /// the empty one.
 std::vector<Assignment> schedule(const SchedulingState& state);

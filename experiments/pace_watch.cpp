@@ -1,8 +1,15 @@
 #include "experiments/pace_watch.h"
 
+#include <fmt/format.h>
+
 #include "experiments/step_times.h"
 
 namespace baleen {
+
+std::string pace_key(const ChainSpec& chain, const StagePlan& stage) {
+  return fmt::format("{}/{}/{}/{}/{}/{}", chain.backbone_label, stage.index, stage.size_px,
+                     stage.batch, chain.logical_shards, chain.pace);
+}
 
 std::vector<PaceWatch::Change> PaceWatch::observe(const std::string& key,
                                                   const std::vector<int>& ranks,

@@ -4,10 +4,16 @@
 #include <string>
 #include <vector>
 
+#include "experiments/plan.h"
+
 namespace baleen {
 
+/// What ranks must have in common for their times per logical shard to be compared: network, size,
+/// batch and, between trials of a sweep, all values that could matter.
+std::string pace_key(const ChainSpec& chain, const StagePlan& stage);
+
 /// Tells ranks that are much slower than their peers at the same work, in the same group or in
-/// other chains of the same network and size. What counts is a rank's own time per logical shard,
+/// other chains of the same pace_key(). What counts is a rank's own time per logical shard,
 /// without its waits for the others.
 class PaceWatch {
  public:

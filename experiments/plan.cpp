@@ -167,6 +167,12 @@ double ChainSpec::share_done(int64_t num_steps, double predicted) const {
   return cost > 0 ? std::min(1.0, done / cost) : 0;
 }
 
+int64_t ChainSpec::epochs_of_stages(int64_t num_stages) const {
+  int64_t total = 0;
+  for (const StagePlan& stage : stages) total += stage.index < num_stages ? stage.epochs : 0;
+  return total;
+}
+
 int64_t ChainSpec::epochs() const {
   int64_t total = 0;
   for (const StagePlan& stage : stages) total += stage.epochs;
@@ -243,6 +249,17 @@ CostRates measured_rates(const Plan& plan, const JournalState& journal) {
                   static_cast<int>(done->second.ranks.size()));
   }
   return rates;
+}
+
+int64_t epochs_done(const ChainSpec& chain, const JournalState& journal) {
+  int64_t epochs = 0;
+  if (const auto stages = journal.finished_stages.find(chain.name);
+      stages != journal.finished_stages.end())
+    epochs = chain.epochs_of_stages(stages->second);
+  if (const auto paused = journal.paused_epochs.find(chain.name);
+      paused != journal.paused_epochs.end())
+    epochs = std::max(epochs, paused->second);
+  return epochs;
 }
 
 StoredPlan stored_form(const Plan& plan) {

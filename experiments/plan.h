@@ -46,6 +46,7 @@ struct ChainSpec {
   std::vector<StagePlan> stages;
   double predict_cost = 0;  ///< of held-out fold and test set after the last stage, in GMAC
   double cost = 0;          ///< all of it, in GMAC, with what cutting batches into shards costs
+  std::string pace;  ///< in a sweep, the values that its steps' times depend on: see pace_key()
 
   int64_t steps() const;
   /// `cost` if the chain had this many logical shards.
@@ -59,6 +60,8 @@ struct ChainSpec {
   double share_done(int64_t num_steps, double predicted = -1) const;
   /// Of all stages, as planned.
   int64_t epochs() const;
+  /// Of the first so many stages.
+  int64_t epochs_of_stages(int64_t num_stages) const;
   /// Cost of the epochs [first, last), counted over all stages, with V shards; with `last` = 0 all
   /// that is left, prediction included.
   double cost_of_epochs(int64_t first, int64_t last, int64_t num_shards) const;
@@ -117,6 +120,10 @@ Plan make_plan(const Recipe& recipe, const DatasetFacts& facts);
 /// What a journal's finished chains say about the ranks' speed. Chains that were trained in several
 /// starts are left out: their records hold the time of the last one only.
 CostRates measured_rates(const Plan& plan, const JournalState& journal);
+
+/// Epochs of a chain, over all stages, that no start need train again: those of its finished
+/// stages, or up to its last pause. Checkpoints may hold more.
+int64_t epochs_done(const ChainSpec& chain, const JournalState& journal);
 
 /// One chain's place in a forecast; several where its group changes between stages.
 struct ScheduledChain {

@@ -318,9 +318,10 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
     std::optional<RunProgressDisplay> display;
     std::optional<SweepSupply> supply;
     if (mpi.rank() == 0) {
-      const double cost = run.sweep ? expected_plan(*run.sweep, run.plan).cost() : 0;
+      const double cost =
+          run.sweep ? expected_plan(*run.sweep, run.plan, own.journal->state()).cost() : 0;
       display.emplace(run.plan, own.finished, cost);
-      status.emplace(directory.status(), run.plan, hosts, own.finished, cost);
+      status.emplace(directory.status(), run.plan, hosts, own.journal->state(), cost);
       if (run.sweep) supply.emplace(*run.sweep, *own.journal);
     }
     WorkerOptions worker;

@@ -76,7 +76,7 @@ void replace_file(const std::filesystem::path& file, const std::string& text) {
 }  // namespace
 
 StatusWriter::StatusWriter(std::filesystem::path file, const Plan& plan,
-                           std::vector<std::string> hosts, const std::vector<std::string>& finished,
+                           std::vector<std::string> hosts, const JournalState& journal,
                            double expected_cost)
     : file_(std::move(file)), plan_(plan), cost_(expected_cost > 0 ? expected_cost : plan.cost()) {
   status_.name = plan.name;
@@ -85,8 +85,14 @@ StatusWriter::StatusWriter(std::filesystem::path file, const Plan& plan,
   status_.started_s = unix_seconds();
   status_.hosts = std::move(hosts);
   status_.num_chains = std::ssize(plan.chains);
-  status_.num_finished = std::ssize(finished);
-  for (const std::string& name : finished) finished_cost_ += plan.chain(name).cost;
+  status_.num_finished = std::ssize(journal.finished_chains);
+  for (const ChainSpec& chain : plan.chains) {
+    if (journal.finished_chains.count(chain.name) > 0) {
+      finished_cost_ += chain.cost;
+    } else if (const int64_t epochs = epochs_done(chain, journal); epochs > 0 && chain.cost > 0) {
+      left_share_[chain.index] = chain.cost_of_epochs(0, epochs, chain.logical_shards) / chain.cost;
+    }
+  }
   write();
   renewal_ = std::thread([this] { renew(); });
 }

@@ -61,10 +61,10 @@ struct RunStatus {
 class StatusWriter final : public CoordinatorObserver {
  public:
   /// @param hosts by rank
-  /// @param finished names of chains that need not run again
+  /// @param journal of earlier starts: what is finished, and what chains that were left had done
   /// @param expected_cost of what will be trained of the plan; 0: all of it
   StatusWriter(std::filesystem::path file, const Plan& plan, std::vector<std::string> hosts,
-               const std::vector<std::string>& finished, double expected_cost = 0);
+               const JournalState& journal, double expected_cost = 0);
   ~StatusWriter() override;
 
   void chain_started(const ChainSpec& chain, const std::vector<int>& members) override;

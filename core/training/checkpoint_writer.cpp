@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/error.h"
@@ -43,7 +44,20 @@ bool CheckpointWriter::due() {
     return false;  // its price is not known yet
   wait();
   const double since_s = seconds_between(last_, Clock::now());
-  return written_s_ ? since_s * share_ >= blocked_s_ + *written_s_ : since_s >= kFirst_s;
+  return written_s_ ? since_s * share_ >= price_s() : since_s >= kFirst_s;
+}
+
+double CheckpointWriter::price_s() const {
+  if (!written_s_) return 0;
+  const double last_s = blocked_s_ + *written_s_;
+  return std::min(last_s + copied_s_, kMostStretch * last_s);
+}
+
+Checkpoint CheckpointWriter::kept_copy(const Checkpoint& checkpoint) {
+  const auto start = Clock::now();
+  Checkpoint copy = copy_of(checkpoint);
+  copied_s_ += seconds_between(start, Clock::now());
+  return copy;
 }
 
 void CheckpointWriter::save(const Checkpoint& latest, std::optional<Checkpoint> best,
@@ -61,6 +75,7 @@ void CheckpointWriter::save(const Checkpoint& latest, std::optional<Checkpoint> 
   writing_ = std::async(std::launch::async, std::move(job));
   last_ = Clock::now();
   blocked_s_ = seconds_between(start, last_);
+  copied_s_ = 0;
 }
 
 void CheckpointWriter::wait() {

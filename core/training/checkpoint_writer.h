@@ -13,9 +13,9 @@ Checkpoint copy_of(const Checkpoint& checkpoint);
 
 /// Writes checkpoints on a thread of its own, one at a time, and decides when one is due.
 ///
-/// What the last one cost (copying, writing, and waiting for the one before it) must be no more
-/// than a given share of the time since: 20 ms at a share of 1 % make the next one due 2 s later.
-/// Used from one thread.
+/// What the last one cost (copying, writing, and waiting for the one before it) and the copies that
+/// were kept since must be no more than a given share of the time since: 20 ms at a share of 1 %
+/// make the next one due 2 s later. Used from one thread.
 class CheckpointWriter {
  public:
   /// @param store outlives the writer
@@ -29,6 +29,14 @@ class CheckpointWriter {
   /// Whether the time since the last checkpoint has earned the next one. Before the first one:
   /// after kFirst_s. @throws what writing the last one threw.
   bool due();
+
+  /// copy_of(), whose time counts.
+  Checkpoint kept_copy(const Checkpoint& checkpoint);
+
+  /// Seconds that the next one has to earn first; 0 before the first is written. Where copies alone
+  /// take more than the share, they count up to kMostStretch times the rest: work must not go
+  /// unsaved for good.
+  double price_s() const;
 
   /// Whether a checkpoint was written, so that due() knows what one costs.
   bool knows_cost() const { return written_s_ || writing_.valid(); }
@@ -45,6 +53,7 @@ class CheckpointWriter {
   void wait();
 
   static constexpr double kFirst_s = 10;
+  static constexpr double kMostStretch = 10;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -53,6 +62,7 @@ class CheckpointWriter {
   double share_;
   std::future<double> writing_;  ///< seconds
   double blocked_s_ = 0;         ///< what the last save() took of the training's time
+  double copied_s_ = 0;          ///< what kept_copy() took of it since
   std::optional<double> written_s_;
   Clock::time_point last_ = Clock::now();
 };

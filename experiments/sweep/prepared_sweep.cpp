@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "core/base/error.h"
 #include "core/config/encode.h"
@@ -110,6 +111,7 @@ Plan combined_plan(const Recipe& recipe, PreparedSweep& sweep) {
     for (ChainSpec chain : trial.plan.chains) {
       chain.index = std::ssize(plan.chains);
       chain.name = trial.trial->name + "/" + chain.name;
+      chain.pace = pace_values(*sweep.spec, *trial.trial);
       plan.chains.push_back(std::move(chain));
       sweep.trial_of_chain.push_back(trial.trial->number);
     }
@@ -120,9 +122,33 @@ Plan combined_plan(const Recipe& recipe, PreparedSweep& sweep) {
   return plan;
 }
 
+/// By trial: the rung that it is expected to end in.
+std::vector<int64_t> expected_rungs(const SweepState& state) {
+  std::vector<int64_t> order, rungs;
+  for (int64_t t = 0; t < state.num_trials(); ++t) {
+    order.push_back(t);
+    rungs.push_back(state.rung(t));
+  }
+  const auto rank_of = [&](int64_t t) {
+    return std::tuple(-state.rung(t), state.stopped_by(t) != nullptr, t);
+  };
+  std::sort(order.begin(), order.end(),
+            [&](int64_t a, int64_t b) { return rank_of(a) < rank_of(b); });
+  int64_t reaching = state.num_trials();
+  for (int64_t rung = 1; rung < state.rules().num_rungs; ++rung) {
+    reaching = state.rules().promoted_of(reaching);
+    for (int64_t i = 0; i < reaching; ++i) {
+      const int64_t t = order[static_cast<size_t>(i)];
+      int64_t& expected = rungs[static_cast<size_t>(t)];
+      if (!state.stopped_by(t)) expected = std::max(expected, rung);
+    }
+  }
+  return rungs;
+}
+
 /// The chain as far as an epoch.
 void cut(ChainSpec& chain, int64_t until_epoch) {
-  chain.cost = chain.cost_of_epochs(0, until_epoch, chain.logical_shards);
+  chain.cost = until_epoch > 0 ? chain.cost_of_epochs(0, until_epoch, chain.logical_shards) : 0;
   chain.predict_cost = 0;
   int64_t left = until_epoch;
   for (StagePlan& stage : chain.stages) {
@@ -173,20 +199,21 @@ PreparedRun prepare_sweep(const Recipe& recipe, const Extensions* extensions, bo
   return run;
 }
 
-Plan expected_plan(const PreparedSweep& sweep, const Plan& plan) {
+Plan expected_plan(const PreparedSweep& sweep, const Plan& plan, const JournalState& journal) {
+  SweepState state(sweep.rules);
+  for (const JournalRecord& record : journal.records) state.apply(record);
+  const std::vector<int64_t> rungs = expected_rungs(state);
   Plan expected = plan;
-  int64_t reaching = std::ssize(sweep.trials);
-  std::vector<int64_t> rung_of_trial(sweep.trials.size(), 0);
-  for (int64_t rung = 1; rung < sweep.rules.num_rungs; ++rung) {
-    reaching /= sweep.rules.reduction;
-    for (int64_t t = 0; t < reaching; ++t) rung_of_trial[static_cast<size_t>(t)] = rung;
-  }
   for (ChainSpec& chain : expected.chains) {
+    if (journal.finished_chains.count(chain.name) > 0) continue;
     const auto t = static_cast<size_t>(sweep.trial_of_chain[static_cast<size_t>(chain.index)]);
     const auto position = static_cast<size_t>(chain.index - sweep.trials[t].first_chain);
     const int64_t until =
-        sweep.rules.trials[t][position].until_epoch[static_cast<size_t>(rung_of_trial[t])];
-    if (until > 0) cut(chain, until);
+        sweep.rules.trials[t][position].until_epoch[static_cast<size_t>(rungs[t])];
+    if (state.stopped_by(static_cast<int64_t>(t)))
+      cut(chain, epochs_done(chain, journal));
+    else if (until > 0)
+      cut(chain, until);
   }
   return expected;
 }

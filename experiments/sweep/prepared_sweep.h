@@ -41,9 +41,11 @@ struct PreparedSweep {
 /// @throws Error kConfiguration, kData, naming the trial.
 PreparedRun prepare_sweep(const Recipe& recipe, const Extensions* extensions, bool stage);
 
-/// The plan with only what halving is expected to train: the first trials are promoted. For
-/// forecasts; without halving, the plan itself.
-Plan expected_plan(const PreparedSweep& sweep, const Plan& plan);
+/// The plan with only what is expected to be trained. Of trials that were stopped, that is what
+/// they have done; halving promotes those that it has promoted, then the first others. For
+/// forecasts.
+/// @param journal of earlier starts
+Plan expected_plan(const PreparedSweep& sweep, const Plan& plan, const JournalState& journal = {});
 
 /// The sweep in the manner of print_plan(): space, trials, rungs, and how long it would take on
 /// `num_ranks` and other numbers of ranks.

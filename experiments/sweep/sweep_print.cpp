@@ -56,7 +56,7 @@ std::string rules_section(const PreparedSweep& sweep) {
     int64_t trials = std::ssize(sweep.trials);
     for (const int64_t epochs : sweep.rungs) {
       steps += fmt::format("{} to epoch {}, then ", plural(trials, "trial"), epochs);
-      trials /= rules.reduction;
+      trials = rules.promoted_of(trials);
     }
     text += fmt::format("├─ rungs     about {}{} to the end (reduction {})\n", steps,
                         format_count(trials), rules.reduction);

@@ -144,7 +144,8 @@ std::optional<double> SweepState::rung_score(const TrialState& trial, int64_t ru
 
 /// Algorithm 2 of Li et al. 2020: of the n trials that have a result in the rung, the best
 /// n / reduction may go on; the best of them that has not yet.
-std::optional<JournalRecord> SweepState::promotion(int64_t rung) const {
+/// @param any whether any of them may go on
+std::optional<JournalRecord> SweepState::promotion(int64_t rung, bool any) const {
   std::vector<std::pair<double, int64_t>> results;  // negated, so that order is best first
   for (int64_t t = 0; t < num_trials(); ++t) {
     const TrialState& trial = trials_[static_cast<size_t>(t)];
@@ -152,7 +153,8 @@ std::optional<JournalRecord> SweepState::promotion(int64_t rung) const {
     if (const std::optional<double> score = rung_score(trial, rung))
       results.emplace_back(-*score, t);
   }
-  const size_t num_best = results.size() / static_cast<size_t>(rules_.reduction);
+  const size_t num_best =
+      any ? results.size() : results.size() / static_cast<size_t>(rules_.reduction);
   std::sort(results.begin(), results.end());
   for (size_t i = 0; i < num_best; ++i) {
     const auto [negated, t] = results[i];
@@ -168,9 +170,22 @@ std::optional<JournalRecord> SweepState::promotion(int64_t rung) const {
   return std::nullopt;
 }
 
+/// A rung with fewer than `reduction` results promotes none by the rule above, and where it is
+/// complete never will: its best one goes on, or the sweep would end without a trained trial.
+std::optional<JournalRecord> SweepState::last_resort() const {
+  for (int64_t t = 0; t < num_trials(); ++t) {
+    const TrialPhase now = phase(t);
+    if (now == TrialPhase::kRunning || now == TrialPhase::kFinished) return std::nullopt;
+  }
+  for (int64_t rung = rules_.num_rungs - 2; rung >= 0; --rung) {
+    if (std::optional<JournalRecord> record = promotion(rung, true)) return record;
+  }
+  return std::nullopt;
+}
+
 std::optional<JournalRecord> SweepState::next() const {
   for (int64_t rung = rules_.num_rungs - 2; rung >= 0; --rung) {
-    if (std::optional<JournalRecord> record = promotion(rung)) return record;
+    if (std::optional<JournalRecord> record = promotion(rung, false)) return record;
   }
   for (int64_t t = 0; t < num_trials(); ++t) {
     if (trials_[static_cast<size_t>(t)].drawn) continue;
@@ -179,7 +194,7 @@ std::optional<JournalRecord> SweepState::next() const {
     record.trial = t;
     return record;
   }
-  return std::nullopt;
+  return last_resort();
 }
 
 std::map<int64_t, double> SweepState::goodness_by_fold(size_t number) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -26,6 +27,11 @@ struct SweepRules {
   int64_t num_rungs = 1;  ///< the last one is the whole training
   int64_t reduction = 3;
   StoppingOptions stopping;
+
+  /// How many of the trials of a rung go on once all results are in.
+  int64_t promoted_of(int64_t num_trials) const {
+    return std::max<int64_t>(1, num_trials / reduction);
+  }
 };
 
 /// Where a trial stands.
@@ -51,8 +57,9 @@ class SweepState {
   void apply(const JournalRecord& record);
 
   /// The next decision for ranks that have nothing to do: a promotion to the highest rung that has
-  /// one to give (Li et al. 2020), else the next trial. Nothing while results are awaited, or at
-  /// the end. The record says which: kTrialPromoted or kTrialDrawn.
+  /// one to give (Li et al. 2020), else the next trial. Once all is trained and no trial has come
+  /// to its end, the best of the highest rung goes on. Nothing while results are awaited, or at the
+  /// end. The record says which: kTrialPromoted or kTrialDrawn.
   std::optional<JournalRecord> next() const;
 
   /// A trial that is to be stopped now, by the median of the others.
@@ -91,7 +98,8 @@ class SweepState {
   double value_of(const JournalRecord& record) const;
   std::optional<double> rung_score(const TrialState& trial, int64_t rung) const;
   std::map<int64_t, double> goodness_by_fold(size_t trial) const;
-  std::optional<JournalRecord> promotion(int64_t rung) const;
+  std::optional<JournalRecord> promotion(int64_t rung, bool any) const;
+  std::optional<JournalRecord> last_resort() const;
 
   SweepRules rules_;
   std::vector<TrialState> trials_;

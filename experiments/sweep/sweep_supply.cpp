@@ -47,7 +47,6 @@ std::vector<ReleasedChain> SweepSupply::more() {
     resumed_ = true;
     stop_poor_trials();
     for (int64_t t = 0; t < state_.num_trials(); ++t) release(t, released);
-    dropped_.clear();  // nothing of them has been released
   }
   // A promoted trial may have nothing left to train: its chains ended early.
   while (released.empty() || !sweep_.rules.halving) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <tuple>
@@ -108,6 +109,16 @@ void check_different(const SweepTrials& sweep, std::vector<Problem>& problems) {
   }
 }
 
+/// Whether a key is known not to change how long a step takes.
+bool leaves_pace_alone(const std::string& key) {
+  constexpr std::array kNames = {"lr",    "weight_decay", "head_weight_decay", "momentum",
+                                 "beta1", "beta2",        "epsilon",           "epochs",
+                                 "seed",  "dropout"};
+  if (key.find(".schedule.") != std::string::npos) return true;
+  const std::string name = key.substr(key.rfind('.') + 1);  // all of it where there is no dot
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+}
+
 }  // namespace
 
 std::string trial_name(int64_t number) { return fmt::format("{:04}", number); }
@@ -117,6 +128,15 @@ std::string describe_values(const SweepTrials& sweep, const Trial& trial) {
   for (size_t a = 0; a < sweep.axes.size(); ++a)
     text +=
         fmt::format("{}{} = {}", text.empty() ? "" : ", ", sweep.axes[a].key, trial.values.at(a));
+  return text;
+}
+
+std::string pace_values(const SweepTrials& sweep, const Trial& trial) {
+  std::string text;
+  for (size_t a = 0; a < sweep.axes.size(); ++a) {
+    if (!leaves_pace_alone(sweep.axes[a].key))
+      text += fmt::format("{}={};", sweep.axes[a].key, trial.values.at(a));
+  }
   return text;
 }
 

@@ -31,6 +31,10 @@ std::string trial_name(int64_t number);
 /// "stages.0.optimizer.lr = 0.01, seed = 3".
 std::string describe_values(const SweepTrials& sweep, const Trial& trial);
 
+/// A trial's values of the keys that may change how long a step takes: trials that agree on them
+/// are comparable in pace. Learning rates, schedules, seeds and the like are left out.
+std::string pace_values(const SweepTrials& sweep, const Trial& trial);
+
 /// Whether a recipe asks for a sweep.
 bool has_sweep(const config::Document& document);
 

@@ -18,8 +18,8 @@ struct PlanArguments {
   int ranks = 0;
 };
 
-/// What an earlier start of the same plan left behind: chains that need not run again, and how long
-/// they took.
+/// What earlier starts of the same plan left behind: chains that need not run again, and how long
+/// those took that one start trained from beginning to end.
 struct History {
   std::vector<std::string> finished;
   CostRates rates;
@@ -31,11 +31,7 @@ History read_history(const Plan& plan, const RunDirectory& directory) {
   const JournalState journal = read_journal(directory.journal());
   if (journal.plan_hash != plan.hash) return history;
   history.finished = journal.finished_names();
-  for (const auto& [name, record] : journal.finished_chains) {
-    const ChainSpec& chain = plan.chain(name);
-    history.rates.observe(chain.backbone_label, chain.cost, record.seconds, chain.logical_shards,
-                          static_cast<int>(record.ranks.size()));
-  }
+  history.rates = measured_rates(plan, journal);
   return history;
 }
 

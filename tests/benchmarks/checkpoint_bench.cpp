@@ -2,11 +2,12 @@
 // where the default share of the time lies on it.
 //
 //   checkpoint_bench --network resnet18 --size 64 --batch 16 --seconds 5 --rounds 3
-//     --default-seconds 100 --dir FOLDER
+//     --default-seconds 100 --epoch-steps 20 --dir FOLDER
 //
 // One chain on one rank, with AdamW, whose state is twice the weights. Fixed intervals in steps and
 // none at all are interleaved; the median round counts. Then the default share runs by itself, long
-// enough for some checkpoints.
+// enough for some checkpoints, and once more with epochs of `--epoch-steps` that all improve, each
+// of which is copied.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -29,6 +30,7 @@ struct Arguments : TrainingRunOptions {
   double seconds = 5;  ///< of training per interval and round
   double default_seconds = 100;
   int64_t rounds = 3;
+  int64_t epoch_steps = 20;  ///< 0: no line with improving epochs
   int64_t threads = 1;
   std::string directory;
 };
@@ -38,8 +40,10 @@ struct Line {
   std::string name;
   TrainingSection training;
   bool checkpoints = true;
+  int64_t epoch_steps = 0;  ///< an epoch, better than all before, ends after so many; 0: none does
   std::vector<double> step_s = {};
   std::vector<double> written = {};  ///< checkpoints per second
+  std::vector<double> copied = {};   ///< best epochs per second
 };
 
 class Bench {
@@ -53,25 +57,42 @@ class Bench {
     return bytes / 1e6;
   }
 
+  /// Seconds in which a best epoch is copied: the least of a few.
+  double copy_s() {
+    double least_s = 1e9;
+    for (int i = 0; i < 5; ++i) {
+      const Stopwatch watch;
+      const Checkpoint copy = copy_of(checkpoint(0));
+      least_s = std::min(least_s, watch.elapsed_s());
+    }
+    return least_s;
+  }
+
   void measure(Line& line, const std::filesystem::path& directory, double seconds) {
     std::filesystem::remove_all(directory);
     ChainCheckpoints checkpoints(directory, line.training);
     const Stopwatch since_start;
     int64_t steps = 0;
-    int64_t written = 0;
+    int64_t made = 0, copied = 0;
+    const auto make = [&] {
+      ++made;
+      return checkpoint(steps);
+    };
     training_.train(int64_t{1} << 40, [&](const StepReport&, const EpochProgress&) {
       ++steps;
-      if (line.checkpoints)
-        checkpoints.after_step(steps, [&] {
-          ++written;
-          return checkpoint(steps);
-        });
+      if (line.epoch_steps > 0 && steps % line.epoch_steps == 0) {
+        ++copied;
+        checkpoints.after_epoch(/*best=*/true, make);
+      } else if (line.checkpoints) {
+        checkpoints.after_step(steps, make);
+      }
       return since_start.elapsed_s() > seconds;
     });
     const double elapsed_s = since_start.elapsed_s();
     line.step_s.push_back(elapsed_s / static_cast<double>(steps));
-    line.written.push_back(static_cast<double>(written) / elapsed_s);
-    if (line.checkpoints) checkpoints.save_now([&] { return checkpoint(steps); });
+    line.written.push_back(static_cast<double>(made - copied) / elapsed_s);
+    line.copied.push_back(static_cast<double>(copied) / elapsed_s);
+    if (line.checkpoints) checkpoints.save_now(make);
   }
 
   void close() { training_.close(); }
@@ -105,6 +126,7 @@ Arguments parse(int argc, char** argv) {
                 {"--seconds", &a.seconds},
                 {"--default-seconds", &a.default_seconds},
                 {"--rounds", &a.rounds},
+                {"--epoch-steps", &a.epoch_steps},
                 {"--threads", &a.threads},
                 {"--dir", &a.directory}});
   return a;
@@ -128,6 +150,8 @@ void measure(const Arguments& a, MpiEnvironment& mpi) {
     for (Line& line : lines) bench.measure(line, directory, a.seconds);
   Line by_default{.name = "default", .training = {}};
   bench.measure(by_default, directory, a.default_seconds);
+  Line improving{.name = "default, improving", .training = {}, .epoch_steps = a.epoch_steps};
+  if (a.epoch_steps > 0) bench.measure(improving, directory, a.default_seconds);
 
   const double alone_s = median(lines.front().step_s);
   std::printf("%s, %ld px, batch %ld: %.0f MB a checkpoint, %.3f s a step without\n",
@@ -147,6 +171,16 @@ void measure(const Arguments& a, MpiEnvironment& mpi) {
               a.default_seconds, rate * a.default_seconds,
               100 * (1 - alone_s / by_default.step_s.front()));
   print_line("default", 1 / rate, price_s * rate);
+  if (a.epoch_steps > 0) {
+    const double copies = improving.copied.front() * bench.copy_s();
+    const double slower = improving.written.front();
+    print_line(improving.name, 1 / slower, price_s * slower + copies);
+    std::printf(
+        "  of that %.2f %% for copies of best epochs, one per %ld steps; measured %.2f %% of the "
+        "time\n",
+        100 * copies, static_cast<long>(a.epoch_steps),
+        100 * (1 - alone_s / improving.step_s.front()));
+  }
   bench.close();
 }
 

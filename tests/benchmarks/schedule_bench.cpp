@@ -2,20 +2,29 @@
 // published cost ratios.
 //
 //   schedule_bench [--ranks 4] [--seconds 60]
+//   mpirun -n 4 schedule_bench --mpi 1 [--seconds 60]
 //
 // First the policy on a simulated clock, for many numbers of ranks; then the real coordinator, with
 // threads as ranks whose chains sleep. The bound is max(work / ranks, longest chain). The
 // coordinator's share of a processor is all that the process used while everybody slept.
+//
+// With --mpi ranks are processes and messages go through MPI, which has to be polled: the share is
+// what the coordinator's own thread used.
 #include <fmt/format.h>
 #include <sys/resource.h>
+#include <time.h>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
+#include "core/base/error.h"
 #include "core/base/stopwatch.h"
+#include "distributed/communicator.h"
 #include "experiments/coordinator_worker.h"
 #include "tests/benchmarks/options.h"
 #include "tests/experiments/memory_ranks.h"
@@ -143,13 +152,64 @@ void sleep_through(int num_ranks, double seconds) {
       num_ranks, taken, taken / seconds, seconds, 100 * (cpu_seconds() - cpu_before) / taken);
 }
 
+double thread_cpu_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+void sleep_through_mpi(MpiEnvironment& mpi, double seconds) {
+  const Plan plan = ensemble_plan(5, 1);
+  const double bound = lower_bound(plan, mpi.size());
+  testing::TemporaryDirectory directory;
+  std::optional<Journal> journal;
+  if (mpi.rank() == 0) journal.emplace(directory / "journal.jsonl");
+  Sleeper executor(seconds / bound);
+  WorkerOptions worker;
+  worker.rank = mpi.rank();
+  worker.host = mpi.host();
+  double coordinator_s = 0;  // read after the coordinator's thread has ended
+  CoordinatorOptions coordinator;
+  coordinator.num_ranks = mpi.size();
+  coordinator.stop_requested = [&] {  // asked by that thread, several times a second
+    coordinator_s = thread_cpu_seconds();
+    return false;
+  };
+  mpi.world()->barrier();
+  const double cpu_before = cpu_seconds();
+  const Clock::time_point start = Clock::now();
+  run_chains(
+      plan, journal ? &*journal : nullptr, *mpi.control(),
+      [&](const std::vector<int>& members, int tag) { return mpi.make_group(members, tag); },
+      executor, worker, coordinator);
+  if (mpi.rank() > 0) return;
+  const double taken = seconds_since(start);
+  std::printf(
+      "sleeping, 55 chains on %d ranks over MPI: %.2f s, %.4f of the bound of %.2f s; the "
+      "coordinator's thread took %.3f %% of a processor, rank 0 with it %.3f %%\n",
+      mpi.size(), taken, taken / seconds, seconds, 100 * coordinator_s / taken,
+      100 * (cpu_seconds() - cpu_before) / taken);
+}
+
 }  // namespace
 }  // namespace baleen
 
 int main(int argc, char** argv) {
   int64_t ranks = 4;
   double seconds = 60;
-  baleen::read_options(argc, argv, {{"--ranks", &ranks}, {"--seconds", &seconds}});
+  bool mpi = false;
+  baleen::read_options(argc, argv, {{"--ranks", &ranks}, {"--seconds", &seconds}, {"--mpi", &mpi}});
+  if (mpi) {
+    const auto environment = baleen::MpiEnvironment::start(argc, argv);
+    try {
+      baleen::sleep_through_mpi(*environment, seconds);
+    } catch (...) {
+      std::fprintf(stderr, "%s\n", baleen::current_error().what());
+      environment->abort(1);
+    }
+    environment->finish();
+    return 0;
+  }
   baleen::simulate();
   baleen::sleep_through(static_cast<int>(ranks), seconds);
   return 0;

@@ -66,6 +66,24 @@ TEST(CheckpointWriterTest, TheNextOneIsDueWhenItHasBeenEarned) {
   EXPECT_TRUE(lavish.due());
 }
 
+TEST(CheckpointWriterTest, CopiesThatAreKeptPutTheNextOneOffButNotForGood) {
+  testing::TemporaryDirectory directory;
+  CheckpointStore store(directory / "chain", 3);
+  CheckpointWriter writer(store, 0.01);
+  EXPECT_EQ(writer.price_s(), 0);
+  writer.save(checkpoint_at(1, 1.0), std::nullopt);
+  writer.wait();
+  const double alone_s = writer.price_s();
+  EXPECT_GT(alone_s, 0);
+  const Checkpoint copy = writer.kept_copy(checkpoint_at(2, 5.0));
+  EXPECT_EQ(value_of(copy), 5.0);
+  EXPECT_GT(writer.price_s(), alone_s);
+  Checkpoint large = checkpoint_at(3, 1.0);
+  large.tensors[0].second = at::zeros({1 << 20});
+  for (int i = 0; i < 10000 && writer.price_s() < 10 * alone_s; ++i) writer.kept_copy(large);
+  EXPECT_DOUBLE_EQ(writer.price_s(), CheckpointWriter::kMostStretch * alone_s);
+}
+
 TEST(CheckpointWriterTest, WhatGoesWrongInTheBackgroundIsThrownAtTheNextCall) {
   testing::TemporaryDirectory directory;
   write_file_atomically(directory / "file", "no folder");

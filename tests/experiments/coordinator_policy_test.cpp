@@ -69,6 +69,25 @@ TEST(SchedulingPolicyTest, ARetryGoesToOtherRanksWhileThereAreAny) {
   EXPECT_EQ(schedule({{0}, {{7, 10, 1, {0, 1}}}, {{3, {1}, 5}}})[0].members, std::vector<int>{0});
 }
 
+TEST(SchedulingPolicyTest, ARetryKeepsTheRanksThatItsMemoryAsksFor) {
+  const WaitingChain failed{
+      .chain = 7, .cost_s = 10, .logical_shards = 2, .failed_on = {0, 1}, .min_ranks = 2};
+  EXPECT_EQ(schedule({{0, 1, 2}, {failed}, {}})[0].members, (std::vector<int>{0, 2}))
+      << "two ranks, one of them where it has not failed";
+  EXPECT_EQ(schedule({{0, 1, 2, 3}, {failed}, {}})[0].members, (std::vector<int>{2, 3}));
+  EXPECT_TRUE(schedule({{0, 1, 2}, {failed}, {{3, {3}, 5}}}).empty()) << "rank 3 will be free soon";
+  EXPECT_TRUE(schedule({{2}, {failed}, {{3, {0, 1}, 5, 2}}}).empty()) << "one rank is too few";
+  EXPECT_EQ(schedule({{0, 1}, {failed}, {}})[0].members, (std::vector<int>{0, 1}));
+  const WaitingChain wider{
+      .chain = 7, .cost_s = 10, .logical_shards = 3, .failed_on = {0, 1}, .min_ranks = 3};
+  EXPECT_EQ(schedule({{0, 1, 2}, {wider}, {{3, {3}, 5}}})[0].members, (std::vector<int>{0, 1, 2}))
+      << "rank 3 would not make it three where it has not failed";
+  const WaitingChain other{.chain = 8, .cost_s = 9, .logical_shards = 2, .min_ranks = 2};
+  const std::vector<Assignment> both = schedule({{0, 1, 2}, {failed, other}, {}});
+  ASSERT_EQ(both.size(), 1u);
+  EXPECT_EQ(both[0].members, (std::vector<int>{0, 2}));
+}
+
 TEST(SchedulingPolicyTest, PriorityComesBeforeLength) {
   const WaitingChain urgent{.chain = 1, .cost_s = 1, .priority = 2};
   const WaitingChain late{.chain = 2, .cost_s = 100, .priority = -1};

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "experiments/step_times.h"
+#include "experiments/sweep/trials.h"
 
 namespace baleen {
 namespace {
@@ -48,6 +49,29 @@ TEST(PaceWatchTest, ChainsOfTheSameNetworkAreCompared) {
   // Another network may be slower by any factor.
   EXPECT_TRUE(watch.observe("b", {2}, {5}).empty());
   EXPECT_TRUE(watch.observe("b", {2}, {5}).empty());
+}
+
+TEST(PaceWatchTest, TrialsOfASweepAreComparedWhereTheirStepsCostTheSame) {
+  SweepTrials sweep;
+  for (const char* key : {"stages.0.batch", "training.precision", "stages.0.freeze",
+                          "stages.0.optimizer.lr", "stages.0.schedule.kind", "seed"})
+    sweep.axes.emplace_back().key = key;
+  const auto key_of = [&](std::vector<std::string> values, int64_t batch, int64_t fold) {
+    Trial trial;
+    trial.values = std::move(values);
+    ChainSpec chain;
+    chain.backbone_label = "resnet18";
+    chain.fold = fold;
+    chain.stages = {{0, 64, 1, batch, 10, 0.1, 100}};
+    chain.pace = pace_values(sweep, trial);
+    return pace_key(chain, chain.stages[0]);
+  };
+  const std::string first = key_of({"16", "fp32", "[]", "0.1", "constant", "1"}, 16, 0);
+  EXPECT_EQ(key_of({"16", "fp32", "[]", "0.1", "constant", "1"}, 16, 1), first) << "another fold";
+  EXPECT_EQ(key_of({"16", "fp32", "[]", "0.01", "cosine", "2"}, 16, 0), first);
+  EXPECT_NE(key_of({"64", "fp32", "[]", "0.1", "constant", "1"}, 64, 0), first);
+  EXPECT_NE(key_of({"16", "bf16", "[]", "0.1", "constant", "1"}, 16, 0), first);
+  EXPECT_NE(key_of({"16", "fp32", "['*']", "0.1", "constant", "1"}, 16, 0), first);
 }
 
 TEST(PaceWatchTest, TwoWaitingForOneAreNotBlamed) {

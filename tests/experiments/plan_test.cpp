@@ -283,6 +283,23 @@ TEST(ForecastTest, TheEnsembleEndsCloseToTheLowerBound) {
   }
 }
 
+TEST(ForecastTest, FiveThousandChainsOnFourThousandRanksKeepToTheBound) {
+  const CostRates rates;
+  for (const int64_t shards : {1, 8}) {
+    SCOPED_TRACE(shards);
+    const Plan plan = ensemble_plan(500, shards);
+    ASSERT_EQ(plan.chains.size(), 5500u);
+    double total_s = 0, longest_s = 0;  // on one rank
+    for (const ChainSpec& chain : plan.chains) {
+      const double seconds = rates.expected_s(chain.backbone_label, chain.cost, 1, 1);
+      total_s += seconds;
+      longest_s = std::max(longest_s, seconds);
+    }
+    const double makespan_s = forecast(plan, 4096, rates).makespan_s;
+    EXPECT_LE(makespan_s / std::max(total_s / 4096, longest_s), 4.0 / 3 - 1.0 / (3 * 4096));
+  }
+}
+
 TEST(ForecastTest, ALateChainGrowsBetweenItsStages) {
   Plan plan = ensemble_plan(1, 4);
   plan.chains = {plan.chains[0], plan.chains[4]};  // ResNet-18 and ResNet-152

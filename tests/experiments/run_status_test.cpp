@@ -64,7 +64,7 @@ class RunStatusTest : public ::testing::Test {
 
 TEST_F(RunStatusTest, ShowsChainsInWorkIdleRanksAndWhatIsLeft) {
   add(JournalRecord::Kind::kChainFinished, "resnet18-f0-s1");
-  StatusWriter writer(run_.status(), plan_, {"here", "there", "there"}, {"resnet18-f0-s1"});
+  StatusWriter writer(run_.status(), plan_, {"here", "there", "there"}, journal_->state());
   writer.chain_started(plan_.chains[1], {0, 2});
   ChainProgress progress;
   progress.stage = 1;
@@ -172,6 +172,27 @@ TEST_F(RunStatusTest, AChainThatWasLeftCountsWithWhatItDid) {
   writer.chain_finished(plan_.chains[0], {}, 1);
   EXPECT_EQ(read_status(run_.status()).num_finished, 1);
   EXPECT_NEAR(read_status(run_.status()).share_done, 0.25, 1e-9);
+}
+
+TEST_F(RunStatusTest, AResumedRunCountsWhatChainsHadDoneWhenTheyWereLeft) {
+  add(JournalRecord::Kind::kChainFinished, "resnet18-f0-s1");
+  add(JournalRecord::Kind::kStageFinished, "resnet18-f1-s1");  // a quarter of its cost
+  JournalRecord paused;
+  paused.kind = JournalRecord::Kind::kChainPaused;
+  paused.name = "resnet18-f2-s1";
+  paused.epochs = 3;  // the first stage and half of the second: 5/8
+  journal_->append(paused);
+  StatusWriter writer(run_.status(), plan_, {"here"}, journal_->state());
+  EXPECT_NEAR(read_status(run_.status()).share_done, (1 + 0.25 + 0.625) / 4, 1e-9);
+  writer.chain_started(plan_.chains[2], {0});
+  ChainProgress progress;
+  progress.stage = 1;
+  progress.epoch = 1;
+  progress.steps_done = 30;
+  writer.chain_progress(plan_.chains[2], progress);
+  writer.chain_finished(plan_.chains[2], {}, 1);
+  EXPECT_EQ(read_status(run_.status()).num_finished, 2);
+  EXPECT_NEAR(read_status(run_.status()).share_done, (2 + 0.25) / 4, 1e-9);
 }
 
 TEST_F(RunStatusTest, WhatIsNoRunOrIsDamagedIsNamed) {

@@ -45,7 +45,8 @@ JournalRecord result(const SweepRules& rules, int64_t trial, size_t chain, int64
 }
 
 /// Asynchronous successive halving as the paper's algorithm 2 has it, written down without a look
-/// at the code: rungs are lists of (score, trial), and promotion takes trials out of them.
+/// at the code: rungs are lists of (score, trial), and promotion takes trials out of them. A rung
+/// that is complete promotes at least one.
 class PaperAsha {
  public:
   PaperAsha(int64_t num_trials, int64_t num_rungs, size_t reduction)
@@ -54,10 +55,20 @@ class PaperAsha {
         rungs_(static_cast<size_t>(num_rungs)),
         promoted_(static_cast<size_t>(num_rungs)) {}
 
-  void report(int64_t trial, size_t rung, double score) { rungs_[rung].push_back({score, trial}); }
+  void report(int64_t trial, size_t rung, double score) {
+    rungs_[rung].push_back({score, trial});
+    --busy_;
+  }
 
   /// (trial, rung), or (-1, 0).
   std::pair<int64_t, size_t> get_job() {
+    const std::pair<int64_t, size_t> job = next_job();
+    if (job.first >= 0) ++busy_;
+    return job;
+  }
+
+ private:
+  std::pair<int64_t, size_t> next_job() {
     for (size_t k = rungs_.size() - 1; k-- > 0;) {
       for (const int64_t trial : top(k, rungs_[k].size() / reduction_)) {
         if (!promoted_[k].insert(trial).second) continue;
@@ -65,10 +76,16 @@ class PaperAsha {
       }
     }
     if (drawn_ < num_trials_) return {drawn_++, 0};
+    if (busy_ == 0 && rungs_.back().empty()) {
+      size_t k = rungs_.size() - 2;
+      while (rungs_[k].empty()) --k;
+      const int64_t best = top(k, 1).front();
+      promoted_[k].insert(best);
+      return {best, k + 1};
+    }
     return {-1, 0};
   }
 
- private:
   std::vector<int64_t> top(size_t k, size_t count) const {
     std::vector<std::pair<double, int64_t>> left = rungs_[k];
     std::vector<int64_t> best;
@@ -88,6 +105,7 @@ class PaperAsha {
   int64_t num_trials_;
   size_t reduction_;
   int64_t drawn_ = 0;
+  int64_t busy_ = 0;
   std::vector<std::vector<std::pair<double, int64_t>>> rungs_;
   std::vector<std::set<int64_t>> promoted_;
 };
@@ -134,8 +152,12 @@ TEST(SweepStateTest, HalvingPromotesAsThePaperSays) {
       state.apply(result(rules, trial, 0, open[0].second, score));
       paper.report(trial, static_cast<size_t>(rung), score);
     }
-    for (int64_t t = 0; t < num_trials; ++t)
+    int64_t finished = 0;
+    for (int64_t t = 0; t < num_trials; ++t) {
       EXPECT_TRUE(state.phase(t) == TrialPhase::kFinished || state.phase(t) == TrialPhase::kPaused);
+      finished += state.phase(t) == TrialPhase::kFinished;
+    }
+    EXPECT_GE(finished, 1);
   }
 }
 
@@ -187,6 +209,7 @@ void expect_resumes_anywhere(const SweepRules& rules) {
 TEST(SweepStateTest, ResumesAfterAnyRecordOfTheJournalToTheSameEnd) {
   expect_resumes_anywhere(rules_of(13, 3, 2, 3));
   expect_resumes_anywhere(rules_of(5, 1, 3, 4));
+  expect_resumes_anywhere(rules_of(8, 3, 3, 2));
   SweepRules stopping = rules_of(9, 1, 3, 5);
   stopping.stopping = {"median", 1, 2};
   expect_resumes_anywhere(stopping);
@@ -238,6 +261,47 @@ TEST(SweepStateTest, ATrialIsStoppedWhenItsFoldsAreBelowTheMedianOfTheOthers) {
   EXPECT_EQ(state.best(), 2);
   EXPECT_NEAR(*state.score(2), .6, 1e-12);
   EXPECT_FALSE(state.score(1));
+}
+
+TEST(SweepStateTest, TheBestTrialGoesOnWhereARungHasFewerThanTheReduction) {
+  const SweepRules rules = rules_of(8, 3, 3);
+  SweepState state(rules);
+  for (int64_t t = 0; t < 8; ++t) {
+    JournalRecord drawn;
+    drawn.kind = Kind::kTrialDrawn;
+    drawn.trial = t;
+    state.apply(drawn);
+    state.apply(result(rules, t, 0, 1, .1 * static_cast<double>(t)));
+  }
+  for (const int64_t expected : {7, 6}) {
+    const std::optional<JournalRecord> promotion = state.next();
+    ASSERT_TRUE(promotion);
+    EXPECT_EQ(promotion->trial, expected);
+    state.apply(*promotion);
+  }
+  state.apply(result(rules, 7, 0, 2, .5));
+  EXPECT_FALSE(state.next()) << "trial 6 is in work";
+  state.apply(result(rules, 6, 0, 2, .6));
+  std::optional<JournalRecord> last = state.next();
+  ASSERT_TRUE(last) << "two results, of which a third is none";
+  EXPECT_EQ(last->trial, 6);
+  EXPECT_EQ(last->rung, 2);
+  EXPECT_DOUBLE_EQ(last->score, .6);
+  state.apply(*last);
+  EXPECT_FALSE(state.next());
+  // It diverges: the next best has its turn.
+  JournalRecord stopped;
+  stopped.kind = Kind::kTrialStopped;
+  stopped.trial = 6;
+  stopped.reason = "numeric";
+  state.apply(stopped);
+  last = state.next();
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->trial, 7);
+  state.apply(*last);
+  state.apply(result(rules, 7, 0, 0, .5));
+  EXPECT_FALSE(state.next());
+  EXPECT_EQ(state.best(), 7);
 }
 
 TEST(SweepStateTest, ASmallerLossIsBetterWhereTheRulesSaySo) {

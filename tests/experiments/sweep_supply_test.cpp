@@ -214,6 +214,63 @@ TEST(SweepSupplyTest, ADamagedSampleStillFailsTheRun) {
   EXPECT_EQ(run_sweep(1, example, directory / "journal.jsonl", trained).exit_code, 0);
 }
 
+TEST(SweepSupplyTest, ATrialThatIsStoppedAtAResumeIsToldAsDropped) {
+  testing::TemporaryDirectory directory;
+  ExampleSweep example = testing::example_sweep(4, 2);
+  example.sweep.rules.stopping = {"median", 1, 3};
+  Journal journal(directory / "journal.jsonl");
+  for (int64_t t = 0; t < 4; ++t) {
+    JournalRecord record;
+    record.kind = Kind::kTrialDrawn;
+    record.trial = t;
+    journal.append(record);
+    record = {};
+    record.kind = Kind::kChainFinished;
+    record.name = fmt::format("{:04}/net-f0-s1", t);
+    record.metrics["accuracy"] = 0.1 + 0.2 * static_cast<double>(t);
+    journal.append(record);
+  }
+  // Killed before the worst ones were stopped: trial 0, and trial 1 below the others' median.
+  SweepSupply supply(example.sweep, journal);
+  const std::vector<ReleasedChain> released = supply.more();
+  ASSERT_EQ(released.size(), 2u);
+  EXPECT_EQ(supply.take_dropped(), (std::vector<int64_t>{1, 3})) << "status takes their cost off";
+}
+
+TEST(ExpectedPlanTest, CountsWhatStoppedTrialsHadDoneAndWhoWasPromoted) {
+  const ExampleSweep halving = testing::example_sweep(4, 1, {1}, 4);  // reduction 2
+  EXPECT_NEAR(expected_plan(halving.sweep, halving.plan).cost(), 2 * 110 + 2 * 25, 1e-9);
+  testing::TemporaryDirectory directory;
+  Journal journal(directory / "journal.jsonl");
+  const auto add = [&](Kind kind, int64_t trial, const std::string& chain = "",
+                       int64_t epochs = 0) {
+    JournalRecord record;
+    record.kind = kind;
+    record.trial = trial;
+    record.name = chain;
+    record.epochs = epochs;
+    if (kind == Kind::kTrialPromoted) record.rung = 1;
+    journal.append(record);
+  };
+  add(Kind::kTrialPromoted, 3);
+  add(Kind::kTrialStopped, 1);
+  EXPECT_NEAR(expected_plan(halving.sweep, halving.plan, journal.state()).cost(),
+              110 + 110 + 25 + 0, 1e-9)
+      << "trials 3 and 0 to the end, trial 2 to the rung";
+
+  const ExampleSweep grid = testing::example_sweep(3, 2);
+  Journal of_grid(directory / "grid.jsonl");
+  JournalRecord record;
+  record.kind = Kind::kChainFinished;
+  record.name = "0000/net-f0-s1";
+  of_grid.append(record);
+  record = {};
+  record.kind = Kind::kTrialStopped;
+  record.trial = 0;
+  of_grid.append(record);
+  EXPECT_NEAR(expected_plan(grid.sweep, grid.plan, of_grid.state()).cost(), 110 + 4 * 110, 1e-9);
+}
+
 TEST(SweepSupplyTest, APoorTrialsFoldsAreCalledOff) {
   testing::TemporaryDirectory directory;
   ExampleSweep example = testing::example_sweep(4, 3);
