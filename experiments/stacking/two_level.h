@@ -68,8 +68,8 @@ void visit_fields(Visitor& v, StackOptions& o) {
           config::one_of({"zero", "mean"}));
   v.field(
       "missing_models", o.missing_models,
-      "a model that lacks a fold's predictions, as only programs that call fit_stack can have it "
-      "(runs and tables are refused before): refuse to stack, or drop that model altogether",
+      "a model that lacks a fold's predictions, since a chain of its run was set aside (tables are "
+      "refused before): refuse to stack, or drop that model altogether",
       config::one_of({"refuse", "drop"}));
   v.field("clip", o.clip, "clip stacked scores to 0 ... 1");
 }
