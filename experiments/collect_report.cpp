@@ -15,6 +15,7 @@
 #include "data/oof.h"
 #include "experiments/analysis/analyze_job.h"
 #include "experiments/classification_chain.h"
+#include "experiments/complete_part.h"
 #include "experiments/environment.h"
 #include "experiments/evaluation.h"
 #include "experiments/explain/explain_job.h"
@@ -277,13 +278,17 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
     report.run_name = run.sweep->name;
     return report;
   }
+  const PreparedRun part = complete_part(run, journal);
+  if (journal.finished_steps.contains("assembly")) {
+    for (std::string& model : describe_left_out(part)) report.warnings.push_back(std::move(model));
+  }
   report.metric = run.task->main_metric();
   report.metric_title = metric_title(report.metric);
   add_summary(report, run.recipe, run.plan);
   add_curves(report, directory, run.plan);
   if (run.recipe.task.kind != "labels") {
     if (journal.finished_steps.contains("assembly")) {
-      add_task_results(report, run, directory, journal);
+      add_task_results(report, part, directory, journal);
     } else {
       add_partial_scores(report, journal, run);
     }
@@ -293,11 +298,11 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
         fit_stack(calibrated_stack_input(data, run.recipe.stacking, run.recipe.thresholds).first,
                   run.recipe.stacking);
     const Evaluation evaluation = evaluate(data, stack, run.recipe.thresholds);
-    add_scores(report, evaluation, journal, run);
+    add_scores(report, evaluation, journal, part);
     add_targets(report, evaluation, data);
     add_weights(report, stack);
     report.samples = sample_images(run, evaluation, data, run.recipe.report.samples);
-    add_insight(report, directory, run, tools);
+    add_insight(report, directory, part, tools);
   } else {
     add_partial_scores(report, journal, run);
   }

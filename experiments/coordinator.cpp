@@ -43,6 +43,7 @@ RunSummary Coordinator::run() {
   summary_.fatal = fatal_;
   const bool work_is_left = !waiting_.empty() || (options_.supply && options_.supply->has_more());
   summary_.interrupted = stopping_ && !fatal_ && !ended_by_ && work_is_left;
+  summary_.cut_short = ended_by_.has_value();
   if (fatal_) {
     summary_.exit_code = exit_code(fatal_->kind());
   } else if (ended_by_) {
@@ -266,15 +267,6 @@ void Coordinator::finish_chain(int64_t index, const Running& run, const ChainOut
 void Coordinator::fail_chain(int64_t index, const Running& run, const Error& error, int rank,
                              bool ends_run) {
   const ChainSpec& chain = plan_.chains[static_cast<size_t>(index)];
-  JournalRecord record;
-  record.kind = JournalRecord::Kind::kChainFailed;
-  record.name = chain.name;
-  record.ranks = run.members;
-  record.rank = rank;
-  record.error_kind = name_of(error.kind());
-  record.error_message = error.what();
-  journal_.append(std::move(record));
-
   Failure& failure = failures_[index];
   ++failure.count;
   failure.ranks.insert(failure.ranks.end(), run.members.begin(), run.members.end());
@@ -284,6 +276,15 @@ void Coordinator::fail_chain(int64_t index, const Running& run, const Error& err
                      error.kind() != ErrorKind::kConfiguration && !ends_run &&
                      !(options_.supply && error.kind() == ErrorKind::kNumeric);
   const bool dropped = run.called_off;
+  JournalRecord record;
+  record.kind = JournalRecord::Kind::kChainFailed;
+  record.name = chain.name;
+  record.ranks = run.members;
+  record.rank = rank;
+  record.error_kind = name_of(error.kind());
+  record.error_message = error.what();
+  record.set_aside = !retry && !dropped;
+  journal_.append(std::move(record));
   if (retry && !dropped) {
     waiting_.push_back(index);
   } else if (ends_run ||

@@ -102,6 +102,7 @@ json to_json(const RunSummary& s) {
   }
   return {{"exit_code", s.exit_code},
           {"interrupted", s.interrupted},
+          {"cut_short", s.cut_short},
           {"num_finished", s.num_finished},
           {"num_known", s.num_known},
           {"failed", failed},
@@ -112,6 +113,7 @@ RunSummary summary_from(const json& j) {
   RunSummary s;
   s.exit_code = j.at("exit_code");
   s.interrupted = j.at("interrupted");
+  s.cut_short = j.at("cut_short");
   s.num_finished = j.at("num_finished");
   s.num_known = j.at("num_known");
   for (const json& chain : j.at("failed")) {

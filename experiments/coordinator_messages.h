@@ -61,10 +61,14 @@ struct FailedChain {
 struct RunSummary {
   int exit_code = 0;                ///< 0 only when every chain of the plan is finished
   bool interrupted = false;         ///< a stop request ended it: resumable
+  bool cut_short = false;           ///< a chain's failure ended it before all others were tried
   int64_t num_finished = 0;         ///< chains finished by this start
   int64_t num_known = 0;            ///< chains that were finished before
   std::vector<FailedChain> failed;  ///< in order of time; the first one gives the exit code
   std::optional<Error> fatal;       ///< what ended the job
+
+  /// Whether every chain was trained or set aside: what is complete can be gathered.
+  bool all_tried() const { return !interrupted && !cut_short && !fatal; }
 };
 
 /// From the coordinator to a rank.

@@ -109,8 +109,8 @@ std::vector<std::string> model_names(const PreparedRun& run) {
   return models;
 }
 
-Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
-                      const CheckStop& check_stop) {
+std::optional<Evaluation> finish_run(const PreparedRun& run, const RunDirectory& directory,
+                                     Journal& journal, const CheckStop& check_stop) {
   OofData data;
   journalled_step(journal, directory, "assembly", {directory.oof()}, [&] {
     data = assemble(run, directory, check_stop);
@@ -120,6 +120,14 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
     check_stop();
     if (run.test) write_test_csv(directory.root() / "test.csv", data);
   });
+  const auto merge = [&] {
+    journalled_step(journal, directory, "records", {directory.metrics_csv()},
+                    [&] { merge_metrics(run, directory); });
+  };
+  if (!run.left_out.empty() && run.recipe.stacking.missing_models == "refuse") {
+    merge();
+    return std::nullopt;
+  }
   Evaluation evaluation;
   const std::filesystem::path scores = directory.stack() / "scores.json";
   journalled_step(journal, directory, "stacking", {}, [&] {
@@ -130,14 +138,14 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
     for (const ModelTemperature& fit : fits) temperatures += print_temperature(fit) + "\n";
     if (!temperatures.empty())
       write_file_atomically(directory.stack() / "temperatures.txt", temperatures);
-    const StackResult stack = fit_stack(input, run.recipe.stacking);
+    StackResult stack = fit_stack(input, run.recipe.stacking);
+    for (const IncompleteModel& model : run.left_out) stack.dropped.push_back(model.name);
     check_stop();
     save_stack(stack, input, directory.stack());
     evaluation = evaluate(data, stack, run.recipe.thresholds, check_stop);
     write_file_atomically(scores, evaluation_to_json(evaluation, data));
   });
-  journalled_step(journal, directory, "records", {directory.metrics_csv()},
-                  [&] { merge_metrics(run, directory); });
+  merge();
   return evaluation;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,9 +16,12 @@ namespace baleen {
 /// scores, merged metrics. Writes oof.h5, oof.csv, test.csv, stack/, metrics.jsonl and metrics.csv,
 /// each atomically, and a journal record per step. Runs on rank 0 only. Takes seconds; is repeated
 /// as a whole where it was cut short.
+/// @param run with models left out where chains were set aside; the stack then is without them, or
+/// there is none, as the recipe's stacking.missing_models says
+/// @returns nothing where there is no stack
 /// @throws Error kData when a prediction is missing or leaked; kStorage; kInterrupted.
-Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
-                      const CheckStop& check_stop);
+std::optional<Evaluation> finish_run(const PreparedRun& run, const RunDirectory& directory,
+                                     Journal& journal, const CheckStop& check_stop);
 
 /// The model a chain's predictions belong to: the backbone's label, with "-sN" when several seeds
 /// are trained.

@@ -114,6 +114,7 @@ std::string to_line(const JournalRecord& r) {
       j["rank"] = r.rank;
       j["error_kind"] = r.error_kind;
       j["error"] = r.error_message;
+      j["set_aside"] = r.set_aside;
       break;
     case Kind::kStepFinished:
       j["step"] = r.name;
@@ -176,6 +177,7 @@ JournalRecord from_json(const json& j) {
   r.error_kind = j.value("error_kind", "");
   r.what = j.value("what", "");
   r.error_message = j.value(r.kind == Kind::kNotice ? "message" : "error", "");
+  r.set_aside = j.value("set_aside", false);
   r.exit_code = j.value("exit_code", 0);
   return r;
 }
@@ -203,6 +205,7 @@ void apply(JournalState& state, const JournalRecord& r) {
     case Kind::kChainFinished:
       state.finished_chains[r.name] = r;
       state.num_failures.erase(r.name);
+      state.finished_steps.clear();  // they knew nothing of it, and are done again
       break;
     case Kind::kChainPaused:
       state.paused_epochs[r.name] = r.epochs;

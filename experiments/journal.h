@@ -21,7 +21,7 @@ struct JournalRecord {
     kStageFinished,  ///< chain, ranks, stage, seconds, digests
     kChainFinished,  ///< chain, ranks, seconds, optimizer_steps, digests, metrics
     kChainPaused,    ///< chain, ranks, seconds, epochs, optimizer_steps, metrics
-    kChainFailed,    ///< chain, ranks, rank (that saw it), error
+    kChainFailed,    ///< chain, ranks, rank (that saw it), error, set_aside
     kStepFinished,   ///< name of a step after the chains ("stacking"), seconds, digests
     kRunFinished,    ///< exit_code
     kNotice,         ///< name of the chain (may be empty), rank, what, error_message (the text)
@@ -53,6 +53,7 @@ struct JournalRecord {
   int rank = -1;
   std::string error_kind;     ///< name_of(ErrorKind)
   std::string error_message;  ///< Error::what()
+  bool set_aside = false;     ///< the chain is not tried again in this start
   int exit_code = 0;
   std::string what;  ///< kind of notice: Notice::what
 };
@@ -62,7 +63,8 @@ struct JournalState {
   std::vector<JournalRecord> records;
   std::map<std::string, JournalRecord> finished_chains;  ///< by chain name
   std::map<std::string, int64_t> finished_stages;        ///< chain -> stages finished
-  std::map<std::string, JournalRecord> finished_steps;   ///< by step name
+  /// By step name; of the chains that are finished now, not of fewer in an earlier start.
+  std::map<std::string, JournalRecord> finished_steps;
   std::map<std::string, int64_t> paused_epochs;      ///< chain -> epochs it was last paused after
   std::map<int64_t, JournalRecord> finished_trials;  ///< by number
   std::map<std::string, int64_t> num_failures;       ///< chain -> failures since it last finished

@@ -162,7 +162,8 @@ struct Recipe {
   TrainingSection training;
   PredictionSection prediction;
   SnapshotSection snapshots;
-  StackOptions stacking;
+  /// A run does not keep back what is finished for a chain that isn't.
+  StackOptions stacking = {.missing_models = "drop"};
   ThresholdOptions thresholds;
   ReliabilitySection reliability;
   ReportSection report;

@@ -21,6 +21,7 @@
 #include "experiments/classification_chain.h"
 #include "experiments/collect_report.h"
 #include "experiments/collective.h"
+#include "experiments/complete_part.h"
 #include "experiments/coordinator_worker.h"
 #include "experiments/dataset_facts.h"
 #include "experiments/environment.h"
@@ -168,15 +169,33 @@ void write_run_report(const RunDirectory& directory, const PreparedRun& run,
   }
 }
 
-/// What comes after the last chain; the table for the user.
-std::string finish(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
-                   const CheckStop& check_stop) {
-  if (run.sweep) return finish_sweep(run, directory, journal);
+/// What comes after the last chain, for models that have all their folds; the table for the user.
+std::string finish_models(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                          const CheckStop& check_stop) {
   if (run.recipe.task.kind == "boxes") return finish_boxes(run, directory, journal, check_stop);
   if (run.recipe.task.kind == "masks") return finish_masks(run, directory, journal, check_stop);
   if (run.recipe.task.kind == "metric" || run.recipe.task.kind == "siamese")
     return finish_metric(run, directory, journal, check_stop);
-  return print_evaluation(finish_run(run, directory, journal, check_stop));
+  if (const auto evaluation = finish_run(run, directory, journal, check_stop))
+    return print_evaluation(*evaluation);
+  return "there is no stack: stacking.missing_models is refuse\n";
+}
+
+/// The same for whatever there is.
+/// @returns nothing where nothing is complete
+std::string finish(const PreparedRun& run, const RunDirectory& directory, Journal& journal,
+                   const CheckStop& check_stop) {
+  if (run.sweep) return finish_sweep(run, directory, journal);
+  const PreparedRun part = complete_part(run, journal.state());
+  const std::vector<std::string> left_out = describe_left_out(part);
+  for (const std::string& model : left_out) log_warning("{}", model);
+  if (part.plan.chains.empty()) {
+    log_warning("no network has all its folds: nothing is gathered");
+    return "";
+  }
+  std::string table = finish_models(part, directory, journal, check_stop);
+  for (const std::string& model : left_out) table += model + "\n";
+  return table;
 }
 
 void print_result(const RunDirectory& directory, const std::string& table) {
@@ -186,9 +205,16 @@ void print_result(const RunDirectory& directory, const std::string& table) {
   std::fflush(stdout);
 }
 
+void tell_failures(const RunDirectory& directory, const RunSummary& summary) {
+  record_failed_chains(directory.failure(), summary);
+  for (const FailedChain& failed : summary.failed)
+    log_error("{} was set aside: {}", failed.chain, failed.error.message());
+}
+
 /// The journal's last record, and what people see of how it went.
+/// @param table for the user; empty: there is none
 void conclude(const PreparedRun& run, const RunDirectory& directory, const RunSummary& summary,
-              const std::string& table_file, Journal& journal, StatusWriter& status,
+              const std::string& table, Journal& journal, StatusWriter& status,
               const ReportTools& tools) {
   JournalRecord record;
   record.kind = JournalRecord::Kind::kRunFinished;
@@ -200,15 +226,11 @@ void conclude(const PreparedRun& run, const RunDirectory& directory, const RunSu
     status.set_phase("interrupted");
     return;  // `baleen report` draws its page at any time; now there is none
   }
-  if (summary.exit_code != 0) {
-    record_failed_chains(directory.failure(), summary);
-    for (const FailedChain& failed : summary.failed)
-      log_error("{} was set aside: {}", failed.chain, failed.error.message());
-  }
+  if (summary.exit_code != 0) tell_failures(directory, summary);
   journal.append(record);
   status.set_phase("report");
   write_run_report(directory, run, tools);
-  if (summary.exit_code == 0) print_result(directory, read_file(table_file));
+  if (!table.empty()) print_result(directory, table);
 }
 
 }  // namespace
@@ -339,28 +361,33 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
         [&mpi](const std::vector<int>& members, int tag) { return mpi.make_group(members, tag); },
         *executor, worker, coordinator);
   }
-  if (summary.exit_code == 0) {
+  std::string table;  // on rank 0
+  if (summary.all_tried()) {
     mpi.set_activity("stacking and reporting");
     if (status) status->set_phase("stacking");
     try {
       if (run.sweep)
         finish_trials(run, directory, own.journal.get(), finish, request.stop_requested, *world);
-      work_on_first_rank(
-          *world, *mpi.control(), request.stop_requested, [&](const CheckStop& check_stop) {
-            const std::string table = finish(run, directory, *own.journal, check_stop);
-            check_stop();
-            write_file_atomically(table_file, table);
-            drop_checkpoints(run, directory);
-          });
+      work_on_first_rank(*world, *mpi.control(), request.stop_requested,
+                         [&](const CheckStop& check_stop) {
+                           table = finish(run, directory, *own.journal, check_stop);
+                           check_stop();
+                           if (!table.empty()) write_file_atomically(table_file, table);
+                           if (summary.exit_code == 0) drop_checkpoints(run, directory);
+                         });
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::kInterrupted) throw;
+      if (error.kind() != ErrorKind::kInterrupted) {
+        // What fails now must not hide which chains did.
+        if (mpi.rank() == 0) tell_failures(directory, summary);
+        throw;
+      }
       summary.interrupted = true;
       summary.exit_code = exit_code(ErrorKind::kInterrupted);
     }
   }
   mpi.set_activity("at the end");
-  on_first_rank(
-      *world, [&] { conclude(run, directory, summary, table_file, *own.journal, *status, tools); });
+  on_first_rank(*world,
+                [&] { conclude(run, directory, summary, table, *own.journal, *status, tools); });
   return summary.exit_code;
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/folds.h"
 #include "data/packed_dataset.h"
@@ -19,6 +20,12 @@ namespace baleen {
 
 struct PreparedSweep;
 
+/// A model that lacks folds, since chains of it were set aside.
+struct IncompleteModel {
+  std::string name;
+  std::vector<std::string> chains;  ///< that are not finished
+};
+
 /// A recipe with its data opened and everything worked out; nothing has been written.
 struct PreparedRun {
   Recipe recipe;
@@ -29,6 +36,8 @@ struct PreparedRun {
   FoldSubject subject;
   FoldAssignment folds;
   Plan plan;
+  /// Of the part of a run that can be gathered (complete_part()): models that `plan` is without.
+  std::vector<IncompleteModel> left_out;
   /// Of a recipe with a sweep, whose `plan` holds the chains of all trials; null: an ordinary run.
   /// The rest is then as the first trial sees it.
   std::shared_ptr<const PreparedSweep> sweep;
@@ -63,7 +72,8 @@ struct RunRequest {
 
 /// [collective over the world] The main job: trains every chain of the recipe, assembles the
 /// out-of-fold predictions, stacks them, and writes the report. The same call goes on after any
-/// interruption; a complete run is only reported.
+/// interruption; a complete run is only reported. Where chains were set aside, this is done for the
+/// models, or the trials of a sweep, that have all of theirs, and the exit code tells.
 /// @returns the exit code (docs/exit-codes.md)
 /// @throws Error, PeerFailed
 int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvironment& mpi);

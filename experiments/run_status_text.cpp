@@ -144,9 +144,11 @@ std::string current_state(const RunDirectory& directory, const RunStatus& status
   std::string text = fmt::format(
       "  under way for {} on {} rank{}, {}\n", format_duration(now_s - status.started_s),
       status.hosts.size(), status.hosts.size() == 1 ? "" : "s",
-      status.phase != "chains" ? "all chains are finished: " + status.phase
-      : status.left_s < 0      ? "unknown time left"
-                               : format_duration(status.left_s) + " left");
+      status.phase != "chains" ? (status.set_aside.empty() ? "all chains are finished: "
+                                                           : "no chain is left to train: ") +
+                                     status.phase
+      : status.left_s < 0 ? "unknown time left"
+                          : format_duration(status.left_s) + " left");
   return status.phase != "chains" ? text : text + rank_table(status, now_s);
 }
 

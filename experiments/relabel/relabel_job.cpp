@@ -8,7 +8,9 @@
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/logging.h"
 #include "experiments/collective.h"
+#include "experiments/complete_part.h"
 #include "experiments/relabel/run_predictions.h"
 
 namespace baleen {
@@ -37,7 +39,9 @@ PreparedRun open_run(const RelabelJob& job) {
   if (!std::filesystem::exists(directory.oof()))
     throw Error(ErrorKind::kData, fmt::format("{} has no oof.h5", job.run.string()),
                 "finish the run first: the command that started it goes on with it");
-  return run;
+  // oof.h5 has what was complete; networks that lack a fold have no say here either.
+  if (!std::filesystem::exists(directory.journal())) return run;
+  return complete_part(std::move(run), read_journal(directory.journal()));
 }
 
 }  // namespace
@@ -46,6 +50,8 @@ std::string run_relabel_job(const RelabelJob& job, const Extensions& extensions,
                             Communicator& group) {
   const PreparedRun run = agreed(group, [&] { return open_run(job); });
   const RunDirectory directory(job.run);
+  if (group.rank() == 0)
+    for (const std::string& model : describe_left_out(run)) log_warning("{}", model);
   at::set_num_threads(static_cast<int>(run.recipe.training.threads_per_rank));
   const std::vector<std::string>& labels = run.dataset->label_names();
   const TargetKind kind = run.dataset->target_kind();

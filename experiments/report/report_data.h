@@ -79,7 +79,7 @@ struct ReportFailure {
 
 /// One trial of a sweep.
 struct ReportTrial {
-  enum class State { kFinished, kRunning, kStopped };
+  enum class State { kFinished, kRunning, kStopped, kFailed };
   std::string name;                 ///< "0007"
   std::vector<std::string> values;  ///< by axis
   State state = State::kRunning;
@@ -89,7 +89,7 @@ struct ReportTrial {
   std::optional<double> oof;    ///< pooled over folds, mean of models
   std::optional<double> stack;  ///< the same of the stack
   double rank_seconds = 0;
-  std::string note;  ///< why it was stopped
+  std::string note;  ///< why it was stopped, or has failed
   bool best = false;
 };
 

@@ -83,11 +83,13 @@ std::string lead_of(const ReportSweep& sweep) {
     return std::count_if(sweep.trials.begin(), sweep.trials.end(),
                          [state](const ReportTrial& trial) { return trial.state == state; });
   };
+  const auto failed = count(State::kFailed);
   std::string text = fmt::format(
-      "{} trials by {}: {} trained to the end, {} stopped, {} under way; {} {} is "
+      "{} trials by {}: {} trained to the end, {} stopped, {}{} under way; {} {} is "
       "better.",
       sweep.trials.size(), escape(sweep.method), count(State::kFinished), count(State::kStopped),
-      count(State::kRunning), sweep.larger_is_better ? "larger" : "smaller", escape(sweep.metric));
+      failed > 0 ? fmt::format("{} failed, ", failed) : "", count(State::kRunning),
+      sweep.larger_is_better ? "larger" : "smaller", escape(sweep.metric));
   for (const ReportTrial& trial : sweep.trials) {
     if (!trial.best) continue;
     std::string values;

@@ -68,9 +68,8 @@ void visit_fields(Visitor& v, StackOptions& o) {
           config::one_of({"zero", "mean"}));
   v.field(
       "missing_models", o.missing_models,
-      "a model that lacks the predictions of whole folds, as tables for `baleen stack` or the "
-      "input "
-      "of a program can (a run has all of them): refuse to stack, or drop that model altogether",
+      "a model that lacks the predictions of whole folds, as a run with a chain set aside, tables for "
+      "`baleen stack` or the input of a program can: refuse to stack, or drop that model altogether",
       config::one_of({"refuse", "drop"}));
   v.field("clip", o.clip, "clip stacked scores to 0 ... 1");
 }

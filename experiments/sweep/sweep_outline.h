@@ -46,7 +46,9 @@ struct TrialResult {
   int64_t chains_finished = 0;
   int64_t num_chains = 0;
   double rank_seconds = 0;  ///< that its chains took
-  std::string note;         ///< why it was stopped
+  std::string note;         ///< why it was stopped, or has failed
+
+  bool trained_to_end() const { return phase == TrialPhase::kFinished; }
 };
 
 struct SweepResults {

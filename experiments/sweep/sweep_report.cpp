@@ -17,6 +17,7 @@ ReportSweep report_sweep(const SweepOutline& outline, const SweepResults& result
     trial.values = result.values;
     trial.state = result.phase == TrialPhase::kFinished  ? ReportTrial::State::kFinished
                   : result.phase == TrialPhase::kStopped ? ReportTrial::State::kStopped
+                  : result.phase == TrialPhase::kFailed  ? ReportTrial::State::kFailed
                                                          : ReportTrial::State::kRunning;
     trial.state_text = name_of(result.phase);
     if (outline.rules.halving && result.phase != TrialPhase::kFinished) {
@@ -30,7 +31,7 @@ ReportSweep report_sweep(const SweepOutline& outline, const SweepResults& result
     trial.oof = result.oof;
     trial.stack = result.stack;
     trial.rank_seconds = result.rank_seconds;
-    trial.note = result.phase == TrialPhase::kStopped ? result.note : "";
+    trial.note = result.trained_to_end() ? "" : result.note;
     trial.best = result.number == results.best;
     sweep.trials.push_back(std::move(trial));
   }

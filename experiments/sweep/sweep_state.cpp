@@ -37,6 +37,8 @@ const char* name_of(TrialPhase phase) {
       return "finished";
     case TrialPhase::kStopped:
       return "stopped";
+    case TrialPhase::kFailed:
+      return "failed";
   }
   return "unknown";
 }

@@ -41,6 +41,7 @@ enum class TrialPhase {
   kPaused,    ///< compared at a rung; goes on if it is among the best
   kFinished,  ///< every chain is trained to its end
   kStopped,   ///< its other chains are not trained
+  kFailed,    ///< a chain of it was set aside (results_of(); SweepState goes on as if it ran)
 };
 
 /// "running" and the like.

@@ -62,9 +62,23 @@ std::string phase_text(const TrialResult& trial, const SweepOutline& outline) {
   std::string text = name_of(trial.phase);
   const bool between = trial.phase == TrialPhase::kRunning || trial.phase == TrialPhase::kPaused;
   if (outline.rules.halving && between) text += fmt::format(", rung {}", trial.rung);
-  if (trial.phase == TrialPhase::kRunning && trial.num_chains > 1)
+  if ((trial.phase == TrialPhase::kRunning || trial.phase == TrialPhase::kFailed) &&
+      trial.num_chains > 1)
     text += fmt::format(", {}/{} chains", trial.chains_finished, trial.num_chains);
   return text;
+}
+
+/// Trials of which this start has set a chain aside, with the first reason. The next start tries
+/// them again.
+std::map<int64_t, std::string> failed_trials(const JournalState& journal, const SweepState& state) {
+  std::map<int64_t, std::string> failed;
+  for (const JournalRecord& record : journal.records) {
+    if (record.kind == Kind::kRunStarted) failed.clear();
+    if (record.kind != Kind::kChainFailed || !record.set_aside) continue;
+    failed.emplace(state.find(record.name).first,
+                   record.error_message.substr(0, record.error_message.find('\n')));
+  }
+  return failed;
 }
 
 }  // namespace
@@ -85,6 +99,7 @@ SweepResults results_of(const SweepOutline& outline, const JournalState& journal
       results.trials[static_cast<size_t>(t)].rank_seconds +=
           record.seconds * static_cast<double>(record.ranks.size());
   }
+  const std::map<int64_t, std::string> failed = failed_trials(journal, state);
   for (int64_t t = 0; t < state.num_trials(); ++t) {
     TrialResult& trial = results.trials[static_cast<size_t>(t)];
     const std::vector<SweepRules::Chain>& chains = outline.rules.trials[static_cast<size_t>(t)];
@@ -108,6 +123,11 @@ SweepResults results_of(const SweepOutline& outline, const JournalState& journal
     }
     if (const JournalRecord* stopped = state.stopped_by(t); stopped)
       trial.note = note_of(*stopped, outline.rules.metric);
+    if (const auto found = failed.find(t);
+        found != failed.end() && trial.phase == TrialPhase::kRunning) {
+      trial.phase = TrialPhase::kFailed;
+      trial.note = found->second;
+    }
   }
   results.best = state.best();
   return results;
@@ -140,7 +160,7 @@ std::string describe_results(const SweepOutline& outline, const SweepResults& re
                                  results.trials.size() == 1 ? "" : "s", outline.method);
   bool first = true;
   for (const TrialPhase phase : {TrialPhase::kFinished, TrialPhase::kRunning, TrialPhase::kPaused,
-                                 TrialPhase::kStopped, TrialPhase::kPlanned}) {
+                                 TrialPhase::kStopped, TrialPhase::kFailed, TrialPhase::kPlanned}) {
     const int64_t count = results.count(phase);
     if (count == 0) continue;
     text += fmt::format("{} {} {}", first ? "" : ",", count, name_of(phase));
@@ -159,8 +179,7 @@ std::string describe_results(const SweepOutline& outline, const SweepResults& re
     std::string values;
     for (size_t a = 0; a < trial.values.size(); ++a)
       values += fmt::format("{}{} = {}", a > 0 ? ", " : "", outline.axes[a].key, trial.values[a]);
-    if (!trial.note.empty() && trial.phase == TrialPhase::kStopped)
-      values += fmt::format(" ({})", trial.note);
+    if (!trial.note.empty() && !trial.trained_to_end()) values += fmt::format(" ({})", trial.note);
     rows.push_back({trial.name, cell(trial.score), cell(trial.oof), cell(trial.stack),
                     phase_text(trial, outline), values});
   }

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 
+import h5py
+
 from harness import (Job, call, environment, expect, expect_same_results, journal, main, make_dataset, no_process_left,
-                     result_digests, write_recipe, BALEEN)
+                     result_digests, write_recipe, FAULTY_NETWORK)
 
 
 def wait_for_training(run, job, seconds=60):
@@ -76,8 +78,7 @@ def killed_rank(directory):
 
 def second_signal(directory):
     """Whoever does not want to wait for the checkpoint signals again."""
-    faulty = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(BALEEN))), "tests/faults/libbaleen_faulty_network.so")
-    recipe = write_recipe(directory, plugins=[faulty], backbones=[{"name": "faulty"}])
+    recipe = write_recipe(directory, plugins=[FAULTY_NETWORK], backbones=[{"name": "faulty"}])
     os.environ["BALEEN_FAULTY"] = "what=pause rank=0 after=4 seconds=60"
     job = Job(["run", recipe], directory, ranks=1)
     deadline = time.monotonic() + 60
@@ -196,6 +197,58 @@ def damaged_checkpoint(directory):
     expect_same_results(run, result_digests(directory / "reference"), "after damaged checkpoints")
 
 
+def chain_set_aside(directory):
+    """What is complete is gathered and stacked without the network that lacks a fold; the same command completes it."""
+    stage = {"size_px": 8, "epochs": 1, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}}
+    networks = [{"name": "simplenet_cifar"}, {"name": "faulty", "priority": -1}]  # the faulty one's chains come last
+    recipe = write_recipe(directory, plugins=[FAULTY_NETWORK], backbones=networks, stages=[stage])
+    call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
+
+    os.environ["BALEEN_FAULTY"] = "what=fail network=2"
+    run = directory / "run"
+    text = call(["run", recipe], directory, ranks=1, code=4)
+    records = journal(run)
+    failed = {record["chain"] for record in records if record["type"] == "chain_failed" and record["set_aside"]}
+    finished = {record["chain"] for record in records if record["type"] == "chain_finished"}
+    expect(len(failed) == 1 and len(finished) == 3, f"failed: {failed}, finished: {finished}\n{text}")
+    chain = failed.pop()
+    left_out = f"faulty is left out: {chain} is not finished"
+    mentions(text, left_out, "fails as it was told", "simplenet_cifar")
+    with h5py.File(run / "oof.h5") as oof, h5py.File(directory / "reference/oof.h5") as whole:
+        expect(oof["oof"].shape[0] == 1, f"oof.h5 holds {oof['oof'].shape}")
+        expect((oof["oof"][0] == whole["oof"][0]).all(), "other predictions than those of the whole run")
+    stack = json.loads((run / "stack/stack.json").read_text())
+    expect((stack["models"], stack["dropped_models"]) == (["simplenet_cifar"], ["faulty"]), f"{stack}")
+    mentions((run / "stack/scores.txt").read_text(), left_out)
+    mentions((run / "report.html").read_text(), left_out, "fails as it was told")
+    mentions((run / "failure.json").read_text(), chain, "fails as it was told")
+    call(["verify", "run"], directory)
+
+    # The same again: the chain is tried anew, and what is complete stays the same.
+    before = (run / "oof.h5").read_bytes()
+    os.environ["BALEEN_FAULTY"] = "what=fail"
+    call(["run", recipe], directory, ranks=1, code=4)
+    expect((run / "oof.h5").read_bytes() == before, "oof.h5 changed though no other chain was finished")
+    call(["verify", "run"], directory)
+
+    # Where a stack without all networks is not wanted, the rest is there all the same; where none is complete, nothing.
+    text = call(["run", recipe, "--run-dir", "refused", "--set", "stacking.missing_models=refuse"], directory, ranks=1, code=4)
+    mentions(text, "there is no stack", "faulty is left out")
+    expect((directory / "refused/oof.h5").exists() and not (directory / "refused/stack/stack.json").exists(), text)
+    only_faulty = write_recipe(directory / "reference", plugins=[FAULTY_NETWORK], backbones=networks[1:], stages=[stage])
+    text = call(["run", only_faulty, "--run-dir", "none"], directory, ranks=1, code=4)
+    mentions(text, "no network has all its folds: nothing is gathered")
+    expect(not (directory / "none/oof.h5").exists(), text)
+
+    del os.environ["BALEEN_FAULTY"]
+    call(["run", recipe, "--resume", "must"], directory, ranks=2)
+    expect_same_results(run, result_digests(directory / "reference"), "after the chain was tried again")
+    for name in ("stack/stack.json", "stack/scores.txt", "stack/oof.csv", "stack/test.csv", "oof.csv", "test.csv"):
+        expect((run / name).read_bytes() == (directory / "reference" / name).read_bytes(), f"{name} is not that of the whole run")
+    expect("is left out" not in (run / "report.html").read_text(), "the report still has a network left out")
+    call(["verify", "run"], directory)
+
+
 def second_job(directory):
     recipe = write_recipe(directory, stages=[{"size_px": 12, "epochs": 500, "batch": 24, "optimizer": {"kind": "sgd"}}])
     job = Job(["run", recipe], directory, ranks=1)
@@ -206,7 +259,7 @@ def second_job(directory):
 
 
 CASES = {f.__name__: f for f in (configuration, stopped_rank, killed_rank, second_signal, flipped_byte, truncated_image,
-                                 full_disk, signal_and_resume, damaged_checkpoint, second_job)}
+                                 full_disk, signal_and_resume, damaged_checkpoint, chain_set_aside, second_job)}
 
 
 def test(directory):

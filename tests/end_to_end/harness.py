@@ -18,6 +18,8 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 BALEEN = os.environ["BALEEN_BIN"]
+# A plug-in with a network that does what BALEEN_FAULTY says (tests/faults/faulty_network.cpp).
+FAULTY_NETWORK = str(pathlib.Path(os.path.realpath(BALEEN)).parents[1] / "tests/faults/libbaleen_faulty_network.so")
 
 
 class Failure(AssertionError):

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-from harness import (Job, call, expect, journal, main, make_dataset, no_process_left,
+from harness import (FAULTY_NETWORK, Job, call, expect, journal, main, make_dataset, no_process_left,
                      result_digests, shell)
 from guides import blocks
 
@@ -229,6 +229,36 @@ def test_stopping(directory):
     expect(rows[1e30]["phase"] == "stopped" and "the loss is" in rows[1e30]["note"], f"{rows[1e30]}")
     expect(rows[0.05]["phase"] == "stopped" and "median" in rows[0.05]["note"], f"{rows[0.05]}")
     expect(rows[0.003]["phase"] == "finished" or rows[0.001]["phase"] == "finished", f"{rows}")
+
+
+def test_failed(directory):
+    """A trial whose chains are set aside keeps back no other: those are finished, and the same command tries it again."""
+    prepare(directory)
+    recipe = write_sweep(directory, {
+        "method": "grid", "space": {"backbones": [[{"name": "simplenet_cifar"}], [{"name": "faulty"}]]}},
+        plugins=[FAULTY_NETWORK], stages=[{"size_px": 8, "epochs": 1, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}}])
+    call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
+    reference = trial_digests(directory / "reference")
+    run = directory / "run"
+    os.environ["BALEEN_FAULTY"] = "what=fail"
+    text = call(["run", recipe, "--run-dir", "run"], directory, ranks=2, code=4)
+    del os.environ["BALEEN_FAULTY"]
+    good, bad = trials_table(run)
+    expect(good["phase"] == "finished" and good["oof"] and good["stack"], f"{good}")
+    expect(bad["phase"] == "failed" and "fails as it was told" in bad["note"] and not bad["oof"], f"{bad}")
+    expect("1 finished, 1 failed" in text and "best: trial 0000" in text, text)
+    expect("# Trial 0000 of the sweep" in (run / "best.yaml").read_text(), "best.yaml is not that of the good trial")
+    expect(trial_digests(run) == {"0000": reference["0000"]}, "other trials are finished, or to other bytes")
+    expect("1 failed" in (run / "report.html").read_text(), "the page does not show the failed trial")
+    expect("1 failed" in call(["status", "run"], directory), "the status does not show the failed trial")
+    call(["verify", "run"], directory)
+    call(["verify", "run/trials/0000"], directory)
+
+    call(["run", recipe, "--run-dir", "run"], directory, ranks=2)
+    expect([row["phase"] for row in trials_table(run)] == ["finished"] * 2, f"{trials_table(run)}")
+    expect(trial_digests(run) == reference, "the second start led to other bytes")
+    expect_nothing_repeated(run)
+    call(["verify", "run"], directory)
 
 
 def test_bad_input(directory):

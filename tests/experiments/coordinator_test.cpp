@@ -205,13 +205,19 @@ TEST(CoordinatorTest, AChainThatFailsIsRetriedOnOtherRanksThenSetAsideWhileTheRe
   EXPECT_NE(attempts[0], attempts[1]) << "the retry ran where it had failed";
   for (const RunSummary& summary : run.summaries) {
     EXPECT_EQ(summary.exit_code, 4);
+    EXPECT_TRUE(summary.all_tried()) << "what is complete is gathered";
     ASSERT_EQ(summary.failed.size(), 1u);
     EXPECT_EQ(summary.failed[0].chain, "net-f5-s1");
     EXPECT_EQ(summary.failed[0].error.message(), "sample 7 is damaged");
     EXPECT_EQ(summary.failed[0].error.hint(), "re-pack it");
     EXPECT_EQ(std::set<int>{summary.failed[0].rank}, attempts[1]);
   }
-  EXPECT_EQ(read_journal(directory / "journal.jsonl").num_failures.at("net-f5-s1"), 2);
+  const JournalState journal = read_journal(directory / "journal.jsonl");
+  EXPECT_EQ(journal.num_failures.at("net-f5-s1"), 2);
+  std::vector<bool> set_aside;
+  for (const JournalRecord& failed : journal.records)
+    if (failed.kind == JournalRecord::Kind::kChainFailed) set_aside.push_back(failed.set_aside);
+  EXPECT_EQ(set_aside, (std::vector<bool>{false, true}));
 }
 
 TEST(CoordinatorTest, AFailureThatOnlyOneAttemptSeesIsHealedByTheRetry) {
@@ -361,6 +367,9 @@ TEST(CoordinatorMessagesTest, SurviveTheTripWithErrorsAndNonFiniteNumbers) {
   finish.summary.exit_code = 4;
   finish.summary.failed.push_back({"a", Error(ErrorKind::kData, "file \xff\xfe.jpg"), 2, "h"});
   EXPECT_EQ(decode_coordinator_message(encode(finish)).summary.failed[0].rank, 2);
+  EXPECT_TRUE(decode_coordinator_message(encode(finish)).summary.all_tried());
+  finish.summary.cut_short = true;
+  EXPECT_FALSE(decode_coordinator_message(encode(finish)).summary.all_tried());
   EXPECT_THROW(decode_worker_message("{}"), Error);
   EXPECT_THROW(decode_worker_message("not json"), Error);
 }

@@ -138,6 +138,7 @@ TEST(EndingRuns, AFailureThatEndsTheRunIsNotRetriedAndTheOthersSave) {
   for (const RunSummary& summary : summaries) {
     EXPECT_EQ(summary.exit_code, 88);
     EXPECT_FALSE(summary.interrupted);
+    EXPECT_FALSE(summary.all_tried()) << "the others were not trained: nothing is gathered";
     ASSERT_EQ(summary.failed.size(), 1u);
     EXPECT_EQ(summary.failed[0].chain, "net-f1");
     EXPECT_EQ(summary.num_finished, 0);

@@ -103,6 +103,17 @@ TEST_F(JournalTest, ReplayGivesBackWhatWasWritten) {
     EXPECT_EQ(state.records[i].sequence, static_cast<int64_t>(i));
 }
 
+TEST_F(JournalTest, StepsOfFewerChainsCountNoMoreOnceAnotherChainIsFinished) {
+  write_run(file_);
+  Journal journal(file_);
+  journal.append(record_of(Kind::kRunStarted));
+  EXPECT_EQ(journal.state().finished_steps.count("stacking"), 1u);
+  journal.append(record_of(Kind::kChainFinished, "net-f1-s1"));
+  EXPECT_TRUE(journal.state().finished_steps.empty());
+  journal.append(record_of(Kind::kStepFinished, "stacking"));
+  EXPECT_EQ(read_journal(file_).finished_steps.count("stacking"), 1u);
+}
+
 TEST_F(JournalTest, CutAtAnyByteItReplaysAPrefixAndGoesOn) {
   LogOptions quiet;
   quiet.console_level = LogLevel::kError;

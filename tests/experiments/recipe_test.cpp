@@ -168,6 +168,17 @@ TEST(RecipeTest, FieldsThatContradictEachOtherAreNamed) {
   EXPECT_EQ(problems_of(kRecipe), "");
 }
 
+TEST(RecipeTest, RunsStackWithoutIncompleteModelsUnlessToldToRefuse) {
+  const auto missing_models = [](const std::string& more) {
+    return decode_recipe(config::Document::parse(kRecipe + more, "fashion.yaml"), nullptr)
+        .stacking.missing_models;
+  };
+  EXPECT_EQ(missing_models(""), "drop");
+  EXPECT_EQ(missing_models("stacking: {nested: true}\n"), "drop");
+  EXPECT_EQ(missing_models("stacking: {missing_models: refuse}\n"), "refuse");
+  EXPECT_EQ(StackOptions().missing_models, "refuse") << "programs that call fit_stack";
+}
+
 TEST(RecipeTest, StackingThatNeedsMoreFoldsIsNamedBeforeAnythingIsTrained) {
   const auto problems_with = [](int folds, const std::string& stacking) {
     return problems_of(replaced(kRecipe, "count: 3", fmt::format("count: {}", folds)) +

@@ -308,6 +308,9 @@ TEST(ReportTest, ASweepsTrialsAreATableAndLines) {
   const size_t table = markup.find("aria-label=\"Trials\"");
   EXPECT_LT(markup.find(">0001 ★", table), markup.find(">0000<", table));
   EXPECT_LT(markup.find(">0002<", table), markup.find(">0003<", table));
+  EXPECT_NE(markup.find("1 stopped, 0 under way"), std::string::npos);
+  sweep.trials[3].state = State::kFailed;
+  EXPECT_NE(render_report(data).find("0 stopped, 1 failed, 0 under way"), std::string::npos);
 }
 
 TEST(ReportTest, LinesCrossTheirAxesWhereTheValuesAre) {

@@ -134,6 +134,8 @@ TEST_F(RunStatusTest, AKilledRunIsSeenAtOnceOnItsOwnHost) {
   EXPECT_THAT(describe_run(run_, now() + 1), HasSubstr("under way for"));
   writer.set_phase("stacking");
   EXPECT_THAT(describe_run(run_, now() + 1), HasSubstr("all chains are finished: stacking"));
+  writer.chain_failed(plan_.chains[1], Error(ErrorKind::kData, "a sample is damaged"), 0, false);
+  EXPECT_THAT(describe_run(run_, now() + 1), HasSubstr("no chain is left to train: stacking"));
 }
 
 TEST_F(RunStatusTest, PredictionsCountAndAreInNoEpoch) {

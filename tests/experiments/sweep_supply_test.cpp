@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "experiments/coordinator_worker.h"
+#include "experiments/sweep/sweep_outline.h"
+#include "experiments/sweep/sweep_report.h"
 #include "tests/experiments/example_sweep.h"
 #include "tests/experiments/memory_ranks.h"
 #include "tests/support/temporary_directory.h"
@@ -211,7 +213,30 @@ TEST(SweepSupplyTest, ADamagedSampleStillFailsTheRun) {
   const RunSummary summary = run_sweep(2, example, directory / "journal.jsonl", trained, bad);
   EXPECT_EQ(summary.exit_code, 4);
   EXPECT_EQ(summary.num_finished, 2);
+  EXPECT_TRUE(summary.all_tried()) << "the other trials are finished";
+
+  const SweepOutline outline = outline_of(example.sweep);
+  const SweepResults results = results_of(outline, read_journal(directory / "journal.jsonl"));
+  EXPECT_EQ(results.count(TrialPhase::kFinished), 2);
+  EXPECT_EQ(results.trials[1].phase, TrialPhase::kFailed);
+  EXPECT_THAT(results.trials[1].note, HasSubstr("sample 7 is damaged"));
+  EXPECT_EQ(results.best, 2);
+  EXPECT_THAT(trials_csv(outline, results), HasSubstr("0001,failed,0"));
+  EXPECT_THAT(describe_results(outline, results, 10), HasSubstr("2 finished, 1 failed"));
+  EXPECT_EQ(report_sweep(outline, results).trials[1].state, ReportTrial::State::kFailed);
+  // The next start tries it again.
+  {
+    Journal journal(directory / "journal.jsonl");
+    JournalRecord start;
+    start.kind = Kind::kRunStarted;
+    journal.append(start);
+  }
+  EXPECT_EQ(results_of(outline, read_journal(directory / "journal.jsonl")).trials[1].phase,
+            TrialPhase::kRunning);
   EXPECT_EQ(run_sweep(1, example, directory / "journal.jsonl", trained).exit_code, 0);
+  EXPECT_EQ(
+      results_of(outline, read_journal(directory / "journal.jsonl")).count(TrialPhase::kFinished),
+      3);
 }
 
 TEST(SweepSupplyTest, ATrialThatIsStoppedAtAResumeIsToldAsDropped) {

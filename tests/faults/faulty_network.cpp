@@ -4,15 +4,19 @@
 //                                                           then on
 //   BALEEN_FAULTY="what=pause rank=1 after=40 seconds=60"   sleeps once
 //   BALEEN_FAULTY="what=diverge rank=1 after=40"            moves one weight by one ulp, once
+//   BALEEN_FAULTY="what=fail network=2"                     the second network that the process
+//                                                           trains fails, as do all later ones
 //
 // `after` counts the rank's own forward passes in training; without `rank` all ranks do it.
 // `vary=0.3` makes each sleep shorter or longer by up to so large a part, drawn anew on each rank.
 // Several faults are parted by semicolons.
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -23,6 +27,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/base/error.h"
 #include "experiments/plugin.h"
 
 namespace {
@@ -34,9 +39,10 @@ struct Fault {
   int64_t after = 0;
   double seconds = 0;
   double vary = 0;
+  int64_t network = 1;
 
   bool due(int64_t forwards) const {
-    return what == "slow" ? forwards >= after : forwards == after;
+    return what == "slow" || what == "fail" ? forwards >= after : forwards == after;
   }
 };
 
@@ -58,6 +64,7 @@ std::vector<Fault> faults_here() {
       if (key == "after") fault.after = std::atoll(value.c_str());
       if (key == "seconds") fault.seconds = std::atof(value.c_str());
       if (key == "vary") fault.vary = std::atof(value.c_str());
+      if (key == "network") fault.network = std::atoll(value.c_str());
       if (key == "rank") here = rank && value == rank;
     }
     if (here) faults.push_back(fault);
@@ -92,9 +99,12 @@ class FaultyNet final : public Backbone {
  private:
   void misbehave() {
     if (faults_.empty() || !is_training()) return;
-    ++forwards_;
+    static std::atomic<int64_t> num_trained{0};
+    if (forwards_++ == 0) number_ = ++num_trained;
     for (const Fault& fault : faults_) {
-      if (!fault.due(forwards_)) continue;
+      if (!fault.due(forwards_) || number_ < fault.network) continue;
+      if (fault.what == "fail")
+        throw Error(ErrorKind::kData, fmt::format("network {} fails as it was told", number_));
       if (fault.what == "diverge") {
         const at::NoGradGuard no_grad;
         float* value = conv2_->weight.data().mutable_data_ptr<float>();
@@ -109,6 +119,7 @@ class FaultyNet final : public Backbone {
   std::vector<Fault> faults_;
   std::mt19937 random_;  ///< of the clock only, never of results
   int64_t forwards_ = 0;
+  int64_t number_ = 0;  ///< among the networks that the process trains, from 1
   torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr};
   torch::nn::BatchNorm2d bn1_{nullptr};
   torch::nn::Linear fc_{nullptr};
