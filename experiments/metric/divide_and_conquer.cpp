@@ -21,6 +21,16 @@ constexpr int64_t kLeastIds = 2;  ///< to tell apart
 
 }  // namespace
 
+int64_t least_ids_of_a_learner(const DivideSection& divide, int64_t num_ids,
+                               int64_t logical_shards) {
+  const int64_t learners = divide.learners;
+  if (learners < 2 || divide.step == "per_learner") return num_ids;
+  if (divide.step != "learner_parallel") return num_ids / learners;
+  const int64_t of_shard = num_ids / logical_shards;
+  if (learners <= logical_shards) return logical_shards / learners * of_shard;
+  return of_shard / ((learners + logical_shards - 1) / logical_shards);
+}
+
 DivideAndConquer::DivideAndConquer(const Setup& setup, std::vector<int64_t> rows,
                                    std::vector<int64_t> identities)
     : setup_(setup), rows_(std::move(rows)), identities_(std::move(identities)) {

@@ -20,6 +20,12 @@ enum class LearningPhase {
   kJoint,   ///< batches of all images train the whole embedding
 };
 
+/// Ids of the learner that gets the fewest of a batch of `num_ids` ids, with all learners in use.
+/// Two are needed: without a negative a loss over triplets is 0.
+/// @param num_ids for learner_parallel a multiple of the shards
+int64_t least_ids_of_a_learner(const DivideSection& divide, int64_t num_ids,
+                               int64_t logical_shards);
+
 /// Which images each batch has, and which part of the embedding it trains.
 ///
 /// Without division there is one learner of all images, always joint: one learner is plain metric

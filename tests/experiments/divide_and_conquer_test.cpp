@@ -163,6 +163,29 @@ TEST(DivideAndConquerTest, LearnerParallelShardsHaveImagesOfOneLearner) {
   }
 }
 
+TEST(DivideAndConquerTest, TheSmallestPartOfABatchIsForetold) {
+  const Toy toy;
+  for (const char* step : {"accumulate", "learner_parallel"}) {
+    for (const int64_t shards : {int64_t{1}, int64_t{2}, int64_t{3}, int64_t{4}, int64_t{8}}) {
+      for (int64_t ids = shards; ids <= 48; ids += shards) {
+        const DivideSection options{.learners = 4, .step = step};
+        DivideAndConquer division({.options = options,
+                                   .images_per_id = 2,
+                                   .dimension = 8,
+                                   .num_epochs = 20,
+                                   .logical_shards = shards},
+                                  toy.rows, toy.identities);
+        division.cluster(toy.features, 0, 1, {});
+        int64_t least = ids;
+        for (const BatchBlock& block : division.focus(0, 1, 2 * ids))
+          least = std::min(least, (block.last_row - block.first_row) / 2);
+        EXPECT_EQ(least_ids_of_a_learner(options, ids, shards), least)
+            << step << ", " << shards << " shards, " << ids << " ids";
+      }
+    }
+  }
+}
+
 TEST(DivideAndConquerTest, LearnerParallelIsAccumulateWhereLearnersAndShardsAreAsMany) {
   const Toy toy;
   const auto of_step = [&](const char* step) {
