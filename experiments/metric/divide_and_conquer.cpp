@@ -19,6 +19,30 @@ namespace {
 
 constexpr int64_t kLeastIds = 2;  ///< to tell apart
 
+/// Of the images that were in a cluster before: those that rested would count as one more.
+double agreement(const std::vector<int64_t>& now, const std::vector<int64_t>& before) {
+  std::vector<int64_t> a, b;
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (before[i] < 0) continue;
+    a.push_back(now[i]);
+    b.push_back(before[i]);
+  }
+  return normalized_mutual_information(a, b);
+}
+
+/// Before k-means, whose points may be means of ids.
+void check_finite(const at::Tensor& features_NF, const std::vector<int64_t>& rows,
+                  const std::vector<int64_t>& identities) {
+  const at::Tensor finite = at::isfinite(features_NF).all(1);
+  if (finite.all().item<bool>()) return;
+  const auto first = static_cast<size_t>(at::argmin(finite.to(at::kInt)).item<int64_t>());
+  throw Error(ErrorKind::kNumeric,
+              fmt::format("the features of the image in row {} of the dataset, training id {}, are "
+                          "not finite",
+                          rows[first], identities[first]),
+              "the weights have diverged: lower the learning rate or add clip_norm");
+}
+
 }  // namespace
 
 int64_t least_ids_of_a_learner(const DivideSection& divide, int64_t num_ids,
@@ -132,6 +156,7 @@ DivideAndConquer::Report DivideAndConquer::cluster(const at::Tensor& features_NF
                                                    int64_t chain_epoch, uint64_t seed,
                                                    const KMeansShare& share) {
   const DivideSection& options = setup_.options;
+  check_finite(features_NF, rows_, identities_);
   KMeansOptions how;
   how.clusters = options.learners;
   how.iterations = options.iterations;
@@ -155,7 +180,7 @@ DivideAndConquer::Report DivideAndConquer::cluster(const at::Tensor& features_NF
     report.cost_before = labels.cost_before;
     report.cost_after = labels.cost_after;
     report.kept = labels.kept;
-    report.mutual_information = normalized_mutual_information(labels.clusters, clusters_);
+    report.mutual_information = agreement(labels.clusters, clusters_);
     fresh = labels.clusters;
   }
   clusters_ = std::move(fresh);

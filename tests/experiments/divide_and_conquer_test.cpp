@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -243,6 +244,28 @@ TEST(DivideAndConquerTest, ImagesAloneOfTheirIdRestForAPeriod) {
 
   DivideAndConquer by_ids = toy.make({.learners = 4, .cluster = "ids"});
   EXPECT_EQ(by_ids.cluster(toy.features, 0, 1, {}).used, 1.0);
+}
+
+/// Those that rested before were taken for a cluster of their own.
+TEST(DivideAndConquerTest, ImagesThatRestedDoNotCountInTheLogsMutualInformation) {
+  Toy toy;
+  toy.features[0].copy_(toy.features[119]);
+  DivideAndConquer division = toy.make({.learners = 4, .starts = 5});
+  division.cluster(toy.features, 0, 1, {});
+  ASSERT_EQ(division.clusters()[0], -1);
+  const auto report = division.cluster(toy.features, 2, 7, {});
+  EXPECT_TRUE(report.relabelled);
+  EXPECT_NEAR(report.mutual_information, 1.0, 1e-12);
+}
+
+TEST(DivideAndConquerTest, FeaturesThatAreNotFiniteAreNamedByRowAndId) {
+  for (const char* cluster : {"images", "ids"}) {
+    Toy toy;
+    toy.features[37][1].fill_(std::numeric_limits<double>::quiet_NaN());
+    DivideAndConquer division = toy.make({.learners = 4, .cluster = cluster});
+    const std::string message = message_of([&] { division.cluster(toy.features, 0, 1, {}); });
+    EXPECT_THAT(message, ::testing::HasSubstr("row 1037 of the dataset, training id 7")) << cluster;
+  }
 }
 
 TEST(DivideAndConquerTest, ALearnerWithOneIdIsSkipped) {
