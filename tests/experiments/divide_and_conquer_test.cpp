@@ -290,6 +290,17 @@ TEST(DivideAndConquerTest, TheStateIsTheClusters) {
   EXPECT_THROW(resumed.set_clusters(std::vector<int64_t>(120, 4)), Error);
 }
 
+TEST(DivideAndConquerTest, PrototypesNeedOneImageMore) {
+  const std::vector<int64_t> rows{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const std::vector<int64_t> identities{0, 0, 1, 1, 1, 1, 2, 2, 2, 2};
+  const DivideAndConquer division({.prototype_images = 3, .dimension = 8}, rows, identities);
+  for (const int64_t row : division.order(0, 20, 8, 1)) EXPECT_GT(row, 1);
+  EXPECT_THAT(message_of([&] {
+                DivideAndConquer({.prototype_images = 4, .dimension = 8}, rows, identities);
+              }),
+              ::testing::HasSubstr("none of the 3 ids in 10 training images has 5 images"));
+}
+
 TEST(DivideAndConquerTest, BadInputIsNamed) {
   const auto make = [](std::vector<int64_t> identities, DivideSection options = {}) {
     return message_of([&] {

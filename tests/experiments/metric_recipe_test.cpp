@@ -85,6 +85,9 @@ TEST(MetricChecks, MistakesAreNamedWithTheirKeys) {
   EXPECT_THAT(problems_with({"loss.kind=cross_entropy"}), HasSubstr("metric.losses"));
   EXPECT_THAT(problems_with({"metric.losses=[{kind: margin, parameters: {alhpa: 1}}]"}),
               HasSubstr("alpha"));
+  EXPECT_THAT(problems_with({"metric.losses=[{kind: proto, parameters: {shots: 4}}]"}),
+              HasSubstr("metric.images_per_id"));
+  EXPECT_EQ(problems_with({"metric.losses=[{kind: proto, parameters: {shots: 3}}]"}), "");
   EXPECT_THAT(problems_with({"training.shuffle=two_level"}), HasSubstr("by ids"));
 }
 
