@@ -37,7 +37,8 @@ ClassSampler::ClassSampler(std::span<const int64_t> rows, std::span<const int64_
   std::map<int64_t, std::vector<int64_t>> by_class;
   for (size_t i = 0; i < rows.size(); ++i) by_class[classes[i]].push_back(rows[i]);
   for (auto& [label, members] : by_class)
-    if (members.size() >= 2) members_.push_back(std::move(members));
+    if (std::ssize(members) >= std::max<int64_t>(2, options_.supports + 1))
+      members_.push_back(std::move(members));
 }
 
 int64_t ClassSampler::num_rows() const {
@@ -53,7 +54,7 @@ std::vector<int64_t> ClassSampler::batches(int64_t epoch, int64_t count, int64_t
                 fmt::format("a batch of {} can't hold {} images of each of its ids", size, m),
                 "make the batch a multiple of metric.images_per_id, which is at least 2");
   if (members_.empty())
-    throw Error(ErrorKind::kData, "no id has two images to learn from",
+    throw Error(ErrorKind::kData, "no id has images enough to learn from",
                 "ids with one image teach nothing: pack more images of each, or take other folds");
   CounterRandom random(
       derive_seed(options_.seed, Stream::kShuffle,
@@ -70,7 +71,15 @@ std::vector<int64_t> ClassSampler::batches(int64_t epoch, int64_t count, int64_t
       const auto place = static_cast<size_t>(i) % classes.size();
       const size_t other = place + random.below(classes.size() - place);
       std::swap(classes[place], classes[other]);
-      for (int64_t j = 0; j < m; ++j) order.push_back(dealers[classes[place]].deal(random));
+      const auto first = std::ssize(order);
+      for (int64_t j = 0; j < m; ++j) {
+        int64_t row = dealers[classes[place]].deal(random);
+        const auto supports = order.begin() + first;
+        while (std::find(supports, supports + std::min(j, options_.supports), row) !=
+               supports + std::min(j, options_.supports))
+          row = dealers[classes[place]].deal(random);
+        order.push_back(row);
+      }
     }
   }
   return order;

@@ -14,10 +14,14 @@ class ClassSampler {
     int64_t per_class = 4;  ///< m
     uint64_t seed = 0;
     int64_t stream = 0;  ///< tells samplers of one seed apart, e.g. one per cluster
+    /// The first so many samples of a class in a batch come once in it, so that the others can be
+    /// told by them; classes without one more are left out. 0: any may repeat.
+    int64_t supports = 0;
   };
 
   /// @param rows    samples, in a fixed order
-  /// @param classes class of each; classes with fewer than two samples are left out
+  /// @param classes class of each; classes with fewer than two samples, or than supports + 1, are
+  /// left out
   ClassSampler(std::span<const int64_t> rows, std::span<const int64_t> classes,
                const Options& options);
 

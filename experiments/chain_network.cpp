@@ -1,6 +1,7 @@
 #include "experiments/chain_network.h"
 
 #include "core/base/seeds.h"
+#include "core/config/decode.h"
 #include "data/augment/d4.h"
 #include "experiments/stage_feed.h"
 
@@ -14,6 +15,11 @@ std::vector<View> views_of(const std::vector<std::string>& names) {
   }
   if (views.size() == 1) views.clear();  // the image itself
   return views;
+}
+
+/// The same changes in all folds: the looks of one sample differ by the network alone.
+uint64_t test_time_seed(int64_t seed) {
+  return derive_seed(static_cast<uint64_t>(seed), Stream::kTestTime, {});
 }
 
 }  // namespace
@@ -42,9 +48,24 @@ TestTimeLooks looks_of(const Recipe& recipe, const Extensions& extensions, const
   looks.augment = prediction.tta_augment;
   looks.custom = extensions.augmentations.create_all(prediction.tta_augment.custom);
   looks.augment_on_device = augments_on_device(recipe.training, prediction.tta_augment, device);
-  // The same changes in all folds: the looks of one sample differ by the network alone.
-  looks.seed = derive_seed(static_cast<uint64_t>(chain.seed), Stream::kTestTime, {});
+  looks.seed = test_time_seed(chain.seed);
   looks.fusion = fusion_from_name(prediction.tta_fusion);
+  return looks;
+}
+
+TestTimeLooks looks_of(const WeightsMetadata& says, const Extensions& extensions) {
+  TestTimeLooks looks;
+  if (!says.contains("tta")) return looks;
+  looks.views = views_of(says.texts("tta"));
+  for (const double size_px : says.numbers("tta_sizes_px"))
+    looks.sizes_px.push_back(static_cast<int64_t>(size_px));
+  looks.fusion = fusion_from_name(says.text("tta_fusion"));
+  if (!says.contains("tta_random_passes")) return looks;
+  looks.random_passes = says.number("tta_random_passes");
+  looks.augment = config::decode<AugmentOptions>(
+      config::Document::parse(says.text("tta_augment"), "tta_augment"));
+  looks.custom = extensions.augmentations.create_all(looks.augment.custom);
+  looks.seed = test_time_seed(says.number("seed"));
   return looks;
 }
 

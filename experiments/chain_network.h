@@ -11,6 +11,7 @@
 #include "experiments/recipe.h"
 #include "experiments/snapshots.h"
 #include "experiments/task.h"
+#include "experiments/weights_metadata.h"
 
 namespace baleen {
 
@@ -23,6 +24,11 @@ BackboneOptions chain_backbone(const Recipe& recipe, const ChainSpec& chain, con
 /// The looks that are fused into one prediction, as the recipe asks for.
 TestTimeLooks looks_of(const Recipe& recipe, const Extensions& extensions, const ChainSpec& chain,
                        at::Device device);
+
+/// The same as a weights file says; one plain look where it says nothing of looks.
+/// @throws Error kData naming an entry that is damaged; kConfiguration for an extension's
+/// augmentation that is not there.
+TestTimeLooks looks_of(const WeightsMetadata& says, const Extensions& extensions);
 
 /// The snapshots of a chain, and the sizes at which they predict.
 SnapshotEnsemble snapshots_of(const Recipe& recipe, const ChainSpec& chain,

@@ -9,7 +9,9 @@
 #include "core/base/digest.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/config/encode.h"
 #include "core/weights/safetensors.h"
+#include "data/augment/d4.h"
 #include "experiments/classification_chain.h"
 #include "experiments/journal.h"
 
@@ -56,6 +58,15 @@ std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const 
   std::vector<std::string> labels = dataset.label_names();
   if (task.num_network_outputs() > task.num_outputs())
     for (const std::string& label : dataset.label_names()) labels.push_back(label + " (mirrored)");
+  const PredictionSection& prediction = recipe.prediction;
+  std::vector<std::string> views;
+  for (const D4 view : d4_views(prediction.tta)) views.emplace_back(name_of(view));
+  std::vector<int64_t> sizes_px = prediction.tta_sizes_px;
+  if (sizes_px.empty()) sizes_px.push_back(image.size_px);
+  std::map<std::string, std::string> random;
+  if (prediction.tta_random_passes > 0)
+    random = {{"tta_random_passes", std::to_string(prediction.tta_random_passes)},
+              {"tta_augment", config::to_json(prediction.tta_augment)}};
   std::map<std::string, std::string> metadata = {
       {"format", "pt"},
       {"backbone", section.name},
@@ -70,6 +81,9 @@ std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const 
       {"labels", dump(labels)},
       {"size_px", std::to_string(image.size_px)},
       {"fit", image.fit},
+      {"tta", dump(views)},
+      {"tta_sizes_px", dump(sizes_px)},
+      {"tta_fusion", prediction.tta_fusion},
       {"mean", dump(image.normalise.mean)},
       {"std", dump(image.normalise.std)},
       {"chain", chain.name},
@@ -77,6 +91,7 @@ std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const 
       {"seed", std::to_string(chain.seed)}};
   if (std::string dehazing = dehazing_of(dataset, section); !dehazing.empty())
     metadata["dehazing"] = std::move(dehazing);
+  metadata.merge(random);
   return metadata;
 }
 

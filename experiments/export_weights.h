@@ -19,9 +19,11 @@ namespace baleen {
 /// `slices` (of an embedding, which are brought to unit length each; else 1),
 /// `targets` (classes, labels, boxes or metric), `labels` (JSON list, in the order of the outputs;
 /// with task.flip_as_class those of mirror images behind the others),
-/// `size_px`, `fit`, `mean` and `std` (JSON lists, of pixels in [0, 1]), `chain`, `fold`, `seed`,
-/// `variant` (of the dataset's images; empty: as they are), `dehazing` (where the packer took the
-/// haze from them: its options fit, size_px, enlarge, shrink and dehaze, JSON),
+/// `size_px`, `fit`, `mean` and `std` (JSON lists, of pixels in [0, 1]), how predictions look at an
+/// image: `tta` (JSON list of views), `tta_sizes_px`, `tta_fusion`, and, where there are random
+/// passes, `tta_random_passes` and `tta_augment` (JSON); `variant` (of the dataset's images; empty:
+/// as they are), `dehazing` (where the packer took the haze from them: its options fit, size_px,
+/// enlarge, shrink and dehaze, JSON), `chain`, `fold`, `seed`,
 /// and `format`: "pt", which Python's readers look for. A function of recipe and data only: the
 /// same bytes on any number of ranks.
 /// @param image how images entered the network in the last stage

@@ -191,7 +191,7 @@ void check(const at::Tensor& points_NF, const KMeansOptions& options) {
   const at::Tensor finite = at::isfinite(points_NF).all(1);
   if (finite.all().item<bool>()) return;
   throw Error(ErrorKind::kNumeric,
-              fmt::format("the features of image {} to be clustered are not finite",
+              fmt::format("point {} of those to be clustered is not finite",
                           at::argmin(finite.to(at::kInt)).item<int64_t>()),
               "the weights have diverged: lower the learning rate or add clip_norm");
 }

@@ -49,6 +49,9 @@ class Loss {
   /// What the logits mean: sigmoid for independent labels, softmax for classes. [N, K], at least
   /// float32.
   virtual at::Tensor probabilities(const at::Tensor& logits_NK) const = 0;
+  /// What the mean of several looks' probabilities becomes, [N, K]: a mean of probabilities is one,
+  /// a mean of unit vectors is shorter than they are.
+  virtual at::Tensor of_looks(const at::Tensor& mean_NK) const { return mean_NK; }
 };
 
 /// Which loss a recipe asks for.

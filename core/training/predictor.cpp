@@ -14,7 +14,7 @@ namespace {
 /// Probabilities of one chunk, look by look.
 class Looks {
  public:
-  explicit Looks(Fusion fusion) : fusion_(fusion) {}
+  Looks(Fusion fusion, const Loss& loss) : fusion_(fusion), loss_(loss) {}
 
   void add(const at::Tensor& probabilities_NK) {
     ++count_;
@@ -35,12 +35,13 @@ class Looks {
                        at::full_like(fused_NK, std::numeric_limits<double>::quiet_NaN()));
     }
     if (fusion_ == Fusion::kRank) return all_.front().to(at::kCPU).contiguous();
-    if (count_ > 1) sum_NK_.div_(static_cast<double>(count_));
+    if (count_ > 1) sum_NK_ = loss_.of_looks(sum_NK_.div_(static_cast<double>(count_)));
     return sum_NK_.to(at::kCPU).contiguous();
   }
 
  private:
   Fusion fusion_;
+  const Loss& loss_;
   int64_t count_ = 0;
   at::Tensor sum_NK_;
   std::vector<at::Tensor> all_;
@@ -101,7 +102,7 @@ void predict(Backbone& network, const Loss& loss, std::span<const LookSource> so
   std::vector<Reader> readers(sources.begin(), sources.end());
   while (!readers.empty() && !readers.front().at_end()) {
     if (stop && stop()) throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
-    Looks looks(fusion);
+    Looks looks(fusion, loss);
     const auto look = [&](const at::Tensor& view) {
       const AutocastScope autocast(device.type(), precision);
       looks.add(loss.probabilities(network.forward(view)).to(at::kFloat));

@@ -48,9 +48,10 @@ struct EmbedOptions {
 };
 
 /// [collective] Features of all original images of a dataset by exported weights, computed in
-/// parallel over the ranks: an embedding network's output in unit slices, a siamese network's as it
-/// is, or what any other network's head sees. Every rank returns the whole table, the same on any
-/// number of ranks.
+/// parallel over the ranks: an embedding network's output in unit slices or a siamese network's as
+/// it is, with the looks at each image that the run's predictions had; or what any other network's
+/// head sees of the plain image. Every rank returns the whole table, the same on any number of
+/// ranks.
 /// @param weights as `baleen export` writes them, or a chain's weights.safetensors
 /// @throws Error kData when the weights don't say what they are of, or the images have another
 /// number of channels; kInterrupted.

@@ -19,24 +19,62 @@ namespace {
 
 constexpr int64_t kLeastIds = 2;  ///< to tell apart
 
+/// Of the images that were in a cluster before: those that rested would count as one more.
+double agreement(const std::vector<int64_t>& now, const std::vector<int64_t>& before) {
+  std::vector<int64_t> a, b;
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (before[i] < 0) continue;
+    a.push_back(now[i]);
+    b.push_back(before[i]);
+  }
+  return normalized_mutual_information(a, b);
+}
+
+/// Before k-means, whose points may be means of ids.
+void check_finite(const at::Tensor& features_NF, const std::vector<int64_t>& rows,
+                  const std::vector<int64_t>& identities) {
+  const at::Tensor finite = at::isfinite(features_NF).all(1);
+  if (finite.all().item<bool>()) return;
+  const auto first = static_cast<size_t>(at::argmin(finite.to(at::kInt)).item<int64_t>());
+  throw Error(ErrorKind::kNumeric,
+              fmt::format("the features of the image in row {} of the dataset, training id {}, are "
+                          "not finite",
+                          rows[first], identities[first]),
+              "the weights have diverged: lower the learning rate or add clip_norm");
+}
+
 }  // namespace
+
+int64_t least_ids_of_a_learner(const DivideSection& divide, int64_t num_ids,
+                               int64_t logical_shards) {
+  const int64_t learners = divide.learners;
+  if (learners < 2 || divide.step == "per_learner") return num_ids;
+  if (divide.step != "learner_parallel") return num_ids / learners;
+  const int64_t of_shard = num_ids / logical_shards;
+  if (learners <= logical_shards) return logical_shards / learners * of_shard;
+  return of_shard / ((learners + logical_shards - 1) / logical_shards);
+}
 
 DivideAndConquer::DivideAndConquer(const Setup& setup, std::vector<int64_t> rows,
                                    std::vector<int64_t> identities)
     : setup_(setup), rows_(std::move(rows)), identities_(std::move(identities)) {
   for (const int64_t identity : identities_)
     num_identities_ = std::max(num_identities_, identity + 1);
-  const ClassSampler all(rows_, identities_, {.per_class = setup_.images_per_id});
+  const ClassSampler all(rows_, identities_,
+                         {.per_class = setup_.images_per_id, .supports = setup_.prototype_images});
   if (all.num_classes() < kLeastIds) {
+    const std::string enough = least_images() == 2 ? "two" : std::to_string(least_images());
     throw Error(
         ErrorKind::kData,
         all.num_classes() == 0
-            ? fmt::format("none of the {} ids in {} training images has two images",
-                          num_identities_, rows_.size())
-            : fmt::format("of the {} ids in {} training images only one has two images, so that "
+            ? fmt::format("none of the {} ids in {} training images has {} images", num_identities_,
+                          rows_.size(), enough)
+            : fmt::format("of the {} ids in {} training images only one has {} images, so that "
                           "there is nothing to tell apart",
-                          num_identities_, rows_.size()),
-        "metric learning needs two ids with two images each in every fold's training images");
+                          num_identities_, rows_.size(), enough),
+        fmt::format("metric learning needs two ids with {} images each in every fold's training "
+                    "images",
+                    enough));
   }
   const DivideSection& options = setup_.options;
   joint_from_ = options.joint_from.value_or(setup_.num_epochs * 19 / 20);
@@ -122,6 +160,7 @@ DivideAndConquer::Report DivideAndConquer::cluster(const at::Tensor& features_NF
                                                    int64_t chain_epoch, uint64_t seed,
                                                    const KMeansShare& share) {
   const DivideSection& options = setup_.options;
+  check_finite(features_NF, rows_, identities_);
   KMeansOptions how;
   how.clusters = options.learners;
   how.iterations = options.iterations;
@@ -145,7 +184,7 @@ DivideAndConquer::Report DivideAndConquer::cluster(const at::Tensor& features_NF
     report.cost_before = labels.cost_before;
     report.cost_after = labels.cost_after;
     report.kept = labels.kept;
-    report.mutual_information = normalized_mutual_information(labels.clusters, clusters_);
+    report.mutual_information = agreement(labels.clusters, clusters_);
     fresh = labels.clusters;
   }
   clusters_ = std::move(fresh);
@@ -162,12 +201,13 @@ DivideAndConquer::Report DivideAndConquer::cluster(const at::Tensor& features_NF
   return report;
 }
 
-/// Images that are alone of their id in their cluster teach nothing until the next clustering.
+/// Images that are alone of their id in their cluster, or too few for a prototype and a query,
+/// teach nothing until the next clustering.
 void DivideAndConquer::drop_the_lonely() {
   std::map<std::pair<int64_t, int64_t>, int64_t> counts;
   for (size_t i = 0; i < clusters_.size(); ++i) ++counts[{clusters_[i], identities_[i]}];
   for (size_t i = 0; i < clusters_.size(); ++i)
-    if (counts[{clusters_[i], identities_[i]}] < 2) clusters_[i] = -1;
+    if (counts[{clusters_[i], identities_[i]}] < least_images()) clusters_[i] = -1;
 }
 
 void DivideAndConquer::find_active() {
@@ -195,7 +235,9 @@ std::vector<int64_t> DivideAndConquer::order(int64_t chain_epoch, int64_t steps,
                                              uint64_t seed) const {
   const int64_t m = setup_.images_per_id;
   if (!divided(chain_epoch))
-    return ClassSampler(rows_, identities_, {.per_class = m, .seed = seed, .stream = 0})
+    return ClassSampler(
+               rows_, identities_,
+               {.per_class = m, .seed = seed, .stream = 0, .supports = setup_.prototype_images})
         .batches(chain_epoch, steps, batch);
   // What each active learner deals in the whole epoch, and where it stands.
   struct Hand {
@@ -212,9 +254,11 @@ std::vector<int64_t> DivideAndConquer::order(int64_t chain_epoch, int64_t steps,
       rows.push_back(rows_[j]);
       identities.push_back(identities_[j]);
     }
-    const ClassSampler sampler(
-        rows, identities,
-        {.per_class = m, .seed = seed, .stream = active_[static_cast<size_t>(i)]});
+    const ClassSampler sampler(rows, identities,
+                               {.per_class = m,
+                                .seed = seed,
+                                .stream = active_[static_cast<size_t>(i)],
+                                .supports = setup_.prototype_images});
     hands.push_back(
         {in_turn ? sampler.batches(chain_epoch, num_turns(i, chain_epoch, steps), batch)
                  : sampler.batches(chain_epoch, steps, groups_of(i, batch / m).size() * m)});

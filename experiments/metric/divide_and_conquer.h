@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -20,6 +21,12 @@ enum class LearningPhase {
   kJoint,   ///< batches of all images train the whole embedding
 };
 
+/// Ids of the learner that gets the fewest of a batch of `num_ids` ids, with all learners in use.
+/// Two are needed: without a negative a loss over triplets is 0.
+/// @param num_ids for learner_parallel a multiple of the shards
+int64_t least_ids_of_a_learner(const DivideSection& divide, int64_t num_ids,
+                               int64_t logical_shards);
+
 /// Which images each batch has, and which part of the embedding it trains.
 ///
 /// Without division there is one learner of all images, always joint: one learner is plain metric
@@ -30,14 +37,15 @@ class DivideAndConquer {
   struct Setup {
     DivideSection options;
     int64_t images_per_id = 4;
+    int64_t prototype_images = 0;  ///< see MetricSection
     int64_t dimension = 128;
     int64_t num_epochs = 1;  ///< of the whole chain
     int64_t logical_shards = 1;
   };
   /// @param rows       N dataset rows
   /// @param identities N, dense
-  /// @throws Error kData when no two ids have two images each; kConfiguration for epochs out of
-  /// order or a slice that would be empty.
+  /// @throws Error kData when no two ids have two images each, or one more than make a prototype;
+  /// kConfiguration for epochs out of order or a slice that would be empty.
   DivideAndConquer(const Setup& setup, std::vector<int64_t> rows, std::vector<int64_t> identities);
 
   LearningPhase phase(int64_t chain_epoch) const;
@@ -82,6 +90,7 @@ class DivideAndConquer {
   std::vector<int64_t> by_identity(const at::Tensor& features_NF, const KMeansOptions& options,
                                    const KMeansShare& share, Clustering& result) const;
   at::Tensor identity_means(const at::Tensor& features_NF) const;
+  int64_t least_images() const { return std::max<int64_t>(2, setup_.prototype_images + 1); }
   void drop_the_lonely();
   void find_active();
   ColumnRange columns_of(int64_t learner, int64_t chain_epoch) const;
@@ -93,7 +102,7 @@ class DivideAndConquer {
   std::vector<int64_t> identities_;
   int64_t num_identities_ = 0;
   std::vector<int64_t> clusters_;  ///< -1: not used until the next clustering
-  std::vector<int64_t> active_;    ///< learners with two ids or more of two images each
+  std::vector<int64_t> active_;    ///< learners with two ids or more that can be used
 };
 
 }  // namespace baleen

@@ -4,6 +4,7 @@
 
 #include "core/losses/metric/embedding_loss.h"
 #include "core/losses/metric/slices.h"
+#include "experiments/metric/divide_and_conquer.h"
 #include "experiments/metric/identity_checks.h"
 #include "experiments/recipe_checks.h"
 
@@ -19,18 +20,28 @@ void check_stage(const Recipe& recipe, const MetricSection& metric, int64_t back
                  fmt::format("a batch of {} is no multiple, twice or more, of metric.images_per_id "
                              "{}",
                              batch, m));
-  } else if (metric.divide.step == "learner_parallel" &&
-             batch % (m * recipe.logical_shards_of(backbone)) != 0) {
+    return;
+  }
+  const bool parallel = metric.divide.step == "learner_parallel";
+  const int64_t shards = recipe.logical_shards_of(backbone);
+  const int64_t least = parallel ? m * shards : m;
+  if (batch % least != 0) {
     problems.add(path + ".batch",
                  fmt::format("a batch of {} can't be cut between ids into {} logical shards, as "
                              "learner_parallel needs: take a multiple of {}",
-                             batch, recipe.logical_shards_of(backbone),
-                             m * recipe.logical_shards_of(backbone)));
-  } else if (metric.divide.step != "per_learner" && batch / m < metric.divide.learners) {
-    problems.add(path + ".batch",
-                 fmt::format("a batch of {} has no {} images for each of {} learners", batch, m,
-                             metric.divide.learners));
+                             batch, shards, least));
+    return;
   }
+  const auto ids_of = [&](int64_t images) {
+    return least_ids_of_a_learner(metric.divide, images / m, shards);
+  };
+  if (ids_of(batch) >= 2) return;
+  int64_t enough = batch;
+  while (ids_of(enough) < 2) enough += least;
+  problems.add(path + ".batch",
+               fmt::format("a batch of {} images has {} ids, of which one of the {} learners gets "
+                           "{}, and needs two to tell apart: take a batch of {}, or fewer learners",
+                           batch, batch / m, metric.divide.learners, ids_of(batch), enough));
 }
 
 void check_backbones(const Recipe& recipe, const MetricSection& metric,
@@ -50,6 +61,11 @@ void check_losses(const MetricSection& metric, config::Problems& problems) {
           make_embedding_loss(losses[i], {metric.embedding, 2})->takes_references() || triplets;
     });
   }
+  if (metric.prototype_images() >= metric.images_per_id)
+    problems.add("metric.images_per_id",
+                 fmt::format("{} images of each id make its prototype, and none is left to be told "
+                             "by it: take more than the shots of the loss 'proto'",
+                             metric.prototype_images()));
   if (metric.memory > 0 && !triplets)
     problems.add("metric.memory",
                  "no loss compares embeddings with each other: add margin, triplet or "

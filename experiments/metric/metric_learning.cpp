@@ -102,6 +102,7 @@ MetricLearning::MetricLearning(Setup setup)
       identity_of_class_(numbered(setup_.classes, setup_.num_classes)),
       division_({.options = setup_.section.divide,
                  .images_per_id = setup_.section.images_per_id,
+                 .prototype_images = setup_.section.prototype_images(),
                  .dimension = setup_.section.embedding,
                  .num_epochs = setup_.num_epochs,
                  .logical_shards = setup_.logical_shards},

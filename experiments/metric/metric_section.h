@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -38,6 +39,16 @@ struct MetricSection {
 
   std::vector<EmbeddingLossOptions> losses_or_default() const {
     return losses.empty() ? std::vector<EmbeddingLossOptions>(1) : losses;
+  }
+  /// Images of each id that make prototypes: the most of all losses; 0: none does.
+  int64_t prototype_images() const {
+    double most = 0;
+    for (const EmbeddingLossOptions& loss : losses) {
+      if (loss.kind != "proto") continue;
+      const auto shots = loss.parameters.find("shots");
+      most = std::max(most, shots == loss.parameters.end() ? 1.0 : shots->second);
+    }
+    return static_cast<int64_t>(most);
   }
   /// K, slices of the embedding that weigh the same.
   int64_t num_slices() const { return divide.learners > 0 ? divide.learners : 1; }

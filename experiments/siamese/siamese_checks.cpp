@@ -26,14 +26,15 @@ void check_noise(const StageOptions& stage, const std::string& path, config::Pro
 }
 
 /// A mirrored image shows somebody else where flips are smart: nothing else may mirror.
-void check_mirrors(const StageOptions& stage, const std::string& path, config::Problems& problems) {
-  const AugmentOptions& augment = stage.augment;
+void check_mirrors(const AugmentOptions& augment, const std::string& path,
+                   config::Problems& problems) {
   for (const auto& [key, on] :
        {std::pair{"flip_horizontal", augment.flip_horizontal},
-        std::pair{"flip_vertical", augment.flip_vertical}, std::pair{"d4", augment.d4}})
+        std::pair{"flip_vertical", augment.flip_vertical},
+        std::pair{"transpose", augment.transpose}, std::pair{"d4", augment.d4}})
     if (on)
       problems.add(
-          fmt::format("{}.augment.{}", path, key),
+          fmt::format("{}.{}", path, key),
           "makes another individual of one where siamese.smart_flips is set, which mirrors "
           "pairs as a whole: leave it out");
 }
@@ -48,6 +49,7 @@ void check_views(const Recipe& recipe, config::Problems& problems) {
       problems.add("prediction.tta",
                    "mirrored views show another individual where siamese.smart_flips is set");
   });
+  check_mirrors(recipe.prediction.tta_augment, "prediction.tta_augment", problems);
 }
 
 }  // namespace
@@ -74,7 +76,7 @@ void validate_siamese(const Recipe& recipe, config::Problems& problems) {
           path + ".batch",
           fmt::format("a batch of {} images is not made of pairs: take an even one", batch));
     check_noise(stage, path, problems);
-    if (siamese.smart_flips != "none") check_mirrors(stage, path, problems);
+    if (siamese.smart_flips != "none") check_mirrors(stage.augment, path + ".augment", problems);
   });
   if (siamese.smart_flips != "none") check_views(recipe, problems);
 }

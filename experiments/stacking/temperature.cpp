@@ -29,34 +29,6 @@ double loss_at(const at::Tensor& targets_NL, const at::Tensor& log_odds_NL, doub
   return -(targets_NL * at::log_softmax(logits, 1)).sum(1).mean().item<double>();
 }
 
-/// Mean over samples of 1 / (place of the truth), among the first five.
-double map_at_5(const at::Tensor& truth_N, const at::Tensor& probabilities_NL, int64_t unknown,
-                double threshold) {
-  constexpr int64_t kPlaces = 5;
-  at::Tensor scores = probabilities_NL.clone();
-  scores.select(1, unknown).fill_(-1.0);
-  const int64_t depth = std::min<int64_t>(kPlaces, scores.size(1));
-  const auto [values, classes] = at::topk(scores, depth, 1);
-  const auto value = values.accessor<double, 2>();
-  const auto name = classes.accessor<int64_t, 2>();
-  const auto truth = truth_N.accessor<int64_t, 1>();
-  double sum = 0;
-  for (int64_t n = 0; n < truth_N.size(0); ++n) {
-    int64_t place = 0;
-    bool put = false;
-    for (int64_t k = 0; k < depth && place < kPlaces; ++k, ++place) {
-      if (!put && value[n][k] < threshold) {
-        put = true;
-        if (truth[n] == unknown) sum += 1.0 / static_cast<double>(place + 1);
-        ++place;
-      }
-      if (place < kPlaces && name[n][k] == truth[n]) sum += 1.0 / static_cast<double>(place + 1);
-    }
-    if (!put && place < kPlaces && truth[n] == unknown) sum += 1.0 / static_cast<double>(place + 1);
-  }
-  return sum / static_cast<double>(std::max<int64_t>(truth_N.size(0), 1));
-}
-
 }  // namespace
 
 at::Tensor at_temperature(const at::Tensor& probabilities_NL, double temperature, bool classes) {
@@ -89,6 +61,34 @@ double log_loss_at(const at::Tensor& targets_NL, const at::Tensor& probabilities
                  classes);
 }
 
+double map_at_5_with_unknown(const at::Tensor& truth_N, const at::Tensor& probabilities_NL,
+                             int64_t unknown, double threshold) {
+  constexpr int64_t kPlaces = 5;
+  at::Tensor scores = probabilities_NL.clone();
+  // The unknown class comes by the threshold: last of all, its column is not among the others.
+  scores.select(1, unknown).fill_(-1.0);
+  const int64_t depth = std::min<int64_t>(kPlaces, scores.size(1) - 1);
+  const auto [values, classes] = at::topk(scores, depth, 1);
+  const auto value = values.accessor<double, 2>();
+  const auto name = classes.accessor<int64_t, 2>();
+  const auto truth = truth_N.accessor<int64_t, 1>();
+  double sum = 0;
+  for (int64_t n = 0; n < truth_N.size(0); ++n) {
+    int64_t place = 0;
+    bool put = false;
+    for (int64_t k = 0; k < depth && place < kPlaces; ++k, ++place) {
+      if (!put && value[n][k] < threshold) {
+        put = true;
+        if (truth[n] == unknown) sum += 1.0 / static_cast<double>(place + 1);
+        ++place;
+      }
+      if (place < kPlaces && name[n][k] == truth[n]) sum += 1.0 / static_cast<double>(place + 1);
+    }
+    if (!put && place < kPlaces && truth[n] == unknown) sum += 1.0 / static_cast<double>(place + 1);
+  }
+  return sum / static_cast<double>(std::max<int64_t>(truth_N.size(0), 1));
+}
+
 double fit_temperature_by_map(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
                               int64_t unknown, double threshold) {
   constexpr int kSteps = 60;  // of the grid, on either side of 1
@@ -97,8 +97,8 @@ double fit_temperature_by_map(const at::Tensor& targets_NL, const at::Tensor& pr
   for (int distance = 0; distance <= kSteps; ++distance) {
     for (const int side : {1, -1}) {
       const double temperature = std::exp(side * std::log(kLargestTemperature) * distance / kSteps);
-      const double value =
-          map_at_5(truth, at_temperature(probabilities_NL, temperature, true), unknown, threshold);
+      const double value = map_at_5_with_unknown(
+          truth, at_temperature(probabilities_NL, temperature, true), unknown, threshold);
       if (value <= best) continue;
       best = value;
       best_temperature = temperature;

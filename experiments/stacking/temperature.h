@@ -27,6 +27,13 @@ double fit_temperature(const at::Tensor& targets_NL, const at::Tensor& probabili
 double log_loss_at(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
                    double temperature, bool classes);
 
+/// Mean over samples of 1 / (place of the truth), among the first five, where `unknown` goes before
+/// the first class that scores less than `threshold`, or behind all of them.
+/// @param truth_N   int64
+/// @param unknown   its column, whose own score is not looked at
+double map_at_5_with_unknown(const at::Tensor& truth_N, const at::Tensor& probabilities_NL,
+                             int64_t unknown, double threshold);
+
 /// The T of a grid over [0.05, 20] that maximises mAP@5 where `unknown` goes before the first class
 /// that scores less than `threshold`; of equals the one nearest to 1.
 /// @param unknown its column, whose own score is not looked at

@@ -156,14 +156,16 @@ TEST(MinerParity, TripletsAndWeightsAreThoseOfPytorchMetricLearning) {
   const testing::TemporaryDirectory directory;
   const at::Tensor labels = some_labels();
   const at::Tensor embeddings = unit(some_outputs());
-  write_case(directory, {"miners",
-                         nlohmann::json{{"what", "miners"}},
-                         {{"embeddings", embeddings}, {"labels", labels}}});
+  constexpr double kBand = 0.1;
+  for (const auto& [name, band] : {std::pair{"miners", 4.0}, std::pair{"band", kBand}})
+    write_case(directory, {name,
+                           nlohmann::json{{"what", "miners"}, {"band", band}},
+                           {{"embeddings", embeddings}, {"labels", labels}}});
   BALEEN_RUN_ORACLE("metric_losses.py", directory.path());
   const at::Tensor distances = distance_matrix(embeddings, embeddings);
   CounterRandom random(1);
-  const auto mined = [&](const char* kind) {
-    return mine_triplets(distances, labels, labels, {.kind = kind}, random);
+  const auto mined = [&](const char* kind, double band = 4.0) {
+    return mine_triplets(distances, labels, labels, {.kind = kind, .band = band}, random);
   };
   const auto as_rows = [](const Triplets& t) {
     return at::stack({t.anchors, t.positives, t.negatives});
@@ -177,24 +179,29 @@ TEST(MinerParity, TripletsAndWeightsAreThoseOfPytorchMetricLearning) {
   };
   EXPECT_EQ(as_set(as_rows(mined("hard"))), as_set(read(directory, "miners", "hard")));
   EXPECT_EQ(as_set(as_rows(mined("all"))), as_set(read(directory, "miners", "all")));
-  // Theirs are all negatives beyond the positive: ours is the closest of them, where there is one.
-  const auto theirs = as_set(read(directory, "miners", "semi_hard"));
-  const Triplets ours = mined("semi_hard");
-  int64_t checked = 0;
-  for (int64_t i = 0; i < ours.size(); ++i) {
-    const int64_t a = ours.anchors[i].item<int64_t>(), p = ours.positives[i].item<int64_t>(),
-                  n = ours.negatives[i].item<int64_t>();
-    int64_t closest = -1;
-    for (const auto& [x, y, z] : theirs) {
-      if (x != a || y != p) continue;
-      if (closest < 0 || distances[a][z].item<double>() < distances[a][closest].item<double>())
-        closest = z;
+  // Theirs are all negatives in the band: ours is the closest of them, else the furthest there is.
+  for (const auto& [name, band] : {std::pair{"miners", 4.0}, std::pair{"band", kBand}}) {
+    const auto theirs = as_set(read(directory, name, "semi_hard"));
+    const Triplets ours = mined("semi_hard", band);
+    int64_t in_band = 0, furthest = 0;
+    for (int64_t i = 0; i < ours.size(); ++i) {
+      const int64_t a = ours.anchors[i].item<int64_t>(), p = ours.positives[i].item<int64_t>(),
+                    n = ours.negatives[i].item<int64_t>();
+      const auto distance = [&](int64_t j) { return distances[a][j].item<double>(); };
+      int64_t expected = -1;
+      for (const auto& [x, y, z] : theirs)
+        if (x == a && y == p && (expected < 0 || distance(z) < distance(expected))) expected = z;
+      ++(expected < 0 ? furthest : in_band);
+      if (expected < 0)
+        for (int64_t j = 0; j < labels.size(0); ++j)
+          if (labels[j].item<int64_t>() != labels[a].item<int64_t>() &&
+              (expected < 0 || distance(j) > distance(expected)))
+            expected = j;
+      EXPECT_EQ(n, expected) << name << ": " << a << " " << p;
     }
-    if (closest < 0) continue;
-    EXPECT_EQ(n, closest) << a << " " << p;
-    ++checked;
+    EXPECT_GT(in_band, 3) << name;
+    EXPECT_GE(furthest, band < 1 ? 1 : 0) << name;
   }
-  EXPECT_GT(checked, 10);
   expect_near(negative_probabilities(distances, labels, labels, {.dimension = kDimension}),
               read(directory, "miners", "weights"), 1e-6, "weights of the negatives");
 }

@@ -45,6 +45,18 @@ TEST(MarginLossTest, NothingActiveIsZeroWithZeroGradients) {
   EXPECT_EQ(embeddings.grad().abs().max().item<double>(), 0.0);
 }
 
+TEST(MarginLossTest, NothingActiveIsZeroWithAPenaltyOnBetaToo) {
+  const at::Tensor embeddings = doubles({1, 0, 1, 0, -1, 0, -1, 0}, {4, 2}).set_requires_grad(true);
+  const Triplets triplets{labels_of({0, 2}), labels_of({1, 3}), labels_of({2, 0})};
+  const std::vector<at::Tensor> beta{at::full({1}, 1.2, at::kDouble).set_requires_grad(true)};
+  const at::Tensor value = MarginLoss({}, {.nu = .1, .learn = true}, 2)
+                               .of_triplets(distance_matrix(embeddings, embeddings), triplets,
+                                            labels_of({0, 0, 1, 1}), beta);
+  value.backward();
+  EXPECT_EQ(value.item<double>(), 0.0);
+  EXPECT_EQ(beta[0].grad().item<double>(), 0.0);
+}
+
 TEST(CenterLossTest, GoldenValueAndUpdate) {
   const at::Tensor outputs = doubles({1, 2, 3, 2, 0, 0}, {3, 2});
   const EmbeddingBatch batch = batch_of(outputs, labels_of({0, 0, 1}));

@@ -110,6 +110,14 @@ TEST(MiningTest, SemiHardTakesTheClosestBeyondThePositive) {
       << "none is further: the furthest, the first of equals";
 }
 
+/// Without a limit to the band, the closest beyond it was taken where none is in it.
+TEST(MiningTest, SemiHardTakesTheFurthestWhereNoneIsWithinTheMargin) {
+  const OneAnchor anchor({.6, .3, .9, .85, 1.2, .6});
+  EXPECT_EQ(anchor.mine({.kind = "semi_hard"}), (Pairs{{1, 4}}));
+  EXPECT_EQ(anchor.mine({.kind = "semi_hard", .band = .3}), (Pairs{{1, 4}}));
+  EXPECT_EQ(anchor.mine({.kind = "semi_hard", .band = .2}), (Pairs{{1, 5}}));
+}
+
 TEST(MiningTest, HardTakesTheFirstOfEquals) {
   EXPECT_EQ(OneAnchor({.6, .5, .4, .4, .5, .5}).mine({.kind = "hard"}), (Pairs{{1, 3}}));
 }

@@ -3,7 +3,10 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "core/base/error.h"
+#include "core/losses/metric/embedding_output.h"
 #include "core/training/predictor.h"
 
 namespace baleen {
@@ -128,6 +131,31 @@ TEST(PredictTest, FusesViewsSizesAndRandomPasses) {
             EXPECT_NEAR(p[0][0].item<float>(), sum / 10 / 8, 1e-5);
           });
   EXPECT_EQ(rows, (std::vector<int64_t>{0, 1, 2, 3}));
+}
+
+/// Their mean was kept as it is: shorter where an image's looks differ, so that it weighed less.
+TEST(PredictTest, MeansOfEmbeddingsAreBroughtBackToUnitSlices) {
+  PixelNet network;
+  FakePasses source(1.0, 0);
+  const View plain = [](const at::Tensor& images) { return images; };
+  const View other = [](const at::Tensor& images) {
+    return images * at::tensor({1.0f, -1.0f, 1.0f, 1.0f}).view({1, 1, 2, 2});
+  };
+  const std::vector<LookSource> sources = {{&source, {plain, other}}};
+  for (const int64_t slices : {0, 1, 2}) {
+    predict(network, EmbeddingOutput(slices), sources, Fusion::kMean, Precision::kFloat32,
+            [&](const std::vector<int64_t>&, const at::Tensor& embeddings) {
+              const at::Tensor row = embeddings[0];
+              EXPECT_NEAR(row[1].item<double>(), 0, 1e-7);
+              if (slices == 0) {
+                EXPECT_NEAR(row[2].item<double>(), 0.1, 1e-6) << "features stay as they are";
+                return;
+              }
+              EXPECT_NEAR(row.norm().item<double>(), 1, 1e-6) << slices << " slices";
+              if (slices < 2) return;
+              EXPECT_NEAR(row.narrow(0, 0, 2).norm().item<double>(), std::sqrt(0.5), 1e-6);
+            });
+  }
 }
 
 TEST(PredictTest, WhatIsNotANumberIsSeenThroughRanks) {

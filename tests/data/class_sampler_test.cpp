@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <set>
@@ -75,6 +76,21 @@ TEST(ClassSamplerTest, FewClassesAndSmallOnesRepeat) {
   for (const int64_t row : order) ++counts[data.class_of.at(row)];
   EXPECT_EQ(counts[0], 8);
   EXPECT_EQ(counts[1], 8);
+}
+
+/// Ids with too few images had queries that were copies of their own supports.
+TEST(ClassSamplerTest, SupportsComeOnceAndTheirClassesHaveOneMore) {
+  const Rows data({2, 3, 4, 5, 9});
+  const ClassSampler sampler(data.rows, data.classes, {.per_class = 5, .seed = 3, .supports = 3});
+  EXPECT_EQ(sampler.num_classes(), 3) << "of 4 images and more";
+  const auto order = sampler.batches(0, 40, 15);
+  for (size_t group = 0; group < order.size(); group += 5) {
+    EXPECT_GT(data.class_of.at(order[group]), 1);
+    for (size_t support = group; support < group + 3; ++support)
+      EXPECT_EQ(std::count(order.begin() + static_cast<int64_t>(group),
+                           order.begin() + static_cast<int64_t>(group + 5), order[support]),
+                1);
+  }
 }
 
 TEST(ClassSamplerTest, IsAFunctionOfSeedEpochAndStream) {

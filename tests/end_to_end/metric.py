@@ -55,6 +55,27 @@ def check_learning(directory):
     expect_same_results(directory / "plain-on-2", result_digests(directory / "plain"), "2 ranks")
 
 
+def check_looks(directory):
+    """Means of several looks are of unit length, and `baleen match` looks at images as the run did."""
+    file = recipe(directory, "looks")
+    content = json.loads(file.read_text())
+    content["stages"] = [{**content["stages"][0], "epochs": 2}]
+    content["prediction"].update(tta=["identity", "flip_horizontal"], tta_sizes_px=[16, 20], tta_random_passes=1,
+                                 tta_augment={"affine": {"shift": 0.1}, "noise": 0.05})
+    file.write_text(json.dumps(content))
+    call(["run", file], directory, ranks=2)
+    with h5py.File(directory / "looks/oof.h5") as oof:
+        ids, folds, rows = [i.decode() for i in oof["ids"][:]], np.asarray(oof["folds"]), np.asarray(oof["oof"])[0]
+    expect(np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5), "means of looks are not of unit length")
+    call(["match", "--weights", "looks/chains/conv4-f0-s1/weights.safetensors", "--gallery", "data", "--queries", "data",
+          "--keep-features", "kept"], directory)
+    with h5py.File(directory / "kept/gallery-1.h5") as table:
+        found = dict(zip([i.decode() for i in table["ids"][:]], np.asarray(table["predictions"])))
+    held_out = [k for k, fold in enumerate(folds) if fold == 0]
+    worst = max(np.abs(found[ids[k]] - rows[k]).max() for k in held_out)
+    expect(worst < 1e-4, f"match sees other features than the run: off by {worst}")
+
+
 def check_one_learner(directory):
     """The same loss curve and the same weights."""
     for step in ("per_learner", "accumulate"):
@@ -122,6 +143,7 @@ def test(directory):
     case = sys.argv[1]
     if case == "learning":
         check_learning(directory)
+        check_looks(directory)
         check_one_learner(directory)
     elif case == "kills":
         check_kills(directory, 4)

@@ -87,6 +87,17 @@ def check_match(directory, scores):
     if all(v is not None for v in label.values()):
         right = np.mean([answers[i].split(" ")[0] == str(label[i]) for i in held_out])
         expect(right > 0.5, f"match finds {right} of the held-out images at the first place")
+    # The nearest image is by the head, too: it shows who comes first.
+    nearest = []
+    for ranks in (1, 2):
+        call(["match", "--weights", weights, "--gallery", "data", "--queries", "data", "--nearest", f"nearest-{ranks}.csv"],
+             directory, ranks=ranks)
+        nearest.append((directory / f"nearest-{ranks}.csv").read_text().splitlines())
+    expect(nearest[0] == nearest[1], "2 ranks find other nearest images than 1")
+    expect(nearest[0][0] == "query,place,image,individual,score", nearest[0][0])
+    first = [row for row in (line.split(",") for line in nearest[0][1:]) if row[1] == "1"]
+    same = np.mean([answers[row[0]].split(" ")[0] == row[3] for row in first])
+    expect(len(first) == len(ids) and same > 0.95, f"the nearest image shows the first answer for {same} of the queries")
     text = call(["match", "--weights", weights, "--gallery", "data", "--queries", "data", "--rerank"], directory, code=2)
     expect("re-ranking" in text, text)
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -163,6 +164,29 @@ TEST(DivideAndConquerTest, LearnerParallelShardsHaveImagesOfOneLearner) {
   }
 }
 
+TEST(DivideAndConquerTest, TheSmallestPartOfABatchIsForetold) {
+  const Toy toy;
+  for (const char* step : {"accumulate", "learner_parallel"}) {
+    for (const int64_t shards : {int64_t{1}, int64_t{2}, int64_t{3}, int64_t{4}, int64_t{8}}) {
+      for (int64_t ids = shards; ids <= 48; ids += shards) {
+        const DivideSection options{.learners = 4, .step = step};
+        DivideAndConquer division({.options = options,
+                                   .images_per_id = 2,
+                                   .dimension = 8,
+                                   .num_epochs = 20,
+                                   .logical_shards = shards},
+                                  toy.rows, toy.identities);
+        division.cluster(toy.features, 0, 1, {});
+        int64_t least = ids;
+        for (const BatchBlock& block : division.focus(0, 1, 2 * ids))
+          least = std::min(least, (block.last_row - block.first_row) / 2);
+        EXPECT_EQ(least_ids_of_a_learner(options, ids, shards), least)
+            << step << ", " << shards << " shards, " << ids << " ids";
+      }
+    }
+  }
+}
+
 TEST(DivideAndConquerTest, LearnerParallelIsAccumulateWhereLearnersAndShardsAreAsMany) {
   const Toy toy;
   const auto of_step = [&](const char* step) {
@@ -222,6 +246,28 @@ TEST(DivideAndConquerTest, ImagesAloneOfTheirIdRestForAPeriod) {
   EXPECT_EQ(by_ids.cluster(toy.features, 0, 1, {}).used, 1.0);
 }
 
+/// Those that rested before were taken for a cluster of their own.
+TEST(DivideAndConquerTest, ImagesThatRestedDoNotCountInTheLogsMutualInformation) {
+  Toy toy;
+  toy.features[0].copy_(toy.features[119]);
+  DivideAndConquer division = toy.make({.learners = 4, .starts = 5});
+  division.cluster(toy.features, 0, 1, {});
+  ASSERT_EQ(division.clusters()[0], -1);
+  const auto report = division.cluster(toy.features, 2, 7, {});
+  EXPECT_TRUE(report.relabelled);
+  EXPECT_NEAR(report.mutual_information, 1.0, 1e-12);
+}
+
+TEST(DivideAndConquerTest, FeaturesThatAreNotFiniteAreNamedByRowAndId) {
+  for (const char* cluster : {"images", "ids"}) {
+    Toy toy;
+    toy.features[37][1].fill_(std::numeric_limits<double>::quiet_NaN());
+    DivideAndConquer division = toy.make({.learners = 4, .cluster = cluster});
+    const std::string message = message_of([&] { division.cluster(toy.features, 0, 1, {}); });
+    EXPECT_THAT(message, ::testing::HasSubstr("row 1037 of the dataset, training id 7")) << cluster;
+  }
+}
+
 TEST(DivideAndConquerTest, ALearnerWithOneIdIsSkipped) {
   Toy toy;
   toy.features.slice(0, 0, 5).fill_(100);  // id 0 is a cluster of its own
@@ -242,6 +288,17 @@ TEST(DivideAndConquerTest, TheStateIsTheClusters) {
   EXPECT_EQ(resumed.order(1, 9, 8, 2), division.order(1, 9, 8, 2));
   EXPECT_THROW(resumed.set_clusters({0, 1}), Error);
   EXPECT_THROW(resumed.set_clusters(std::vector<int64_t>(120, 4)), Error);
+}
+
+TEST(DivideAndConquerTest, PrototypesNeedOneImageMore) {
+  const std::vector<int64_t> rows{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const std::vector<int64_t> identities{0, 0, 1, 1, 1, 1, 2, 2, 2, 2};
+  const DivideAndConquer division({.prototype_images = 3, .dimension = 8}, rows, identities);
+  for (const int64_t row : division.order(0, 20, 8, 1)) EXPECT_GT(row, 1);
+  EXPECT_THAT(message_of([&] {
+                DivideAndConquer({.prototype_images = 4, .dimension = 8}, rows, identities);
+              }),
+              ::testing::HasSubstr("none of the 3 ids in 10 training images has 5 images"));
 }
 
 TEST(DivideAndConquerTest, BadInputIsNamed) {

@@ -1,5 +1,6 @@
 // The recipe's section for metric learning, and the recipes that come with Baleen.
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -70,7 +71,7 @@ TEST(MetricChecks, MistakesAreNamedWithTheirKeys) {
               HasSubstr("images_per_id"));
   EXPECT_THAT(problems_with({"metric.divide.learners=65"}), HasSubstr("slices"));
   EXPECT_THAT(problems_with({"metric.divide.learners=20", "metric.divide.step=accumulate"}),
-              HasSubstr("20 learners"));
+              HasSubstr("one of the 20 learners gets 0"));
   EXPECT_THAT(problems_with({"metric.divide.learners=4", "metric.divide.step=learner_parallel",
                              "training.logical_shards=3"}),
               HasSubstr("take a multiple of 12"));
@@ -84,7 +85,28 @@ TEST(MetricChecks, MistakesAreNamedWithTheirKeys) {
   EXPECT_THAT(problems_with({"loss.kind=cross_entropy"}), HasSubstr("metric.losses"));
   EXPECT_THAT(problems_with({"metric.losses=[{kind: margin, parameters: {alhpa: 1}}]"}),
               HasSubstr("alpha"));
+  EXPECT_THAT(problems_with({"metric.losses=[{kind: proto, parameters: {shots: 4}}]"}),
+              HasSubstr("metric.images_per_id"));
+  EXPECT_EQ(problems_with({"metric.losses=[{kind: proto, parameters: {shots: 3}}]"}), "");
   EXPECT_THAT(problems_with({"training.shuffle=two_level"}), HasSubstr("by ids"));
+}
+
+/// One id for a learner was taken for enough: no negatives, losses of 0, and nothing was trained.
+TEST(MetricChecks, EveryLearnerNeedsTwoIdsOfABatch) {
+  const auto problems = [](const char* step, int learners, int batch, int shards) {
+    return problems_with({fmt::format("metric.divide={{learners: {}, step: {}}}", learners, step),
+                          fmt::format("stages=[{{size_px: 32, batch: {}}}]", batch),
+                          fmt::format("training.logical_shards={}", shards)});
+  };
+  EXPECT_THAT(problems("accumulate", 4, 16, 1), HasSubstr("learners gets 1"));
+  EXPECT_THAT(problems("accumulate", 4, 28, 1), HasSubstr("take a batch of 32"));
+  EXPECT_EQ(problems("accumulate", 4, 32, 1), "");
+  EXPECT_THAT(problems("learner_parallel", 4, 16, 4), HasSubstr("take a batch of 32"));
+  EXPECT_EQ(problems("learner_parallel", 4, 32, 4), "");
+  EXPECT_EQ(problems("learner_parallel", 4, 32, 8), "") << "a learner has two shards of one id";
+  EXPECT_THAT(problems("learner_parallel", 5, 32, 2), HasSubstr("take a batch of 48"));
+  EXPECT_EQ(problems("learner_parallel", 5, 48, 2), "");
+  EXPECT_EQ(problems("per_learner", 4, 8, 1), "");
 }
 
 TEST(MetricLearningTest, LossParametersLearnAtTheirOwnRate) {

@@ -10,6 +10,8 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/config/decode.h"
+#include "data/pack/options.h"
 #include "experiments/plan.h"
 #include "experiments/recipe.h"
 #include "experiments/siamese/pair_epochs.h"
@@ -143,9 +145,29 @@ TEST(SiameseChecks, MistakesAreNamedWithTheirKeys) {
               HasSubstr("another individual"));
   EXPECT_THAT(problems_with({"siamese.smart_flips=drawn", "prediction.tta=[flip_horizontal]"}),
               HasSubstr("prediction.tta"));
+  EXPECT_THAT(problems_with({"siamese.smart_flips=all",
+                             "stages=[{size_px: 32, augment: {transpose: true, rot90: true}}]"}),
+              HasSubstr("stages.0.augment.transpose"));
+  EXPECT_THAT(problems_with({"siamese.smart_flips=all", "prediction.tta_random_passes=1",
+                             "prediction.tta_augment={flip_vertical: true}"}),
+              HasSubstr("prediction.tta_augment.flip_vertical"));
+  EXPECT_EQ(problems_with({"siamese.smart_flips=all", "prediction.tta_random_passes=1",
+                           "prediction.tta_augment={rot90: true}",
+                           "stages=[{size_px: 32, augment: {rot90: true}}]"}),
+            "")
+      << "turning shows the same individual";
   EXPECT_THAT(problems_with({"stages=[{size_px: 32, optimizer: {kind: adamw, keras_l2: 0.1}}]"}),
               HasSubstr("joins the gradient"));
   EXPECT_THAT(problems_with({"training.shuffle=two_level"}), HasSubstr("by ids"));
+}
+
+/// The comment promised it, the recipe did not ask for it: near duplicates were pairs of one whale.
+TEST(HumpbackSiameseRecipe, NearDuplicatesBecomeGroups) {
+  const auto packed = config::decode<PackOptions>(
+      config::Document::load(testing::shipped_recipe("humpback-siamese-data")));
+  EXPECT_TRUE(packed.duplicates.group);
+  EXPECT_EQ(packed.size_px, 512);
+  EXPECT_EQ(packed.channels, 1) << "as the recipe that it is based on";
 }
 
 TEST(HumpbackSiameseRecipe, IsTheTableOfThePublishedNetworkOnAllSizes) {

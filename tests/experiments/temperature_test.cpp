@@ -94,6 +94,19 @@ TEST(TemperatureTest, EachFoldIsScaledByTheOthers) {
   EXPECT_TRUE(at::equal(input.oof_MNL.argmax(2), before.oof_MNL.argmax(2)));
 }
 
+/// With few classes the unknown one's column was among the five best, and counted once more.
+TEST(TemperatureTest, TheUnknownClassCountsOnce) {
+  const at::Tensor truth = at::tensor({2, 2, 1, 0}, at::kLong);
+  const at::Tensor p =
+      at::tensor({.6, .3, .1, .2, .7, .1, .8, .15, .05, .5, .4, .1}, at::kDouble).view({4, 3});
+  // Unknown comes last: third, third; the others second and first.
+  EXPECT_DOUBLE_EQ(map_at_5_with_unknown(truth, p, 2, 0.0), (2.0 / 3 + 0.5 + 1) / 4);
+  // Unknown comes first: the others third and second.
+  EXPECT_DOUBLE_EQ(map_at_5_with_unknown(truth, p, 2, 0.9), (2 + 1.0 / 3 + 0.5) / 4);
+  // Between the two.
+  EXPECT_DOUBLE_EQ(map_at_5_with_unknown(truth, p, 2, 0.45), (2 * 0.5 + 1.0 / 3 + 1) / 4);
+}
+
 /// Known samples are claimed with 0.6 and unknown ones with 0.5: a threshold of 0.9 calls all of
 /// them unknown until the scores are sharpened.
 TEST(TemperatureTest, MapIsMaximisedWhereTheThresholdSeparates) {

@@ -90,7 +90,8 @@ def drawn_weights(embeddings, labels):
 def miner_answer(tensors, settings):
     embeddings, labels = tensors["embeddings"], tensors["labels"]
     hard = torch.stack(miners.BatchHardMiner()(embeddings, labels))
-    semi_hard = torch.stack(miners.TripletMarginMiner(margin=4.0, type_of_triplets="semihard")(embeddings, labels))
+    miner = miners.TripletMarginMiner(margin=settings["band"], type_of_triplets="semihard")
+    semi_hard = torch.stack(miner(embeddings, labels))
     every = torch.stack(utils.get_all_triplets_indices(labels))
     return {"hard": hard, "semi_hard": semi_hard, "all": every, "weights": drawn_weights(embeddings, labels)}
 

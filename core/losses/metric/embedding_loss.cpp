@@ -48,6 +48,12 @@ std::unique_ptr<EmbeddingLoss> make_margin(const MiningOptions& miner, const Par
   return std::make_unique<MarginLoss>(miner, options, shape.num_identities);
 }
 
+/// Without a margin the smooth loss has no point beyond which there is none: an open band.
+std::unique_ptr<EmbeddingLoss> make_triplet(MiningOptions miner, double margin, bool smooth) {
+  if (margin > 0) miner.band = margin;
+  return std::make_unique<TripletLoss>(std::move(miner), margin, smooth);
+}
+
 Kind angular(const char* name, bool angle, double margin) {
   return {{{"margin", margin}, {"scale", 64}},
           false,
@@ -85,15 +91,11 @@ const std::map<std::string, Kind>& kinds() {
       {"triplet",
        {{{"margin", 0.3}},
         true,
-        [](Miner miner, Given p, Shape) {
-          return std::make_unique<TripletLoss>(miner, p.at("margin"), false);
-        }}},
+        [](Miner miner, Given p, Shape) { return make_triplet(miner, p.at("margin"), false); }}},
       {"soft_triplet",
        {{{"margin", 0.0}},
         true,
-        [](Miner miner, Given p, Shape) {
-          return std::make_unique<TripletLoss>(miner, p.at("margin"), true);
-        }}},
+        [](Miner miner, Given p, Shape) { return make_triplet(miner, p.at("margin"), true); }}},
       {"arcface", angular("arcface", true, 0.5)},
       {"cosface", angular("cosface", false, 0.35)},
       {"proto",

@@ -16,6 +16,8 @@ class EmbeddingOutput final : public Loss {
   at::Tensor sum(const at::Tensor& outputs_ND, const at::Tensor& targets) const override;
   const BatchTerm* batch_term() const override { return nullptr; }
   at::Tensor probabilities(const at::Tensor& outputs_ND) const override;
+  /// Brought back to unit slices: embeddings weigh the same, however much an image's looks differ.
+  at::Tensor of_looks(const at::Tensor& mean_ND) const override { return probabilities(mean_ND); }
 
  private:
   int64_t num_slices_;

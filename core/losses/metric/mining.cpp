@@ -80,13 +80,16 @@ void take_nearest(int64_t anchor, const Neighbours& near, const Row& distances, 
   for (size_t i = 0; i < count; ++i) out.add(anchor, near.positives[i], beyond[i]);
 }
 
-void take_semi_hard(int64_t anchor, const Neighbours& near, const Row& distances, Collector& out) {
+void take_semi_hard(int64_t anchor, const Neighbours& near, const Row& distances, double band,
+                    Collector& out) {
   for (const int64_t positive : near.positives) {
+    const double least = distances[positive], limit = least + band;
     int64_t closest = -1;
     for (const int64_t j : near.negatives)
-      if (distances[j] > distances[positive] && (closest < 0 || distances[j] < distances[closest]))
+      if (distances[j] > least && distances[j] < limit &&
+          (closest < 0 || distances[j] < distances[closest]))
         closest = j;
-    // None is further than the positive: the furthest there is.
+    // None is in the band: the furthest there is.
     if (closest < 0)
       closest = best_of(near.negatives, distances, [](double x, double y) { return x > y; });
     out.add(anchor, positive, closest);
@@ -159,7 +162,7 @@ Triplets mine_triplets(const at::Tensor& distances_BR, const at::Tensor& labels_
       out.add(i, best_of(near.positives, rows[i], [](double x, double y) { return x > y; }),
               best_of(near.negatives, rows[i], [](double x, double y) { return x < y; }));
     } else if (kind == "semi_hard") {
-      take_semi_hard(i, near, rows[i], out);
+      take_semi_hard(i, near, rows[i], options.band, out);
     } else {
       for (const int64_t p : near.positives)
         for (const int64_t q : near.negatives) out.add(i, p, q);

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "core/base/seeds.h"
@@ -26,7 +27,10 @@ struct MiningOptions {
   std::string kind = "distance_weighted";  ///< or nearest_beyond_cutoff, hard, semi_hard, all
   double cutoff = 0.5;                     ///< see EmbeddingLossOptions::miner_cutoff
   double limit = 1.4;                      ///< see EmbeddingLossOptions::miner_limit
-  int64_t dimension = 128;                 ///< of the vectors whose distances these are
+  /// semi_hard: negatives are sought less than this beyond the positive. Where further ones have no
+  /// loss it is the loss's margin.
+  double band = std::numeric_limits<double>::infinity();
+  int64_t dimension = 128;  ///< of the vectors whose distances these are
 };
 
 /// sqrt(|a - r|^2 + 1e-8) of every anchor and reference, [B, R], differentiable.

@@ -32,7 +32,8 @@ void visit_fields(Visitor& v, EmbeddingLossOptions& o) {
           "nearest_beyond_cutoff: an anchor's closest negatives from miner_cutoff on, one per "
           "positive; hard: the furthest positive and the closest negative of each anchor; "
           "semi_hard: for each positive pair the closest negative that is further than the "
-          "positive; all: every one; auto: distance_weighted for margin, else hard",
+          "positive, of a triplet loss with a margin by less than that, else the furthest; all: "
+          "every one; auto: distance_weighted for margin, else hard",
           config::one_of(
               {"auto", "distance_weighted", "nearest_beyond_cutoff", "hard", "semi_hard", "all"}));
   v.field("miner_cutoff", o.miner_cutoff,

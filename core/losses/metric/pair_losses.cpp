@@ -49,7 +49,8 @@ at::Tensor MarginLoss::of_triplets(const at::Tensor& distances_BR, const Triplet
   const at::Tensor active = (positive.detach() > 0).sum() + (negative.detach() > 0).sum();
   // Without active terms the numerator is 0 and keeps its graph, with zero gradients.
   const at::Tensor count = active.clamp_min(1).to(at::kDouble);
-  return (positive.sum() + negative.sum() + options_.nu * beta.abs().sum()) / count;
+  const at::Tensor nu = options_.nu * (active > 0).to(at::kDouble);
+  return (positive.sum() + negative.sum() + nu * beta.abs().sum()) / count;
 }
 
 at::Tensor TripletLoss::of_triplets(const at::Tensor& distances_BR, const Triplets& triplets,
