@@ -10,6 +10,8 @@
 
 namespace baleen {
 
+inline constexpr int kCoordinatorRank = 0;
+
 /// Tags on the control channel.
 inline constexpr int kTagToCoordinator = 101;
 inline constexpr int kTagToWorker = 102;
@@ -65,6 +67,7 @@ struct RunSummary {
   int64_t num_known = 0;            ///< chains that were finished before
   std::vector<FailedChain> failed;  ///< in order of time; the first one gives the exit code
   std::optional<Error> fatal;       ///< what ended the job
+  int fatal_rank = -1;              ///< world rank that saw it
 };
 
 /// From the coordinator to a rank.

@@ -107,10 +107,14 @@ struct Ownership {
 Ownership take_ownership(const PreparedRun& run, const RunRequest& request,
                          const RunDirectory& directory, Communicator& world) {
   Ownership own;
+  const HolderWait wait{request.wait_s, [&request] {
+                          if (request.stop_requested && request.stop_requested())
+                            throw_interrupted();
+                        }};
   std::string news;
   on_first_rank(world, [&] {
-    own.opened.emplace(
-        open_run_directory(directory, request.resume, run.plan, config::to_yaml(request.recipe)));
+    own.opened.emplace(open_run_directory(directory, request.resume, run.plan,
+                                          config::to_yaml(request.recipe), wait));
     if (run.sweep) write_file_atomically(directory.sweep(), to_json_text(outline_of(*run.sweep)));
     own.journal = std::make_unique<Journal>(directory.journal());
     news = own.journal->state().complete ? "1" : "0";
@@ -201,7 +205,7 @@ void conclude(const PreparedRun& run, const RunDirectory& directory, const RunSu
     return;  // `baleen report` draws its page at any time; now there is none
   }
   if (summary.exit_code != 0) {
-    record_failed_chains(directory.failure(), summary);
+    record_failures(directory.failure(), summary);
     for (const FailedChain& failed : summary.failed)
       log_error("{} was set aside: {}", failed.chain, failed.error.message());
   }
