@@ -125,12 +125,12 @@ Evaluation finish_run(const PreparedRun& run, const RunDirectory& directory, Jou
   journalled_step(journal, directory, "stacking", {}, [&] {
     std::filesystem::create_directories(directory.stack());
     const auto [input, fits] =
-        calibrated_stack_input(data, run.recipe.stacking, run.recipe.thresholds);
+        calibrated_stack_input(data, run.recipe.stacking, run.recipe.thresholds, check_stop);
     std::string temperatures;
     for (const ModelTemperature& fit : fits) temperatures += print_temperature(fit) + "\n";
     if (!temperatures.empty())
       write_file_atomically(directory.stack() / "temperatures.txt", temperatures);
-    const StackResult stack = fit_stack(input, run.recipe.stacking);
+    const StackResult stack = fit_stack(input, run.recipe.stacking, false, {}, check_stop);
     check_stop();
     save_stack(stack, input, directory.stack());
     evaluation = evaluate(data, stack, run.recipe.thresholds, check_stop);

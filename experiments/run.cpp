@@ -347,7 +347,8 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
     if (status) status->set_phase("stacking");
     try {
       if (run.sweep)
-        finish_trials(run, directory, own.journal.get(), finish, request.stop_requested, *world);
+        finish_trials(run, directory, own.journal.get(), finish, request.stop_requested, *world,
+                      *mpi.control());
       work_on_first_rank(
           *world, *mpi.control(), request.stop_requested, [&](const CheckStop& check_stop) {
             const std::string table = finish(run, directory, *own.journal, check_stop);

@@ -101,7 +101,7 @@ LockFile::LockFile(std::filesystem::path file, LockFileOptions options)
                      options_.subject, describe_holder(read_holder(descriptor_.get())));
             told = true;
           }
-          std::this_thread::sleep_for(std::chrono::milliseconds(10));
+          std::this_thread::sleep_for(std::chrono::milliseconds(told ? 250 : 10));
           continue;
         }
         throw Error(ErrorKind::kUsage,

@@ -218,7 +218,17 @@ def second_job(directory):
     wait_for_training(directory / "run", job)
     text = call(["run", recipe], directory, ranks=1, code=2)
     mentions(text, "run", str(list(job.ranks().values())[0]))
+    # Whoever waits is refused when the time is over, and told of it before; once the holder is gone, it is let in.
+    mentions(call(["run", recipe, "--wait", "2"], directory, ranks=1, code=2), "waiting for at most 2 s", "is in use by")
+    waiting = Job(["run", recipe, "--wait", "60"], directory, ranks=1)
+    time.sleep(2)
+    expect(waiting.process.poll() is None, f"it did not wait\n{waiting.output()}")
     job.kill_all()
+    deadline = time.monotonic() + 60
+    while (directory / "run/journal.jsonl").read_text(errors="replace").count('"run_started"') < 2:
+        expect(waiting.process.poll() is None and time.monotonic() < deadline, f"it was not let in\n{waiting.output()}")
+        time.sleep(0.1)
+    waiting.kill_all()
 
 
 CASES = {f.__name__: f for f in (configuration, stopped_rank, killed_rank, second_signal, flipped_byte, truncated_image,

@@ -94,6 +94,18 @@ TEST(TemperatureTest, EachFoldIsScaledByTheOthers) {
   EXPECT_TRUE(at::equal(input.oof_MNL.argmax(2), before.oof_MNL.argmax(2)));
 }
 
+TEST(TemperatureTest, StopsWithinAFit) {
+  StackInput input = overconfident(3.0, 90, true);
+  StackOptions options;
+  options.calibration = "log_loss";
+  int left = 30;
+  const auto stop = [&left] {
+    if (--left <= 0) throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+  };
+  EXPECT_THROW(calibrate_inputs(input, options, {}, 0, stop), Error);
+  EXPECT_EQ(left, 0);
+}
+
 /// Known samples are claimed with 0.6 and unknown ones with 0.5: a threshold of 0.9 calls all of
 /// them unknown until the scores are sharpened.
 TEST(TemperatureTest, MapIsMaximisedWhereTheThresholdSeparates) {
