@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "launch/supervisor/mpirun_line.h"
 #include "launch/supervisor/restart_policy.h"
 
@@ -71,9 +73,10 @@ std::string sbatch_script(const SbatchOptions& options, const std::vector<std::s
   for (const std::string& line : options.extra) directive(line);
   const std::string start = options.supervised ? paste_ready(command)
                                                : kSrun + paste_ready(command) + R"( "${start[@]}")";
+  const bool waits = std::find(command.begin(), command.end(), "--wait") != command.end();
   const std::string prepare =
       fmt::format(fmt::runtime(kPrepare), fmt::arg("first", options.fresh ? "--resume never" : ""),
-                  fmt::arg("again", fmt::format("--wait {}", kHeldRunWait_s)));
+                  fmt::arg("again", waits ? "" : fmt::format("--wait {}", kHeldRunWait_s)));
   return text + fmt::format(fmt::runtime(kBody), fmt::arg("notice", options.notice_s),
                             fmt::arg("prepare", options.supervised ? "" : prepare),
                             fmt::arg("command", start),

@@ -220,6 +220,13 @@ TEST_F(BatchScript, StartsAfterTheFirstGoOnAndWaitForTheLocksOfALostNode) {
               EndsWith("/baleen run recipe.yaml --wait 300"));
 }
 
+TEST_F(BatchScript, AWaitOfOnesOwnIsKept) {
+  ASSERT_EQ(launch("--sbatch recipe.yaml -n 2 --wait 5 > job.sh").exit_code, 0);
+  program("srun", "touch .baleen-started-42; echo \"$*\" >calls");
+  EXPECT_EQ(run("export SLURM_RESTART_COUNT=1").exit_code, 0);
+  EXPECT_THAT(calls(), EndsWith("/baleen run recipe.yaml --wait 5"));
+}
+
 TEST_F(BatchScript, HandsSignalsOnAndWaitsForTheEnd) {
   for (const char* signal : {"USR1", "TERM"}) {
     // The ranks take a second to save.
