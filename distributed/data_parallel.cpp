@@ -3,11 +3,9 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <torch/csrc/distributed/c10d/default_comm_hooks.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "core/base/error.h"
@@ -16,6 +14,7 @@
 #include "distributed/mpi_backend.h"
 #include "distributed/mpi_communicator.h"
 #include "distributed/nccl_backend.h"
+#include "distributed/rendezvous.h"
 
 namespace baleen {
 namespace {
@@ -33,27 +32,6 @@ struct ProcessGroup {
   c10::intrusive_ptr<MpiBackend> mpi;
   c10::intrusive_ptr<c10d::Backend> device;  ///< the one that carries gradients
 };
-
-c10::intrusive_ptr<c10d::Store> rendezvous(Communicator& comm) {
-  c10d::TCPStoreOptions options;
-  options.waitWorkers = false;
-  nlohmann::json address;
-  c10::intrusive_ptr<c10d::TCPStore> store;
-  if (comm.rank() == 0) {
-    char host[256] = {};
-    gethostname(host, sizeof host - 1);
-    options.isServer = true;
-    options.port = 0;
-    store = c10::make_intrusive<c10d::TCPStore>(host, options);
-    address = {{"host", host}, {"port", store->getPort()}};
-  }
-  address = nlohmann::json::parse(comm.broadcast(address.dump(), 0));
-  if (comm.rank() != 0) {
-    options.port = address["port"].get<uint16_t>();
-    store = c10::make_intrusive<c10d::TCPStore>(address["host"].get<std::string>(), options);
-  }
-  return store;
-}
 
 ProcessGroup make_process_group(Communicator& comm, at::Device device) {
   auto* mpi_comm = dynamic_cast<MpiCommunicator*>(&comm);

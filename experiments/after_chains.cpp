@@ -7,6 +7,8 @@ namespace {
 
 constexpr int kTagStop = 111;  ///< to rank 0: a signal arrived here
 constexpr int kTagDone = 112;  ///< from rank 0: its work is over
+constexpr int kTagHalt = 113;  ///< from rank 0: a signal arrived somewhere
+constexpr int kTagOver = 114;  ///< to rank 0: this rank's work is over
 constexpr double kPause_s = 0.1;
 
 void wait_and_pass_on_signals(ControlChannel& control, const std::function<bool()>& stop) {
@@ -19,7 +21,73 @@ void wait_and_pass_on_signals(ControlChannel& control, const std::function<bool(
   }
 }
 
+/// A signal on its way to all ranks: to rank 0, and from there to the others.
+class SharedStop {
+ public:
+  SharedStop(int rank, int num_ranks, ControlChannel& control, const std::function<bool()>& stop)
+      : rank_(rank), num_ranks_(num_ranks), control_(control), stop_(stop) {}
+
+  /// Whether a signal arrived anywhere; passes it on.
+  bool look() {
+    if (stopping_) return true;
+    Message message;
+    const bool here = stop_ && stop_();
+    stopping_ = here || control_.receive(rank_ == 0 ? kTagStop : kTagHalt, 0, message);
+    if (stopping_ && rank_ == 0) {
+      for (int rank = 1; rank < num_ranks_; ++rank) control_.send(rank, kTagHalt, "stop");
+    } else if (here) {
+      control_.send(0, kTagStop, "stop");
+    }
+    return stopping_;
+  }
+
+  /// Takes what came too late out of the channel.
+  void clear() {
+    Message late;
+    while (control_.receive(rank_ == 0 ? kTagStop : kTagHalt, 0, late)) {
+    }
+  }
+
+ private:
+  int rank_;
+  int num_ranks_;
+  ControlChannel& control_;
+  const std::function<bool()>& stop_;
+  bool stopping_ = false;
+};
+
+/// [collective] Returns once the work of all ranks is over.
+void wait_for_everybody(int rank, int num_ranks, ControlChannel& control, SharedStop& stop) {
+  Message message;
+  if (rank != 0) {
+    control.send(0, kTagOver, "over");
+    while (!control.receive(kTagDone, kPause_s, message)) stop.look();
+    return;
+  }
+  for (int missing = num_ranks - 1; missing > 0; stop.look())
+    missing -= control.receive(kTagOver, kPause_s, message) ? 1 : 0;
+  for (int other = 1; other < num_ranks; ++other) control.send(other, kTagDone, "done");
+}
+
 }  // namespace
+
+void work_on_every_rank(Communicator& world, ControlChannel& control,
+                        const std::function<bool()>& stop_requested,
+                        const std::function<void(const CheckStop&)>& work) {
+  SharedStop stop(world.rank(), world.size(), control, stop_requested);
+  agreed(world, [&] {
+    try {
+      work([&stop] {
+        if (stop.look()) throw_interrupted();
+      });
+    } catch (...) {
+      wait_for_everybody(world.rank(), world.size(), control, stop);
+      throw;
+    }
+    wait_for_everybody(world.rank(), world.size(), control, stop);
+  });
+  stop.clear();
+}
 
 void work_on_first_rank(Communicator& world, ControlChannel& control,
                         const std::function<bool()>& stop_requested,

@@ -18,4 +18,11 @@ void work_on_first_rank(Communicator& world, ControlChannel& control,
                         const std::function<bool()>& stop_requested,
                         const std::function<void(const CheckStop&)>& work);
 
+/// [collective over the world] The same with work for every rank, each its own: a signal that
+/// reaches any rank, at work or waiting for the others, ends the work of all. Where everybody had
+/// finished by then, nobody is interrupted.
+void work_on_every_rank(Communicator& world, ControlChannel& control,
+                        const std::function<bool()>& stop_requested,
+                        const std::function<void(const CheckStop&)>& work);
+
 }  // namespace baleen

@@ -294,10 +294,11 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
     }
   } else if (journal.finished_steps.contains("stacking")) {
     OofData data = read_oof(directory.oof());
-    const StackResult stack =
-        fit_stack(calibrated_stack_input(data, run.recipe.stacking, run.recipe.thresholds).first,
-                  run.recipe.stacking);
-    const Evaluation evaluation = evaluate(data, stack, run.recipe.thresholds);
+    const StackResult stack = fit_stack(
+        calibrated_stack_input(data, run.recipe.stacking, run.recipe.thresholds, tools.check_stop)
+            .first,
+        run.recipe.stacking, false, {}, tools.check_stop);
+    const Evaluation evaluation = evaluate(data, stack, run.recipe.thresholds, tools.check_stop);
     add_scores(report, evaluation, journal, part);
     add_targets(report, evaluation, data);
     add_weights(report, stack);

@@ -37,6 +37,7 @@ RunSummary Coordinator::run() {
     if (abandoned_ && !fatal_) return summary_;  // nobody is left to be told
   } catch (...) {
     fatal_ = current_error();
+    summary_.fatal_rank = kCoordinatorRank;
     fatal_->add_context("coordinating the run on rank 0");
     log_error("{}", fatal_->what());
   }
@@ -98,6 +99,7 @@ void Coordinator::handle(int rank, WorkerMessage message) {
       return;
     case Kind::kFatal:
       fatal_ = message.error;
+      summary_.fatal_rank = rank;
       if (fatal_)
         fatal_->add_context(
             fmt::format("rank {} on host {}", rank, hosts_[static_cast<size_t>(rank)]));

@@ -106,7 +106,8 @@ json to_json(const RunSummary& s) {
           {"num_finished", s.num_finished},
           {"num_known", s.num_known},
           {"failed", failed},
-          {"fatal", s.fatal ? error_to_json(*s.fatal) : json()}};
+          {"fatal", s.fatal ? error_to_json(*s.fatal) : json()},
+          {"fatal_rank", s.fatal_rank}};
 }
 
 RunSummary summary_from(const json& j) {
@@ -121,6 +122,7 @@ RunSummary summary_from(const json& j) {
                         chain.at("host")});
   }
   if (!j.at("fatal").is_null()) s.fatal = error_from_json(j.at("fatal"));
+  s.fatal_rank = j.at("fatal_rank");
   return s;
 }
 

@@ -10,6 +10,8 @@
 
 namespace baleen {
 
+inline constexpr int kCoordinatorRank = 0;
+
 /// Tags on the control channel.
 inline constexpr int kTagToCoordinator = 101;
 inline constexpr int kTagToWorker = 102;
@@ -66,6 +68,7 @@ struct RunSummary {
   int64_t num_known = 0;            ///< chains that were finished before
   std::vector<FailedChain> failed;  ///< in order of time; the first one gives the exit code
   std::optional<Error> fatal;       ///< what ended the job
+  int fatal_rank = -1;              ///< world rank that saw it
 
   /// Whether every chain was trained or set aside: what is complete can be gathered.
   bool all_tried() const { return !interrupted && !cut_short && !fatal; }

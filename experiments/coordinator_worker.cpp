@@ -15,7 +15,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Kind = WorkerMessage::Kind;
 
-constexpr int kCoordinatorRank = 0;
 constexpr int64_t kStepsPerWord = 16;
 constexpr double kLeastPause_s = 0.1;
 constexpr double kEarlyShare = 0.1;     // of a chain's age pass between two words while it is young

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/base/atomic_file.h"
+#include "core/base/host_name.h"
 #include "core/base/lock_file.h"
 #include "core/base/logging.h"
 #include "core/base/stopwatch.h"
@@ -118,10 +119,13 @@ std::optional<RootCause> read_root_cause(const std::filesystem::path& file) noex
   }
 }
 
-void record_failed_chains(const std::filesystem::path& file, const RunSummary& summary) noexcept {
+void record_failures(const std::filesystem::path& file, const RunSummary& summary) noexcept {
   try {
     std::vector<FailureEntry> entries;
     double time_s = unix_seconds();
+    // A rank that failed as such writes its own entry on its way out.
+    if (summary.fatal && summary.fatal_rank == kCoordinatorRank)
+      entries.push_back({*summary.fatal, kCoordinatorRank, host_name(), "", time_s});
     for (const FailedChain& chain : summary.failed) {
       entries.push_back({chain.error, chain.rank, chain.host, chain.chain, time_s});
       time_s += 1e-3;  // keeps their order

@@ -26,8 +26,9 @@ struct FailureEntry {
 /// others see of it.
 void record_failure(const std::filesystem::path& file, const FailureEntry& entry) noexcept;
 
-/// The chains that were given up, for a run that otherwise ended in good order.
-void record_failed_chains(const std::filesystem::path& file, const RunSummary& summary) noexcept;
+/// What the coordinator knows of a run that ended without 0: its own failure, which no other rank
+/// tells, and the chains that were given up. On rank 0.
+void record_failures(const std::filesystem::path& file, const RunSummary& summary) noexcept;
 
 /// What a failure.json names first.
 struct RootCause {

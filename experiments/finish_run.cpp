@@ -133,12 +133,12 @@ std::optional<Evaluation> finish_run(const PreparedRun& run, const RunDirectory&
   journalled_step(journal, directory, "stacking", {}, [&] {
     std::filesystem::create_directories(directory.stack());
     const auto [input, fits] =
-        calibrated_stack_input(data, run.recipe.stacking, run.recipe.thresholds);
+        calibrated_stack_input(data, run.recipe.stacking, run.recipe.thresholds, check_stop);
     std::string temperatures;
     for (const ModelTemperature& fit : fits) temperatures += print_temperature(fit) + "\n";
     if (!temperatures.empty())
       write_file_atomically(directory.stack() / "temperatures.txt", temperatures);
-    StackResult stack = fit_stack(input, run.recipe.stacking);
+    StackResult stack = fit_stack(input, run.recipe.stacking, false, {}, check_stop);
     for (const IncompleteModel& model : run.left_out) stack.dropped.push_back(model.name);
     check_stop();
     save_stack(stack, input, directory.stack());

@@ -108,10 +108,14 @@ struct Ownership {
 Ownership take_ownership(const PreparedRun& run, const RunRequest& request,
                          const RunDirectory& directory, Communicator& world) {
   Ownership own;
+  const HolderWait wait{request.wait_s, [&request] {
+                          if (request.stop_requested && request.stop_requested())
+                            throw_interrupted();
+                        }};
   std::string news;
   on_first_rank(world, [&] {
-    own.opened.emplace(
-        open_run_directory(directory, request.resume, run.plan, config::to_yaml(request.recipe)));
+    own.opened.emplace(open_run_directory(directory, request.resume, run.plan,
+                                          config::to_yaml(request.recipe), wait));
     if (run.sweep) write_file_atomically(directory.sweep(), to_json_text(outline_of(*run.sweep)));
     own.journal = std::make_unique<Journal>(directory.journal());
     news = own.journal->state().complete ? "1" : "0";
@@ -367,7 +371,8 @@ int run_recipe(const RunRequest& request, const Extensions& extensions, MpiEnvir
     if (status) status->set_phase("stacking");
     try {
       if (run.sweep)
-        finish_trials(run, directory, own.journal.get(), finish, request.stop_requested, *world);
+        finish_trials(run, directory, own.journal.get(), finish, request.stop_requested, *world,
+                      *mpi.control());
       work_on_first_rank(*world, *mpi.control(), request.stop_requested,
                          [&](const CheckStop& check_stop) {
                            table = finish(run, directory, *own.journal, check_stop);

@@ -64,6 +64,7 @@ void plan_run(PreparedRun& run, const Recipe& recipe, const Extensions* extensio
 struct RunRequest {
   Recipe recipe;
   Resume resume;
+  double wait_s = 0;                     ///< for a job that holds the run directory
   std::string command_line;              ///< for env.json
   std::function<bool()> stop_requested;  ///< a signal arrived on this process; may be empty
   /// Called once the run directory is there and this rank's log file has a place.

@@ -116,11 +116,11 @@ Resume Resume::parse(const std::string& text) {
 }
 
 OpenedRun open_run_directory(const RunDirectory& requested, const Resume& resume, const Plan& plan,
-                             const std::string& resolved_yaml) {
+                             const std::string& resolved_yaml, const HolderWait& wait) {
   const RunDirectory directory = resume.path.empty() ? requested : RunDirectory(resume.path);
   (void)find_run(directory, resume);  // a refusal leaves nothing behind
   make_directory(directory.root());
-  RunLock lock(directory);
+  RunLock lock(directory, wait);
   // Asked again: another job may have started and ended before the lock was ours.
   const bool exists = find_run(directory, resume);
   if (exists) {

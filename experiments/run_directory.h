@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <system_error>
@@ -64,12 +65,18 @@ struct Resume {
   static Resume parse(const std::string& text);
 };
 
+/// How a job that holds the run directory is waited for; by default it is not.
+struct HolderWait {
+  double seconds = 0;
+  std::function<void()> check_stop;  ///< called meanwhile; what it throws ends it; may be empty
+};
+
 /// One job at a time per run directory: an advisory lock that the kernel drops when the process
 /// dies, in whatever way, and the holder's host and process number for the message.
 class RunLock {
  public:
   /// @throws Error kUsage naming the live holder; kStorage when the file can't be written.
-  explicit RunLock(const RunDirectory& directory);
+  explicit RunLock(const RunDirectory& directory, const HolderWait& wait = {});
   /// Whether an earlier job ended without cleaning up (killed, or the host went down).
   bool recovered() const { return !lock_.abandoned_by().empty(); }
 
@@ -91,7 +98,7 @@ struct OpenedRun {
 /// demands; kUsage when another
 ///         job holds it; kStorage.
 OpenedRun open_run_directory(const RunDirectory& directory, const Resume& resume, const Plan& plan,
-                             const std::string& resolved_yaml);
+                             const std::string& resolved_yaml, const HolderWait& wait = {});
 
 /// "  stages[0].size_px: 20 in the run, 24 now", one line per key that differs.
 std::string describe_differences(const StoredPlan& stored, const StoredPlan& now);

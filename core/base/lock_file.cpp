@@ -22,6 +22,8 @@
 namespace baleen {
 namespace {
 
+constexpr double kPatience_s = 1;  // a wait that takes longer is said
+
 /// "Slurm job 123", if a batch system started this process; else empty.
 std::string batch_job() {
   for (const auto& [variable, system] :
@@ -85,6 +87,7 @@ bool means_no_locks(int reason) {
 LockFile::LockFile(std::filesystem::path file, LockFileOptions options)
     : file_(std::move(file)), options_(std::move(options)) {
   const Stopwatch waited;
+  bool told = false;
   for (bool locked = false; !locked;) {
     descriptor_ = UniqueFileDescriptor(::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
     if (!descriptor_) throw storage_error("open", file_, errno);
@@ -92,7 +95,13 @@ LockFile::LockFile(std::filesystem::path file, LockFileOptions options)
       const int reason = errno;
       if (reason == EAGAIN || reason == EACCES) {
         if (waited.elapsed_s() < options_.wait_s) {
-          std::this_thread::sleep_for(std::chrono::milliseconds(10));
+          if (options_.check_stop) options_.check_stop();
+          if (!told && waited.elapsed_s() > kPatience_s) {
+            log_info("waiting for at most {:.0f} s: {} is in use by {}", options_.wait_s,
+                     options_.subject, describe_holder(read_holder(descriptor_.get())));
+            told = true;
+          }
+          std::this_thread::sleep_for(std::chrono::milliseconds(told ? 250 : 10));
           continue;
         }
         throw Error(ErrorKind::kUsage,
@@ -126,7 +135,8 @@ LockFile::~LockFile() {
 }
 
 bool is_locked(const std::filesystem::path& file) {
-  const UniqueFileDescriptor descriptor(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+  // Others' runs are looked at, too: asking for a lock, unlike taking it, needs no right to write.
+  const UniqueFileDescriptor descriptor(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   if (!descriptor) return false;
   struct flock query {};
   query.l_type = F_WRLCK;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "core/base/file_descriptor.h"
@@ -13,6 +14,8 @@ struct LockFileOptions {
   bool remove_at_end = false;  ///< take the file away again; else it stays, empty
   bool optional = false;       ///< go on without a lock where the file system has none
   double wait_s = 0;           ///< how long a live holder is waited for
+  std::function<void()>
+      check_stop;  ///< called while waiting; what it throws ends that; may be empty
 };
 
 /// One process at a time: an advisory lock on a file, which the kernel drops when the process ends,
@@ -39,7 +42,7 @@ class LockFile {
 };
 
 /// Whether a process that answers to this machine's kernel (or, on a network file system, to its
-/// server) holds a LockFile there.
+/// server) holds a LockFile there. Reading the file is all that it takes.
 bool is_locked(const std::filesystem::path& file);
 
 }  // namespace baleen

@@ -66,6 +66,7 @@ double best_by_metric(const StackTables& tables, const StackOptions& options,
     std::vector<at::Tensor> scores;
     for (int64_t fold = 0; fold < tables.num_folds(); ++fold) {
       if (holds(without, fold)) continue;
+      tables.check_stop();
       for (at::Tensor& part : fit_and_score(fold, alpha)) scores.push_back(std::move(part));
     }
     const double value =
@@ -124,6 +125,7 @@ void Level1Fits::fit_model(int64_t m) {
     return tables_.inputs(m, piece).sub_(shift_D);
   };
   for (const RowPiece& piece : tables_.pieces()) {
+    tables_.check_stop();
     sums_K[static_cast<size_t>(piece.fold)].add(shifted(piece), tables_.targets(piece));
   }
   add_up(sums_K, tables_);
@@ -152,6 +154,7 @@ void Level1Fits::fit_model(int64_t m) {
   const auto fit_pairs = [&] {
     for (const auto& [folds, place] : index_) {
       if (folds.size() < 2) continue;
+      tables_.check_stop();
       const std::vector<double>& alphas_K = models[index_.at({folds[0]})].alphas_K;
       models[place] = fit(solver_without(folds, {alphas_K.data(), 1}), folds, alphas_K);
     }
@@ -180,6 +183,7 @@ void Level1Fits::fit_model(int64_t m) {
   }
   if (options_.alphas.size() > 1) {
     for (const RowPiece& piece : tables_.pieces()) {
+      tables_.check_stop();
       const at::Tensor x_RD = shifted(piece);
       for (auto& [folds, solver] : solvers) {
         if (!holds(*folds, piece.fold)) solver.add_errors(x_RD, tables_.targets(piece), piece.fold);
@@ -237,6 +241,7 @@ std::vector<RidgeModel> fit_level2(const StackTables& tables, const Level1Fits& 
   }
   const std::vector<RowPiece> pieces = tables.pieces_without(left_out);
   for (const RowPiece& piece : pieces) {
+    tables.check_stop();
     const at::Tensor x_LRM = shifted_inputs(piece);
     for (size_t l = 0; l < num_labels; ++l) {
       sums_LK[l][static_cast<size_t>(piece.fold)].add(x_LRM[static_cast<int64_t>(l)],
@@ -288,6 +293,7 @@ std::vector<RidgeModel> fit_level2(const StackTables& tables, const Level1Fits& 
     solvers.push_back(solver_without(l, left_out, options.alphas));
   }
   for (size_t p = 0; p < pieces.size() && choice; ++p) {
+    tables.check_stop();
     const at::Tensor x_LRM = shifted_inputs(pieces[p]);
     for (size_t l = 0; l < num_labels; ++l) {
       solvers[l].add_errors(x_LRM[static_cast<int64_t>(l)], target(pieces[p], l), pieces[p].fold);

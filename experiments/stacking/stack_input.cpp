@@ -28,11 +28,12 @@ StackInput make_stack_input(const OofData& data) {
 }
 
 std::pair<StackInput, std::vector<ModelTemperature>> calibrated_stack_input(
-    OofData& data, const StackOptions& options, const ThresholdOptions& thresholds) {
+    OofData& data, const StackOptions& options, const ThresholdOptions& thresholds,
+    const std::function<void()>& check_stop) {
   StackInput input = make_stack_input(data);
   input.metric = input.classes ? accuracy_of_classes()
                                : f_score(thresholds, exclusive_groups(thresholds, input.labels));
-  std::vector<ModelTemperature> fits = calibrate_inputs(input, options);
+  std::vector<ModelTemperature> fits = calibrate_inputs(input, options, {}, 0, check_stop);
   data.oof_MNK = input.oof_MNL;
   if (data.test_MTK.defined()) data.test_MTK = input.test_MTL;
   return {std::move(input), std::move(fits)};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -16,8 +17,10 @@ StackInput make_stack_input(const OofData& data);
 
 /// The same with the models calibrated as the options ask for, in `data`, too, and with the metric
 /// that the run is judged by.
+/// @param check_stop called often; what it throws ends the fits; may be empty
 /// @returns the input, and what was fitted
 std::pair<StackInput, std::vector<ModelTemperature>> calibrated_stack_input(
-    OofData& data, const StackOptions& options, const ThresholdOptions& thresholds);
+    OofData& data, const StackOptions& options, const ThresholdOptions& thresholds,
+    const std::function<void()>& check_stop = {});
 
 }  // namespace baleen

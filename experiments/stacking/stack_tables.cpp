@@ -158,9 +158,16 @@ at::Tensor level1_input(const at::Tensor& probabilities, const StackOptions& opt
   return at::logit(probabilities, kLeastProbability);
 }
 
+void StackTables::check_stop() const {
+  if (!check_stop_ || !ranks_.alone()) return;
+  const std::unique_lock lock(stop_mutex_, std::try_to_lock);
+  if (lock) check_stop_();
+}
+
 StackTables::StackTables(const StackInput& input, const StackOptions& options,
-                         const StackRanks& ranks)
+                         const StackRanks& ranks, std::function<void()> check_stop)
     : ranks_(ranks),
+      check_stop_(std::move(check_stop)),
       metric_(input.metric    ? input.metric
               : input.classes ? accuracy_of_classes()
                               : f_score({})),

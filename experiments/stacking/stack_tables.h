@@ -3,6 +3,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
+#include <mutex>
 #include <vector>
 
 #include "experiments/stacking/stack_ranks.h"
@@ -26,9 +28,13 @@ class StackTables {
   /// @throws Error kData for shapes that differ, folds without samples or on several ranks, targets
   /// that are neither 0 nor 1, models without a fold's predictions; kNumeric naming model and
   /// sample of a bad one.
-  StackTables(const StackInput& input, const StackOptions& options, const StackRanks& ranks);
+  StackTables(const StackInput& input, const StackOptions& options, const StackRanks& ranks,
+              std::function<void()> check_stop = {});
 
   const StackRanks& ranks() const { return ranks_; }
+  /// Throws where somebody asked for the end. Any thread; one that meets another at it goes on.
+  /// Nothing where there are other ranks, which would wait for the one that left.
+  void check_stop() const;
   /// What `alpha_by: metric` compares penalties by.
   const PenaltyMetric& metric() const { return metric_; }
 
@@ -73,6 +79,8 @@ class StackTables {
   void divide_folds(const at::Tensor& counts_K);
 
   StackRanks ranks_;
+  std::function<void()> check_stop_;
+  mutable std::mutex stop_mutex_;
   PenaltyMetric metric_;
   std::vector<int64_t> kept_M_, rows_N_;
   std::vector<int64_t> counts_K_, owners_K_;  // of the rows on all ranks

@@ -37,13 +37,14 @@ at::Tensor at_temperature(const at::Tensor& probabilities_NL, double temperature
 }
 
 double fit_temperature(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
-                       bool classes) {
+                       bool classes, const std::function<void()>& check_stop) {
   const at::Tensor targets = targets_NL.to(at::kDouble);
   const at::Tensor logits = log_odds(probabilities_NL, classes);
   // A golden section search over log T.
   constexpr double kGolden = 0.6180339887498949;
   double low = std::log(kLeastTemperature), high = std::log(kLargestTemperature);
   for (int step = 0; step < 60; ++step) {
+    if (check_stop) check_stop();
     const double a = high - kGolden * (high - low), b = low + kGolden * (high - low);
     if (loss_at(targets, logits, std::exp(a), classes) <=
         loss_at(targets, logits, std::exp(b), classes)) {
@@ -90,11 +91,13 @@ double map_at_5_with_unknown(const at::Tensor& truth_N, const at::Tensor& probab
 }
 
 double fit_temperature_by_map(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
-                              int64_t unknown, double threshold) {
+                              int64_t unknown, double threshold,
+                              const std::function<void()>& check_stop) {
   constexpr int kSteps = 60;  // of the grid, on either side of 1
   const at::Tensor truth = targets_NL.argmax(1);
   double best = -1, best_temperature = 1;
   for (int distance = 0; distance <= kSteps; ++distance) {
+    if (check_stop) check_stop();
     for (const int side : {1, -1}) {
       const double temperature = std::exp(side * std::log(kLargestTemperature) * distance / kSteps);
       const double value = map_at_5_with_unknown(
@@ -108,8 +111,8 @@ double fit_temperature_by_map(const at::Tensor& targets_NL, const at::Tensor& pr
 }
 
 std::vector<ModelTemperature> calibrate_inputs(StackInput& input, const StackOptions& options,
-                                               const std::string& unknown,
-                                               double unknown_threshold) {
+                                               const std::string& unknown, double unknown_threshold,
+                                               const std::function<void()>& check_stop) {
   std::vector<ModelTemperature> fits;
   if (options.calibration == "none") return fits;
   const bool by_map = options.calibration == "map_at_5";
@@ -126,8 +129,9 @@ std::vector<ModelTemperature> calibrate_inputs(StackInput& input, const StackOpt
     unknown_column = found - input.labels.begin();
   }
   const auto fit = [&](const at::Tensor& targets_NL, const at::Tensor& p_NL) {
-    return by_map ? fit_temperature_by_map(targets_NL, p_NL, unknown_column, unknown_threshold)
-                  : fit_temperature(targets_NL, p_NL, input.classes);
+    return by_map ? fit_temperature_by_map(targets_NL, p_NL, unknown_column, unknown_threshold,
+                                           check_stop)
+                  : fit_temperature(targets_NL, p_NL, input.classes, check_stop);
   };
   int64_t num_folds = 0;
   for (const int64_t fold : input.folds) num_folds = std::max(num_folds, fold + 1);

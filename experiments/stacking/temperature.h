@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,9 @@ at::Tensor at_temperature(const at::Tensor& probabilities_NL, double temperature
 
 /// The T in [0.05, 20] with the least log loss, which is convex in 1 / T.
 /// @param targets_NL zeros and ones, one-hot for classes
+/// @param check_stop called between trials of T; may be empty
 double fit_temperature(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
-                       bool classes);
+                       bool classes, const std::function<void()>& check_stop = {});
 
 /// Log loss at a temperature: the mean over samples (classes) or decisions.
 double log_loss_at(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
@@ -38,7 +40,8 @@ double map_at_5_with_unknown(const at::Tensor& truth_N, const at::Tensor& probab
 /// that scores less than `threshold`; of equals the one nearest to 1.
 /// @param unknown its column, whose own score is not looked at
 double fit_temperature_by_map(const at::Tensor& targets_NL, const at::Tensor& probabilities_NL,
-                              int64_t unknown, double threshold);
+                              int64_t unknown, double threshold,
+                              const std::function<void()>& check_stop = {});
 
 /// What was fitted for one model.
 struct ModelTemperature {
@@ -53,10 +56,12 @@ struct ModelTemperature {
 /// it, the test set by that of all samples. @returns what was fitted; nothing for `calibration:
 /// none`
 /// @param unknown label of `calibration: map_at_5`; empty: there is none
+/// @param check_stop called often; what it throws ends the fits; may be empty
 /// @throws Error kConfiguration when map_at_5 lacks its label.
 std::vector<ModelTemperature> calibrate_inputs(StackInput& input, const StackOptions& options,
                                                const std::string& unknown = {},
-                                               double unknown_threshold = 0);
+                                               double unknown_threshold = 0,
+                                               const std::function<void()>& check_stop = {});
 
 /// "resnet18: temperature 1.31 (1.29 1.33 by fold), log loss 0.412 -> 0.398".
 std::string print_temperature(const ModelTemperature& fit);

@@ -108,6 +108,7 @@ void fill_scores(const StackTables& tables, const Level1Fits& level1, StackResul
   }
   const auto& pieces = tables.pieces();
   on_threads(static_cast<int64_t>(pieces.size()), [&](int64_t p) {
+    tables.check_stop();
     const RowPiece& piece = pieces[static_cast<size_t>(p)];
     const at::Tensor x_LRM = level1.scores(piece, piece.fold);
     mean_NL.narrow(0, piece.first, piece.count).copy_(x_LRM.mean(2).t());
@@ -139,9 +140,9 @@ std::string key_beyond_folds(const StackOptions& options, int64_t num_folds) {
 }
 
 StackResult fit_stack(const StackInput& input, const StackOptions& options, bool keep_level1,
-                      const StackRanks& ranks) {
+                      const StackRanks& ranks, const std::function<void()>& check_stop) {
   const at::NoGradGuard no_grad;
-  const StackTables tables(input, options, ranks);
+  const StackTables tables(input, options, ranks, check_stop);
   StackResult result{.options = options, .labels = input.labels};
   for (size_t m = 0; m < input.models.size(); ++m) {
     const auto& kept = tables.kept();

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -139,7 +140,10 @@ struct StackResult {
 /// [collective over `ranks`] Each rank gives the rows that it holds, whole folds of them, and any
 /// part of the test set; it gets the scores of these rows, and the same fits as the others.
 /// @param keep_level1 fills StackResult::level1_oof_MNL, as large as the input in fp64
+/// @param check_stop called often, by one thread at a time; what it throws ends the fits. Where one
+/// process fits alone; may be empty
 StackResult fit_stack(const StackInput& input, const StackOptions& options,
-                      bool keep_level1 = false, const StackRanks& ranks = {});
+                      bool keep_level1 = false, const StackRanks& ranks = {},
+                      const std::function<void()>& check_stop = {});
 
 }  // namespace baleen

@@ -135,25 +135,23 @@ std::vector<int64_t> unfinished(const PreparedSweep& sweep, const JournalState& 
 
 void finish_trials(const PreparedRun& run, const RunDirectory& directory, Journal* journal,
                    const FinishRun& finish, const std::function<bool()>& stop_requested,
-                   Communicator& world) {
+                   Communicator& world, ControlChannel& control) {
   const PreparedSweep& sweep = *run.sweep;
   // Every rank reads the journal itself: rank 0 has synced it, and writes nothing meanwhile.
   world.barrier();
   const JournalState known = agreed(world, [&] { return read_journal(directory.journal()); });
   const std::vector<int64_t> trials = unfinished(sweep, known);
   const auto size = static_cast<size_t>(world.size());
-  const CheckStop check_stop = [&stop_requested] {
-    if (stop_requested && stop_requested()) throw_interrupted();
-  };
   for (size_t first = 0; first < trials.size(); first += size) {
     if (world.any(stop_requested && stop_requested())) throw_interrupted();
     const size_t mine = first + static_cast<size_t>(world.rank());
-    const std::string text = agreed(world, [&]() -> std::string {
-      if (mine >= trials.size()) return "";
-      return with_context(
+    std::string text;
+    work_on_every_rank(world, control, stop_requested, [&](const CheckStop& check_stop) {
+      if (mine >= trials.size()) return;
+      with_context(
           [&] { return "finishing trial " + trial_name(trials[mine]); },
           [&] {
-            return to_text(finish_trial(sweep, trials[mine], directory, known, finish, check_stop));
+            text = to_text(finish_trial(sweep, trials[mine], directory, known, finish, check_stop));
           });
     });
     const std::vector<std::string> all = world.gather(text, 0);

@@ -24,7 +24,7 @@ using FinishRun = std::function<std::string(const PreparedRun&, const RunDirecto
 /// finished ones stay so
 void finish_trials(const PreparedRun& run, const RunDirectory& directory, Journal* journal,
                    const FinishRun& finish, const std::function<bool()>& stop_requested,
-                   Communicator& world);
+                   Communicator& world, ControlChannel& control);
 
 /// Names the best trial: writes best.yaml, its recipe, and trials.csv. Rank 0.
 /// @returns the table of trials for the user

@@ -7,6 +7,7 @@
 namespace baleen {
 
 class MpiEnvironment;
+struct DeviceLinkMeasure;
 
 /// One thing that `baleen doctor` looked at.
 struct Check {
@@ -45,6 +46,9 @@ std::vector<Check> check_ranks(MpiEnvironment& mpi, const std::filesystem::path&
 
 /// Devices and the plugin that drives them.
 Check check_accelerator();
+
+/// All-reduces over NCCL between the devices of all ranks.
+Check check_device_links(const DeviceLinkMeasure& links);
 
 /// The checks as lines, what must be mended last.
 std::string describe(const std::vector<Check>& checks);

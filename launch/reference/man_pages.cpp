@@ -31,7 +31,7 @@ constexpr std::array<ExitCode, 9> kExitCodes = {{
     {ErrorKind::kInternal, "a defect in Baleen"},
     {ErrorKind::kStorage, "the operating system refused a read or write"},
     {ErrorKind::kInterrupted, "a signal asked the run to stop; the same line goes on with it"},
-    {ErrorKind::kHang, "a rank made no progress within its time limit"},
+    {ErrorKind::kHang, "nothing was heard of a rank: it is stopped, or its host is gone"},
     {ErrorKind::kCommunication, "a peer was lost or a collective operation failed"},
     {ErrorKind::kNumeric,
      "a loss, gradient or prediction is not finite, or ranks hold different weights"},

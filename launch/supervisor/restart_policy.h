@@ -4,6 +4,10 @@
 
 namespace baleen {
 
+/// How long another start waits for the locks of the last one: a file server keeps those of a lost
+/// host for a while (NFSv4: 90 s by default).
+inline constexpr int kHeldRunWait_s = 300;
+
 struct RestartOptions {
   int max_restarts = 3;     ///< in a row without progress
   double first_wait_s = 2;  ///< before the first of them; doubled for each further one

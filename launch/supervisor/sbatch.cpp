@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "launch/supervisor/mpirun_line.h"
+#include "launch/supervisor/restart_policy.h"
 
 namespace baleen {
 namespace {
@@ -38,8 +41,11 @@ exit "$code"
 // Slurm 22.05 fails to start a step while the last one is still being cleaned up, and srun then
 // ends with 0: nothing trained must not look like everything done.
 constexpr const char* kPrepare = R"(
-started=.baleen-started-${SLURM_JOB_ID:-0}  # the tasks leave it, since srun can end with 0 without having started any
-rm -f "$started")";
+started=.baleen-started-${{SLURM_JOB_ID:-0}}  # the tasks leave it, since srun can end with 0 without having started any
+rm -f "$started"
+start=({first})
+# Another start goes on, and waits while the file server still holds the locks of a lost node.
+if [[ ${{SLURM_RESTART_COUNT:-0}} -gt 0 ]]; then start=({again}); fi)";
 constexpr const char* kSrun =
     R"(srun --mpi=pmix --kill-on-bad-exit=1 bash -c 'touch "$0"; exec "$@"' "$started" \
   )";
@@ -65,9 +71,14 @@ std::string sbatch_script(const SbatchOptions& options, const std::vector<std::s
   directive("--open-mode=append");
   directive(fmt::format("--output={}-%j.log", options.job_name));
   for (const std::string& line : options.extra) directive(line);
-  const std::string start = (options.supervised ? "" : kSrun) + paste_ready(command);
+  const std::string start = options.supervised ? paste_ready(command)
+                                               : kSrun + paste_ready(command) + R"( "${start[@]}")";
+  const bool waits = std::find(command.begin(), command.end(), "--wait") != command.end();
+  const std::string prepare =
+      fmt::format(fmt::runtime(kPrepare), fmt::arg("first", options.fresh ? "--resume never" : ""),
+                  fmt::arg("again", waits ? "" : fmt::format("--wait {}", kHeldRunWait_s)));
   return text + fmt::format(fmt::runtime(kBody), fmt::arg("notice", options.notice_s),
-                            fmt::arg("prepare", options.supervised ? "" : kPrepare),
+                            fmt::arg("prepare", options.supervised ? "" : prepare),
                             fmt::arg("command", start),
                             fmt::arg("confirm", options.supervised ? "" : kConfirm),
                             fmt::arg("max_requeues", options.max_requeues));

@@ -17,6 +17,7 @@ struct SbatchOptions {
   int notice_s = 120;             ///< between the announcement and the end
   int max_requeues = 50;
   std::vector<std::string> extra;  ///< further options of sbatch, "--account=x"
+  bool fresh = false;              ///< the first start refuses a run that is there already
   bool supervised = false;  ///< mpirun under `baleen launch` instead of srun: restarts within the
                             ///< allocation
 };
@@ -25,7 +26,7 @@ struct SbatchOptions {
 /// ranks to save when Slurm announces the end, and puts itself into the queue again wherever
 /// another start can help.
 /// @param command what runs: `baleen run RECIPE …`, or `baleen launch … RECIPE …` where
-/// `supervised`
+/// `supervised`; what differs between starts is added where it is not
 std::string sbatch_script(const SbatchOptions& options, const std::vector<std::string>& command);
 
 }  // namespace baleen

@@ -24,7 +24,8 @@ namespace {
 
 constexpr double kPollS = 0.1;
 constexpr double kEndS = 10;        // mpirun gets after SIGTERM, before SIGKILL
-constexpr double kLeftoversS = 60;  // ranks get to notice that their mpirun is gone
+constexpr double kLeftoversS = 60;  // ranks get to notice that their mpirun is gone; then the next
+                                    // ones wait for their lock
 
 std::string signal_name(int signal) {
   const char* name = sigabbrev_np(signal);
@@ -128,7 +129,8 @@ class Supervisor {
       }
     }
     const std::vector<std::string> words =
-        mpirun_command(options, request_.topology, variable_names(), request_.command);
+        mpirun_command(options, request_.topology, variable_names(),
+                       start > 1 && !request_.again.empty() ? request_.again : request_.command);
     log_info("start {}: {}", start, paste_ready(words));
     record_.add("started", {{"start", start}, {"command", paste_ready(words)}});
     const Stopwatch watch;

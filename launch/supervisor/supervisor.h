@@ -15,6 +15,7 @@ struct SuperviseRequest {
   RestartOptions restart;
   Topology topology;
   std::vector<std::string> command;     ///< what every rank runs
+  std::vector<std::string> again;       ///< the same from the second start on; empty: `command`
   std::filesystem::path run_directory;  ///< whose progress counts, and where the record is kept
   /// Whether a host can be reached; asked before each start where there are other hosts.
   std::function<bool(const std::string& host)> answers;

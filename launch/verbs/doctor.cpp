@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "distributed/device_link_test.h"
 #include "launch/doctor/check.h"
 #include "launch/process.h"
 #include "launch/verbs/verbs.h"
@@ -14,7 +15,10 @@ constexpr int kSomethingToMend = 1;
 int examine(const std::string& directory, MpiEnvironment* mpi) {
   std::vector<Check> of_ranks;
   if (mpi) of_ranks = check_ranks(*mpi, directory);
-  if (launch_place().rank > 0) return 0;  // one report per job
+  if (launch_place().rank > 0) {  // one report per job
+    measure_device_links(mpi);
+    return 0;
+  }
   // MPI first: its trial is a fork, which is best done before any library has made threads.
   const Check mpi_start = check_mpi_start();
   std::vector<Check> checks = check_software();
@@ -24,6 +28,7 @@ int examine(const std::string& directory, MpiEnvironment* mpi) {
   for (Check& check : check_machine()) checks.push_back(std::move(check));
   for (Check& check : check_storage(directory)) checks.push_back(std::move(check));
   checks.push_back(check_accelerator());
+  checks.push_back(check_device_links(measure_device_links(mpi)));
   std::fputs(describe(checks).c_str(), stdout);
   const bool bad = std::any_of(checks.begin(), checks.end(), [](const Check& check) {
     return check.verdict == Check::Verdict::kBad;
@@ -39,7 +44,7 @@ Verb make_doctor_verb() {
   verb.summary = "check libraries, MPI, memory, disk and GPU, and say what to mend";
   verb.examples =
       "  baleen doctor --dir /scratch/me               the file system that runs will be kept on\n"
-      "  mpirun -n 4 baleen doctor --dir /scratch/me   links, clocks and locks between ranks, too";
+      "  mpirun -n 4 baleen doctor --dir /scratch/me   links between ranks and GPUs, clocks, locks";
   verb.shares_work = true;
   auto directory = std::make_shared<std::string>(".");
   verb.declare_options = [directory](CLI::App& app) {

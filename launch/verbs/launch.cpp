@@ -139,6 +139,23 @@ std::function<bool(const std::string&)> make_probe(const LaunchArguments& argume
   };
 }
 
+/// Takes `--resume never` out. @returns whether it was there
+bool take_out_never(std::vector<std::string>& words) {
+  const std::vector<std::string> never = {"--resume", "never"};
+  const auto at = std::search(words.begin(), words.end(), never.begin(), never.end());
+  if (at == words.end()) return false;
+  words.erase(at, at + 2);
+  return true;
+}
+
+/// What another start is told: to go on with what an earlier one began, and to wait for its locks.
+std::vector<std::string> words_of_restart(std::vector<std::string> words) {
+  take_out_never(words);
+  if (std::find(words.begin(), words.end(), "--wait") == words.end())
+    words.insert(words.end(), {"--wait", std::to_string(kHeldRunWait_s)});
+  return words;
+}
+
 int print_batch_script(const LaunchArguments& arguments, const Recipe& recipe,
                        std::vector<std::string> run_command) {
   SbatchOptions options = arguments.batch;
@@ -156,6 +173,8 @@ int print_batch_script(const LaunchArguments& arguments, const Recipe& recipe,
     run_command[1] = "launch";
     run_command.insert(run_command.begin() + 2,
                        {"--max-restarts", std::to_string(arguments.restart.max_restarts)});
+  } else {
+    options.fresh = take_out_never(run_command);
   }
   std::fputs(sbatch_script(options, run_command).c_str(), stdout);
   return 0;
@@ -192,8 +211,15 @@ int launch(LaunchArguments& arguments, const VerbContext& context) {
     return 0;
   }
   request.restart = arguments.restart;
-  request.command = std::move(command);
   request.run_directory = resume.path.empty() ? recipe.run_directory() : resume.path;
+  request.again = words_of_restart(command);
+  // The first start of this process may not be the job's.
+  const bool requeued = slurm_number("SLURM_RESTART_COUNT") > 0;
+  request.command = requeued ? request.again : std::move(command);
+  // A run that was there before this job stays refused, whatever became of the first start.
+  if (!requeued && resume.mode == Resume::Mode::kNever &&
+      std::filesystem::exists(RunDirectory(request.run_directory).config()))
+    request.again = request.command;
   request.answers = make_probe(arguments);
   return supervise(request);
 }

@@ -1,4 +1,5 @@
 #include <CLI/App.hpp>
+#include <CLI/Validators.hpp>
 #include <cstdio>
 
 #include "distributed/communicator.h"
@@ -14,6 +15,7 @@ struct RunArguments {
   RecipeArguments recipe;
   std::string resume = "auto";
   std::string run_dir;
+  double wait_s = 0;
 };
 
 Recipe load(const RunArguments& arguments, Extensions& extensions) {
@@ -32,6 +34,7 @@ int run(const RunArguments& arguments, VerbContext& context) {
     return 0;
   }
   request.resume = Resume::parse(arguments.resume);
+  request.wait_s = arguments.wait_s;
   request.command_line = context.command_line;
   request.stop_requested = [stop = context.stop] { return stop->load(); };
   request.directory_opened = [&context, &mpi](const RunDirectory& directory) {
@@ -79,6 +82,11 @@ Verb make_run_verb() {
                    "existing run; must: refuse to "
                    "start; PATH: go on with that run directory")
         ->option_text("auto|never|must|PATH");
+    app.add_option("--wait", arguments->wait_s,
+                   "how long a job that holds the run directory is waited for; default: 0, it is "
+                   "refused at once")
+        ->check(CLI::Range(0.0, 86400.0).description(""))
+        ->option_text("SECONDS");
   };
   verb.run = [arguments](VerbContext& context) { return run(*arguments, context); };
   return verb;

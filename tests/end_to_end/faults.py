@@ -45,20 +45,29 @@ def configuration(directory):
     expect(not (directory / "runs").exists(), "a run directory was made")
 
 
+def named_after(run, sent):
+    """Seconds from the fault to its record in failure.json."""
+    seconds = json.loads((run / "failure.json").read_text())["root_cause"]["time"] - sent
+    expect(seconds > 0, "failure.json is of another time")
+    return seconds
+
+
 def stopped_rank(directory):
     recipe = write_recipe(directory, stages=[{"size_px": 12, "epochs": 500, "batch": 24, "optimizer": {"kind": "sgd"}}],
                           reliability={"hang_timeout_s": 4})
     job = Job(["run", recipe], directory, ranks=3)
     wait_for_training(directory / "run", job)
     victims = job.ranks()
+    sent = time.time()
     os.kill(victims[1], signal.SIGSTOP)
-    start = time.monotonic()
     code = job.wait(60)
     expect(code == 86, f"exit code {code} instead of 86\n{job.output()}")
     mentions(job.output(), "rank 1", "nothing was heard", "hint")
     no_process_left(victims.values())
     mentions((directory / "run/failure.json").read_text(), "hang", "rank 1")
-    print(f"a stopped rank ended the job after {time.monotonic() - start:.1f} s")
+    named = named_after(directory / "run", sent)
+    expect(named <= 4 + 5, f"it was named after {named:.1f} s")
+    print(f"a stopped rank was named after {named:.1f} s, all were gone after {time.time() - sent:.1f} s")
 
 
 def killed_rank(directory):
@@ -67,11 +76,14 @@ def killed_rank(directory):
     wait_for_training(directory / "run", job)
     time.sleep(2)  # until neighbours have heard of each other
     victims = job.ranks()
+    sent = time.time()
     os.kill(victims[2], signal.SIGKILL)
-    start = time.monotonic()
     expect(job.wait(60) != 0, job.output())
-    print(f"a killed rank ended the job after {time.monotonic() - start:.1f} s")
     no_process_left(victims.values())
+    gone = time.time() - sent
+    named = named_after(directory / "run", sent)
+    expect(named <= 5 and gone <= 5, f"it was named after {named:.1f} s, all were gone after {gone:.1f} s")
+    print(f"a killed rank was named after {named:.1f} s, all were gone after {gone:.1f} s")
     mentions((directory / "run/failure.json").read_text(), "communication", "rank 2 on host", f"process {victims[2]}",
              "last seen at: ", "The others: rank")
 
@@ -155,15 +167,19 @@ def full_disk(directory):
 
 
 def signal_and_resume(directory):
+    """Each signal that asks for the end, to one rank alone: saved, 75, and a resume comes to the end."""
     recipe = write_recipe(directory)
-    job = Job(["run", recipe], directory, ranks=2)
-    wait_for_training(directory / "run", job)
-    victims = job.ranks()
-    os.kill(victims[0], signal.SIGTERM)
-    code = job.wait(60)
-    expect(code == 75, f"exit code {code} instead of 75\n{job.output()}")
-    no_process_left(victims.values())
-    call(["run", recipe, "--resume", "must"], directory, ranks=1)
+    for number, rank in ((signal.SIGTERM, 0), (signal.SIGUSR1, 1), (signal.SIGUSR2, 1), (signal.SIGINT, 0)):
+        run = directory / number.name
+        job = Job(["run", recipe, "--run-dir", run.name], directory, ranks=2)
+        wait_for_training(run, job)
+        victims = job.ranks()
+        os.kill(victims[rank], number)
+        code = job.wait(60)
+        expect(code == 75, f"{number.name} to rank {rank}: exit code {code} instead of 75\n{job.output()}")
+        no_process_left(victims.values())
+        expect(journal(run)[-1].get("exit_code") == 75, "the journal does not say that it was interrupted")
+        call(["run", recipe, "--run-dir", run.name, "--resume", "must"], directory, ranks=1)
 
 
 def damaged_checkpoint(directory):
@@ -255,7 +271,17 @@ def second_job(directory):
     wait_for_training(directory / "run", job)
     text = call(["run", recipe], directory, ranks=1, code=2)
     mentions(text, "run", str(list(job.ranks().values())[0]))
+    # Whoever waits is refused when the time is over, and told of it before; once the holder is gone, it is let in.
+    mentions(call(["run", recipe, "--wait", "2"], directory, ranks=1, code=2), "waiting for at most 2 s", "is in use by")
+    waiting = Job(["run", recipe, "--wait", "60"], directory, ranks=1)
+    time.sleep(2)
+    expect(waiting.process.poll() is None, f"it did not wait\n{waiting.output()}")
     job.kill_all()
+    deadline = time.monotonic() + 60
+    while (directory / "run/journal.jsonl").read_text(errors="replace").count('"run_started"') < 2:
+        expect(waiting.process.poll() is None and time.monotonic() < deadline, f"it was not let in\n{waiting.output()}")
+        time.sleep(0.1)
+    waiting.kill_all()
 
 
 CASES = {f.__name__: f for f in (configuration, stopped_rank, killed_rank, second_signal, flipped_byte, truncated_image,

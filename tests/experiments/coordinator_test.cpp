@@ -282,6 +282,7 @@ TEST(CoordinatorTest, ACommunicationErrorEndsTheJob) {
     const RunSummary& other = run.summaries[1 - failing];
     EXPECT_EQ(other.exit_code, 87);
     ASSERT_TRUE(other.fatal.has_value());
+    EXPECT_EQ(other.fatal_rank, failing_rank);
     EXPECT_THAT(other.fatal->what(), HasSubstr(fmt::format("rank {} on host host0", failing_rank)));
     EXPECT_TRUE(record.finished.empty());
   }

@@ -61,6 +61,57 @@ TEST_P(AfterChains, ASignalOnAnyRankEndsTheWorkOnAllOfThem) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, AfterChains, ::testing::Values(-1, 0, 2));
 
+/// The same with work for all; rank 1 has none, and waits.
+TEST_P(AfterChains, ASignalOnAnyRankEndsTheOwnWorkOfAllOfThem) {
+  constexpr int kRanks = 3;
+  testing::MemoryRanks ranks(kRanks);
+  std::atomic<int> steps{0}, interrupted{0};
+  on_ranks(kRanks, [&](int rank) {
+    const auto world = ranks.make_group(rank, {0, 1, 2}, 0);
+    for (const int signalled : {GetParam(), -1}) {  // nothing is left of the first round
+      steps = 0;
+      world->barrier();
+      const auto stop = [&, rank] { return rank == signalled && steps >= 6; };
+      const int most = signalled < 0 ? 10 : 2000;
+      int own = 0;
+      try {
+        work_on_every_rank(*world, ranks.control(rank), stop, [&](const CheckStop& check_stop) {
+          for (; rank != 1 && own < most; ++own) {
+            check_stop();
+            ++steps;
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+          }
+        });
+        EXPECT_EQ(own, rank == 1 ? 0 : most);
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kInterrupted);
+        EXPECT_LT(own, 200) << "it went on for long after the signal";
+        ++interrupted;
+      }
+      world->barrier();
+    }
+  });
+  EXPECT_EQ(interrupted, GetParam() < 0 ? 0 : kRanks);
+}
+
+INSTANTIATE_TEST_SUITE_P(IdleToo, AfterChains, ::testing::Values(1));
+
+TEST(AfterChainsFailing, AFailureOnOneRankIsToldToTheOthers) {
+  testing::MemoryRanks ranks(3);
+  on_ranks(3, [&](int rank) {
+    const auto world = ranks.make_group(rank, {0, 1, 2}, 0);
+    const auto work = [&] {
+      work_on_every_rank(*world, ranks.control(rank), {}, [&](const CheckStop&) {
+        if (rank == 2) throw Error(ErrorKind::kData, "a prediction is missing");
+      });
+    };
+    if (rank == 2)
+      EXPECT_THROW(work(), Error);
+    else
+      EXPECT_THROW(work(), PeerFailed);
+  });
+}
+
 TEST(AfterChainsFailing, AFailureOnRankZeroIsToldToTheOthers) {
   testing::MemoryRanks ranks(2);
   on_ranks(2, [&](int rank) {

@@ -4,12 +4,16 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/fsuid.h>
 #include <sys/inotify.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
+#include <optional>
+#include <stdexcept>
+#include <thread>
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
@@ -118,6 +122,41 @@ TEST_F(RunDirectoryTest, ASecondLiveJobIsRefused) {
   const std::string message = refusal("auto", plan_of(), ErrorKind::kUsage);
   EXPECT_THAT(message, HasSubstr(fmt::format("is in use by process {} of Slurm job 123 on host {}",
                                              getpid(), host_name())));
+}
+
+TEST_F(RunDirectoryTest, WhoeverWaitsGetsTheLockThatAFileServerStillKeeps) {
+  std::optional<OpenedRun> first = open();
+  std::thread release([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    first.reset();
+  });
+  const OpenedRun second = open_run_directory(run_, {}, plan_of(), "name: run\n", {.seconds = 20});
+  release.join();
+  EXPECT_TRUE(second.resumed);
+  // A signal ends the waiting, and so does time.
+  EXPECT_THROW(
+      open_run_directory(run_, {}, plan_of(), "name: run\n",
+                         {.seconds = 20, .check_stop = [] { throw std::runtime_error("stop"); }}),
+      std::runtime_error);
+  try {
+    open_run_directory(run_, {}, plan_of(), "name: run\n", {.seconds = 0.1});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUsage);
+  }
+}
+
+TEST_F(RunDirectoryTest, ALockIsSeenByWhoeverMayOnlyReadIt) {
+  const OpenedRun held = open();
+  for (const auto& folder : {directory_.path(), run_.root().parent_path(), run_.root()})
+    std::filesystem::permissions(folder, std::filesystem::perms(0755));
+  std::filesystem::permissions(run_.lock(), std::filesystem::perms(0444));
+  constexpr uid_t kNobody = 65534;
+  const bool root = geteuid() == 0;
+  if (root) setfsuid(kNobody);  // of this thread, with root's right to any file
+  EXPECT_LT(::open(run_.lock().c_str(), O_RDWR | O_CLOEXEC), 0);
+  EXPECT_TRUE(is_locked(run_.lock()));
+  if (root) setfsuid(0);
 }
 
 TEST_F(RunDirectoryTest, TheLockOfAKilledJobIsRecovered) {

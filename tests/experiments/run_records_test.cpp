@@ -109,11 +109,30 @@ TEST(FailureTest, ChainsThatWereGivenUpAreListedInOrder) {
   RunSummary summary;
   summary.failed.push_back({"a-f0-s1", Error(ErrorKind::kNumeric, "nan"), 3, "h"});
   summary.failed.push_back({"a-f1-s1", Error(ErrorKind::kData, "bad"), 1, "h"});
-  record_failed_chains(directory / "failure.json", summary);
+  record_failures(directory / "failure.json", summary);
   const json stored = json::parse(read_file(directory / "failure.json"));
   EXPECT_EQ(stored["exit_code"], 88);
   EXPECT_EQ(stored["root_cause"]["chain"], "a-f0-s1");
   EXPECT_EQ(stored["failures"].size(), 2u);
+}
+
+TEST(FailureTest, AFailureOfTheCoordinatorLeavesItsRecordToo) {
+  testing::TemporaryDirectory directory;
+  RunSummary summary;
+  summary.failed.push_back({"a-f0-s1", Error(ErrorKind::kNumeric, "nan"), 3, "h"});
+  summary.fatal = Error(ErrorKind::kStorage, "can't write journal.jsonl: disk full");
+  summary.fatal_rank = kCoordinatorRank;
+  record_failures(directory / "failure.json", summary);
+  json stored = json::parse(read_file(directory / "failure.json"));
+  EXPECT_EQ(stored["exit_code"], 74);
+  EXPECT_EQ(stored["root_cause"]["rank"], 0);
+  EXPECT_EQ(stored["root_cause"]["message"], "can't write journal.jsonl: disk full");
+  EXPECT_EQ(stored["failures"].size(), 2u);
+
+  summary.fatal_rank = 2;  // which writes its own
+  record_failures(directory / "other.json", summary);
+  stored = json::parse(read_file(directory / "other.json"));
+  EXPECT_EQ(stored["failures"].size(), 1u);
 }
 
 }  // namespace

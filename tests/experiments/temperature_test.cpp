@@ -107,6 +107,18 @@ TEST(TemperatureTest, TheUnknownClassCountsOnce) {
   EXPECT_DOUBLE_EQ(map_at_5_with_unknown(truth, p, 2, 0.45), (2 * 0.5 + 1.0 / 3 + 1) / 4);
 }
 
+TEST(TemperatureTest, StopsWithinAFit) {
+  StackInput input = overconfident(3.0, 90, true);
+  StackOptions options;
+  options.calibration = "log_loss";
+  int left = 30;
+  const auto stop = [&left] {
+    if (--left <= 0) throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+  };
+  EXPECT_THROW(calibrate_inputs(input, options, {}, 0, stop), Error);
+  EXPECT_EQ(left, 0);
+}
+
 /// Known samples are claimed with 0.6 and unknown ones with 0.5: a threshold of 0.9 calls all of
 /// them unknown until the scores are sharpened.
 TEST(TemperatureTest, MapIsMaximisedWhereTheThresholdSeparates) {

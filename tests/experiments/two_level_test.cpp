@@ -226,6 +226,29 @@ TEST(TwoLevelStack, FitsThatLeaveTwoFoldsOutNeedThree) {
   fit_stack(input, {.alphas = {1, 10}, .alpha_by = "metric", .nested = true});
 }
 
+TEST(TwoLevelStack, StopsWithinItsFits) {
+  const StackInput input = synthetic(3, 200, .4, 8);
+  for (const char* alpha_by : {"leave_one_out", "metric"}) {
+    const StackOptions options{.alphas = {1, 10}, .alpha_by = alpha_by, .nested = true};
+    int calls = 0;
+    const StackResult whole = fit_stack(input, options, false, {}, [&] { ++calls; });
+    EXPECT_TRUE(at::equal(whole.oof_NL, fit_stack(input, options).oof_NL));
+    EXPECT_GT(calls, 20);
+    for (const int last : {1, calls / 4}) {
+      int left = last;
+      const auto stop = [&left] {
+        if (--left <= 0) throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
+      };
+      try {
+        fit_stack(input, options, false, {}, stop);
+        ADD_FAILURE() << alpha_by << " went on after call " << last;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kInterrupted);
+      }
+    }
+  }
+}
+
 TEST(TwoLevelStack, SavedFilesHoldTheResult) {
   StackInput input = synthetic(2, 50, .4, 8);
   input.ids[0] = "a,\"b\"";

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "distributed/device_link_test.h"
 #include "launch/doctor/check.h"
 #include "tests/support/temporary_directory.h"
 
@@ -81,6 +82,35 @@ TEST(Doctor, StartsMpiInAProcessOfItsOwn) {
   const Check check = check_mpi_start();
   EXPECT_EQ(check.verdict, Verdict::kGood) << check.finding;
   EXPECT_THAT(check.finding, HasSubstr("MPI_THREAD_MULTIPLE"));
+}
+
+TEST(Doctor, TellsWhatSumsOverDevicesTake) {
+  EXPECT_EQ(check_device_links({}).finding, "skipped: no CUDA device");
+  EXPECT_EQ(check_device_links({}).verdict, Verdict::kGood);
+  DeviceLinkMeasure links{.num_devices = 4,
+                          .num_hosts = 2,
+                          .num_sharing = 1,
+                          .round_trip_us = 23.4,
+                          .bytes_per_s = 12.0 * (1 << 30),
+                          .problem = ""};
+  Check check = check_device_links(links);
+  EXPECT_EQ(check.verdict, Verdict::kGood);
+  EXPECT_EQ(check.finding,
+            "all-reduce over 4 devices on 2 hosts: 23 µs for 4 bytes, 12.0 GiB/s to and from each "
+            "(without 1 rank that shares a device)");
+  links.bytes_per_s = 100e6;
+  check = check_device_links(links);
+  EXPECT_EQ(check.verdict, Verdict::kNote);
+  EXPECT_THAT(check.remedy, HasSubstr("NCCL_SOCKET_IFNAME"));
+  links.problem = "unhandled system error";
+  check = check_device_links(links);
+  EXPECT_EQ(check.verdict, Verdict::kBad);
+  EXPECT_THAT(check.finding, AllOf(HasSubstr("4 devices on 2 hosts"), HasSubstr("system error")));
+  EXPECT_FALSE(check.remedy.empty());
+  EXPECT_EQ(
+      check_device_links({.num_devices = 1, .num_hosts = 1, .round_trip_us = 9, .problem = ""})
+          .finding,
+      "all-reduce over 1 device on 1 host: 9 µs for 4 bytes");
 }
 
 TEST(Doctor, PrintsWhatIsBadLastWithItsRemedy) {

@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
+#include <vector>
 
 #include "tests/support/command.h"
 #include "tests/support/temporary_directory.h"
@@ -75,6 +77,35 @@ TEST_F(Launch, StartsMpirunAndEndsWithItsCode) {
   EXPECT_THAT(result.output, AllOf(HasSubstr("start 3:"), HasSubstr("giving up")));
 }
 
+TEST_F(Launch, ARunThatMayNotBeThereIsGoneOnWithAfterACrash) {
+  const std::string line =
+      "--mpirun ./mpirun -n 1 --max-restarts 1 --backoff 0 recipe.yaml --resume never";
+  const auto starts = [](const CommandResult& result) {
+    std::istringstream lines(result.output);
+    std::vector<std::string> found;
+    for (std::string text; std::getline(lines, text);)
+      if (text.starts_with("mpirun ")) found.push_back(text);
+    return found;
+  };
+  std::vector<std::string> found = starts(launch(line, "FAKE_CODE=87"));
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_THAT(found[0], EndsWith("run recipe.yaml --resume never"));
+  EXPECT_THAT(found[1], EndsWith("run recipe.yaml --wait 300"));
+  // Put into the queue again, the first start of the supervisor is not the job's.
+  found = starts(launch(line, "SLURM_JOB_ID=7 SLURM_RESTART_COUNT=1"));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_THAT(found[0], EndsWith("run recipe.yaml --wait 300"));
+  found = starts(launch(line + " --wait 5", "FAKE_CODE=87"));
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_THAT(found[1], EndsWith("run recipe.yaml --wait 5"));
+  // A run that was there before is refused by every start.
+  std::filesystem::create_directories(folder_ / "runs/planet");
+  std::ofstream(folder_ / "runs/planet/config.resolved.yaml") << "name: planet\n";
+  found = starts(launch(line, "FAKE_CODE=87"));
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_THAT(found[1], EndsWith("run recipe.yaml --resume never"));
+}
+
 TEST_F(Launch, HostsThatDoNotAnswerAreLeftOut) {
   const CommandResult result =
       launch("--mpirun ./mpirun --hosts localhost:2,192.0.2.1:3 --probe 'test {} = x' recipe.yaml");
@@ -102,12 +133,13 @@ TEST_F(Launch, WritesABatchScriptThatBashUnderstands) {
       "--sbatch recipe.yaml -n 8 --nodes 2 --time 08:00:00 --partition gpu --notice 300 "
       "--sbatch-options=--account=x --set folds.count=3");
   ASSERT_EQ(result.exit_code, 0) << result.output;
-  EXPECT_THAT(result.output,
-              AllOf(HasSubstr("#SBATCH --job-name=planet\n"), HasSubstr("#SBATCH --nodes=2\n"),
-                    HasSubstr("#SBATCH --ntasks=8\n"), HasSubstr("#SBATCH --cpus-per-task=2\n"),
-                    HasSubstr("#SBATCH --time=08:00:00\n"), HasSubstr("#SBATCH --partition=gpu\n"),
-                    HasSubstr("#SBATCH --signal=B:USR1@300\n"), HasSubstr("#SBATCH --account=x\n"),
-                    HasSubstr("--set folds.count=3 &\n"), Not(HasSubstr("gpus-per-task"))));
+  EXPECT_THAT(
+      result.output,
+      AllOf(HasSubstr("#SBATCH --job-name=planet\n"), HasSubstr("#SBATCH --nodes=2\n"),
+            HasSubstr("#SBATCH --ntasks=8\n"), HasSubstr("#SBATCH --cpus-per-task=2\n"),
+            HasSubstr("#SBATCH --time=08:00:00\n"), HasSubstr("#SBATCH --partition=gpu\n"),
+            HasSubstr("#SBATCH --signal=B:USR1@300\n"), HasSubstr("#SBATCH --account=x\n"),
+            HasSubstr("--set folds.count=3 \"${start[@]}\" &\n"), Not(HasSubstr("gpus-per-task"))));
   EXPECT_THAT(launch("--sbatch recipe.yaml --with-mpirun -n 2").output,
               HasSubstr("/baleen launch --max-restarts 3 recipe.yaml &\n"));
   EXPECT_THAT(launch("--sbatch recipe.yaml -n 2 --set training.device=cuda").output,
@@ -167,6 +199,32 @@ TEST_F(BatchScript, AnSrunThatStartedNothingAndSaysZeroIsNotDone) {
   program("srun", "while [[ $1 == --* ]]; do shift; done; exec \"$@\"");
   const CommandResult result = run();
   EXPECT_EQ(result.exit_code, 4) << "there is no data: " << result.output;
+}
+
+TEST_F(BatchScript, StartsAfterTheFirstGoOnAndWaitForTheLocksOfALostNode) {
+  const auto words = [this](const std::string& before) {
+    const CommandResult result = run(before);
+    EXPECT_EQ(result.exit_code, 0) << result.output;
+    std::ifstream file(folder_ / "words");
+    std::string text;
+    std::getline(file, text);
+    return text;
+  };
+  program("srun", "touch .baleen-started-42; echo \"$*\" >words");
+  EXPECT_THAT(words("true"), EndsWith("/baleen run recipe.yaml"));
+  EXPECT_THAT(words("export SLURM_RESTART_COUNT=1"),
+              EndsWith("/baleen run recipe.yaml --wait 300"));
+  ASSERT_EQ(launch("--sbatch recipe.yaml -n 2 --resume never > job.sh").exit_code, 0);
+  EXPECT_THAT(words("true"), EndsWith("/baleen run recipe.yaml --resume never"));
+  EXPECT_THAT(words("export SLURM_RESTART_COUNT=1"),
+              EndsWith("/baleen run recipe.yaml --wait 300"));
+}
+
+TEST_F(BatchScript, AWaitOfOnesOwnIsKept) {
+  ASSERT_EQ(launch("--sbatch recipe.yaml -n 2 --wait 5 > job.sh").exit_code, 0);
+  program("srun", "touch .baleen-started-42; echo \"$*\" >calls");
+  EXPECT_EQ(run("export SLURM_RESTART_COUNT=1").exit_code, 0);
+  EXPECT_THAT(calls(), EndsWith("/baleen run recipe.yaml --wait 5"));
 }
 
 TEST_F(BatchScript, HandsSignalsOnAndWaitsForTheEnd) {

@@ -237,6 +237,16 @@ TEST_F(Supervised, WaitsForProcessesOfTheLastStartThatStillHoldTheRun) {
   EXPECT_FALSE(is_locked(folder_ / "run/lock"));
 }
 
+TEST_F(Supervised, FromTheSecondStartOnTheRanksAreToldToGoOn) {
+  request_.again = {"program", "run", "--wait", "300"};
+  script("if [ $start -le 2 ]; then exit 87; fi");
+  EXPECT_EQ(run(), 0);
+  ASSERT_EQ(starts().size(), 3u);
+  EXPECT_THAT(starts()[0], ::testing::EndsWith("program run"));
+  EXPECT_THAT(starts()[1], ::testing::EndsWith("program run --wait 300"));
+  EXPECT_THAT(starts()[2], ::testing::EndsWith("program run --wait 300"));
+}
+
 TEST_F(Supervised, ARunDirectoryThatIsNotThereYetGetsTheWholeRecordLater) {
   std::filesystem::remove_all(folder_ / "run");
   script(
