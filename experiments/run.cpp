@@ -210,7 +210,7 @@ void print_result(const RunDirectory& directory, const std::string& table) {
 }
 
 void tell_failures(const RunDirectory& directory, const RunSummary& summary) {
-  record_failed_chains(directory.failure(), summary);
+  record_failures(directory.failure(), summary);
   for (const FailedChain& failed : summary.failed)
     log_error("{} was set aside: {}", failed.chain, failed.error.message());
 }

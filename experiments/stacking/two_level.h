@@ -67,11 +67,12 @@ void visit_fields(Visitor& v, StackOptions& o) {
           "labels that never vary in the samples of a fit: zero predicts that constant; mean, the "
           "mean of the models",
           config::one_of({"zero", "mean"}));
-  v.field(
-      "missing_models", o.missing_models,
-      "a model that lacks the predictions of whole folds, as a run with a chain set aside, tables for "
-      "`baleen stack` or the input of a program can: refuse to stack, or drop that model altogether",
-      config::one_of({"refuse", "drop"}));
+  v.field("missing_models", o.missing_models,
+          "a model that lacks the predictions of whole folds, as a run with a chain set aside, "
+          "tables for "
+          "`baleen stack` or the input of a program can: refuse to stack, or drop that model "
+          "altogether",
+          config::one_of({"refuse", "drop"}));
   v.field("clip", o.clip, "clip stacked scores to 0 ... 1");
 }
 
