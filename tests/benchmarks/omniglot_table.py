@@ -178,4 +178,5 @@ def main():
         print(row("all fused", fused, ""))
 
 
-main()
+if __name__ == "__main__":
+    main()
