@@ -16,6 +16,7 @@
 #include "experiments/analysis/analyze_job.h"
 #include "experiments/classification_chain.h"
 #include "experiments/complete_part.h"
+#include "experiments/ensemble/verdict_page.h"
 #include "experiments/environment.h"
 #include "experiments/evaluation.h"
 #include "experiments/explain/explain_job.h"
@@ -204,16 +205,34 @@ void try_to_add(ReportData& report, const char* what, const std::function<void()
   }
 }
 
-/// Analysis of the predictions, and what the networks look at.
+/// Every combination of the run's models, judged as `baleen stack` judges them.
+void add_second_stage(ReportData& report, const RunDirectory& directory, const PreparedRun& run) {
+  StackJob job;
+  job.inputs.push_back({.path = directory.root().string()});
+  job.stacking = run.recipe.stacking;
+  job.thresholds = run.recipe.thresholds;
+  job.keep_degenerate = true;
+  const LoadedStack loaded = load_stack(job);
+  const StackVerdict verdict = judge(loaded, job);
+  report.parts.push_back(verdict_section(verdict, loaded, job));
+  report.analysis_text += print_verdict(verdict, loaded, job) + "\n";
+}
+
+/// The second stage, analysis of the predictions, and what the networks look at.
 void add_insight(ReportData& report, const RunDirectory& directory, const PreparedRun& run,
                  const ReportTools& tools) {
   const ReportSection& options = run.recipe.report;
   if (options.analysis) {
+    try_to_add(report, "the second stage", [&] {
+      tools.check_stop();
+      add_second_stage(report, directory, run);
+    });
     try_to_add(report, "the analysis", [&] {
       tools.check_stop();
       const Analysis analysis = analyse_run(directory, run);
-      report.parts = analysis_sections(analysis, pictures_of_run(run, analysis.confusing));
-      report.analysis_text = print_analysis(analysis);
+      const auto sections = analysis_sections(analysis, pictures_of_run(run, analysis.confusing));
+      report.parts.insert(report.parts.end(), sections.begin(), sections.end());
+      report.analysis_text += print_analysis(analysis);
     });
   }
   if (options.explanations > 0 && tools.backbones) {

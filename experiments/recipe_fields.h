@@ -251,8 +251,8 @@ void visit_fields(Visitor& v, ReportSection& o) {
   v.field("samples", o.samples, "sample images shown with their predictions",
           config::between(0, 500));
   v.field("analysis", o.analysis,
-          "intervals, figures by label, calibration, diversity and more, as baleen analyze gives "
-          "them; seconds for 40,000 samples");
+          "the second stage as baleen stack judges it; intervals, figures by label, calibration, "
+          "diversity and more, as baleen analyze gives them; seconds for 40,000 samples");
   v.field("explanations", o.explanations,
           "images per backbone that show by Grad-CAM and saliency what it looks at; 0: none",
           config::between(0, 100));

@@ -63,6 +63,14 @@ at::Tensor sample_scores(StackMetric metric, const at::Tensor& targets_NL,
                          const at::Tensor& scores_NL, const at::Tensor& decided_NL,
                          const ThresholdOptions& options);
 
+/// "F2" where thresholds.beta is 2, or how the metric is called.
+std::string metric_title(const StackVerdict& verdict, const StackJob& job);
+
+/// Whether the second stage is worth its while, how far a leaderboard may mislead, and which labels
+/// nothing could be learnt of: one sentence or two a line.
+std::string verdict_in_words(const StackVerdict& verdict, const LoadedStack& loaded,
+                             const StackJob& job);
+
 /// The table of all contestants, and in words whether the second stage is worth its while.
 std::string print_verdict(const StackVerdict& verdict, const LoadedStack& loaded,
                           const StackJob& job);

@@ -88,8 +88,8 @@ std::vector<std::vector<std::vector<std::string>>> align_words(std::span<const W
   return rows;
 }
 
-std::vector<std::string> fuse_lists(std::span<const std::vector<std::string>> lists,
-                                    std::span<const double> weights, int64_t length) {
+std::vector<std::pair<std::string, double>> sum_lists(
+    std::span<const std::vector<std::string>> lists, std::span<const double> weights) {
   std::vector<std::pair<std::string, double>> sums;  // in the order they were seen
   for (size_t s = 0; s < lists.size(); ++s) {
     for (size_t rank = 0; rank < lists[s].size(); ++rank) {
@@ -106,6 +106,12 @@ std::vector<std::string> fuse_lists(std::span<const std::vector<std::string>> li
   }
   std::stable_sort(sums.begin(), sums.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
+  return sums;
+}
+
+std::vector<std::string> fuse_lists(std::span<const std::vector<std::string>> lists,
+                                    std::span<const double> weights, int64_t length) {
+  auto sums = sum_lists(lists, weights);
   std::vector<std::string> result;
   for (size_t i = 0; i < sums.size() && std::ssize(result) < length; ++i)
     result.push_back(std::move(sums[i].first));

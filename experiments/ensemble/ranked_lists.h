@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace baleen {
@@ -30,8 +31,12 @@ WordTable read_word_table(const std::filesystem::path& file);
 /// @throws Error kData naming file and id for rows that one has and another has not.
 std::vector<std::vector<std::vector<std::string>>> align_words(std::span<const WordTable> tables);
 
-/// Fusion of ranked lists: a label gets Σ w_s/(rank_s + 1) with ranks from 0, and the `length` best
-/// are kept. Of equal sums the label that was seen first wins, lists in their order.
+/// Fusion of ranked lists: each label with its Σ w_s/(rank_s + 1), ranks from 0, best first. Of
+/// equal sums the label that was seen first wins, lists in their order.
+std::vector<std::pair<std::string, double>> sum_lists(
+    std::span<const std::vector<std::string>> lists, std::span<const double> weights);
+
+/// The `length` best of them.
 std::vector<std::string> fuse_lists(std::span<const std::vector<std::string>> lists,
                                     std::span<const double> weights, int64_t length);
 

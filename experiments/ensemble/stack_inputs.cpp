@@ -9,9 +9,9 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/matching/decisions.h"
 #include "data/oof.h"
 #include "experiments/ensemble/score_table.h"
-#include "experiments/ensemble/vote.h"
 #include "experiments/run_directory.h"
 #include "experiments/stacking/stack_input.h"
 #include "experiments/stacking/temperature.h"
@@ -236,10 +236,26 @@ bool is_run(const EnsembleInput& input) {
 }
 
 at::Tensor as_scores(const at::Tensor& values_NL, const EnsembleInput& input, bool classes) {
-  constexpr std::string_view kDistances = "distances_";
+  static const std::map<std::string, DistanceMap> kMaps = {
+      {"distances_inverse", DistanceMap::kReciprocal},
+      {"distances_nested_log", DistanceMap::kLogarithmic},
+      {"distances_softmax", DistanceMap::kSoftmax},
+      {"distances_student_t", DistanceMap::kStudent},
+      {"distances_gaussian", DistanceMap::kGaussian}};
   if (input.kind == "probabilities") return values_NL;
   if (input.kind == "logits") return classes ? at::softmax(values_NL, 1) : at::sigmoid(values_NL);
-  return distances_to_scores(values_NL, input.kind.substr(kDistances.size()), input.parameter);
+  const DistanceMap map = kMaps.at(input.kind);
+  // At a perplexity of 1, the default of `parameter`, rows would hold nothing but zeros and ones.
+  if (map == DistanceMap::kGaussian &&
+      !(input.parameter > 1 && input.parameter < double(values_NL.size(1)))) {
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("{}: a perplexity lies above 1 and below the number of columns, {}; it "
+                            "is {}",
+                            input.path, values_NL.size(1), input.parameter),
+                "set inputs[].parameter");
+  }
+  return map_distances(values_NL,
+                       {.map = map, .temperature = input.parameter, .perplexity = input.parameter});
 }
 
 LoadedStack load_stack(const StackJob& job) {

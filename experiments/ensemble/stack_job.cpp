@@ -14,6 +14,7 @@
 #include "experiments/ensemble/contestants.h"
 #include "experiments/ensemble/ranked_lists.h"
 #include "experiments/ensemble/stack_inputs.h"
+#include "experiments/ensemble/verdict_page.h"
 #include "experiments/stacking/fit_on_ranks.h"
 #include "experiments/stacking/save_stack.h"
 
@@ -84,6 +85,7 @@ std::string judge_and_write(const StackJob& job, const LoadedStack& loaded,
     remove_earlier(submission);
   }
   write_file_atomically(directory / "scores.json", verdict_to_json(verdict, loaded, job));
+  write_file_atomically(directory / "stack.html", render_verdict(verdict, loaded, job));
   save_fits(verdict.stack, directory);
   if (job.submit != verdict.contestants[verdict.best].name) {
     text += fmt::format("{} holds '{}'; --set submit={} would take the best.\n",

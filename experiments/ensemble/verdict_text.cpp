@@ -17,11 +17,6 @@ std::string cell(double value) { return std::isfinite(value) ? fmt::format("{:.4
 
 std::string signed_cell(double value) { return fmt::format("{:+.4f}", value); }
 
-std::string metric_title(const StackVerdict& verdict, const StackJob& job) {
-  return verdict.metric == StackMetric::kF ? fmt::format("F{:g}", job.thresholds.beta)
-                                           : name_of(verdict.metric);
-}
-
 Json to_json(const Interval& interval) {
   return {{"value", interval.value}, {"low", interval.low}, {"high", interval.high}};
 }
@@ -70,6 +65,34 @@ std::string conclusion(const StackVerdict& verdict) {
 
 }  // namespace
 
+std::string metric_title(const StackVerdict& verdict, const StackJob& job) {
+  return verdict.metric == StackMetric::kF ? fmt::format("F{:g}", job.thresholds.beta)
+                                           : name_of(verdict.metric);
+}
+
+std::string verdict_in_words(const StackVerdict& verdict, const LoadedStack& loaded,
+                             const StackJob& job) {
+  std::string text = conclusion(verdict);
+  const LeaderboardSimulation& simulation = verdict.simulation;
+  double gap = 0;
+  for (const double value : simulation.largest_gap) gap = std::max(gap, value);
+  text += fmt::format(
+      "{} random public halves: their scores lie up to {:.4f} from the private ones; the public "
+      "leader leads in private {:.0f} % of the time.\n",
+      job.simulations, gap, 100 * simulation.leader_stays);
+  if (!verdict.stack.constant_labels.empty()) {
+    std::vector<std::string> names;
+    for (const ConstantLabel& constant : verdict.stack.constant_labels) {
+      const std::string& name = loaded.input.labels[static_cast<size_t>(constant.label)];
+      names.push_back(constant.fold < 0 ? name
+                                        : fmt::format("{} (without fold {})", name, constant.fold));
+    }
+    text += fmt::format("Nothing can be learnt of labels that never vary: {}.\n",
+                        fmt::join(names, ", "));
+  }
+  return text;
+}
+
 std::string print_verdict(const StackVerdict& verdict, const LoadedStack& loaded,
                           const StackJob& job) {
   const StackInput& input = loaded.input;
@@ -105,25 +128,7 @@ std::string print_verdict(const StackVerdict& verdict, const LoadedStack& loaded
   if (f)
     text += fmt::format("{} at thresholds found without each fold; AUC is the mean over labels.\n",
                         metric_title(verdict, job));
-  text += "\n" + conclusion(verdict);
-  const LeaderboardSimulation& simulation = verdict.simulation;
-  double gap = 0;
-  for (const double value : simulation.largest_gap) gap = std::max(gap, value);
-  text += fmt::format(
-      "{} random public halves: their scores lie up to {:.4f} from the private ones; the public "
-      "leader leads in private {:.0f} % of the time.\n",
-      job.simulations, gap, 100 * simulation.leader_stays);
-  if (!verdict.stack.constant_labels.empty()) {
-    std::vector<std::string> names;
-    for (const ConstantLabel& constant : verdict.stack.constant_labels) {
-      const std::string& name = input.labels[static_cast<size_t>(constant.label)];
-      names.push_back(constant.fold < 0 ? name
-                                        : fmt::format("{} (without fold {})", name, constant.fold));
-    }
-    text += fmt::format("Nothing can be learnt of labels that never vary: {}.\n",
-                        fmt::join(names, ", "));
-  }
-  return text;
+  return text + "\n" + verdict_in_words(verdict, loaded, job);
 }
 
 std::string verdict_to_json(const StackVerdict& verdict, const LoadedStack& loaded,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <vector>
 
 #include "core/base/error.h"
 
@@ -63,22 +64,6 @@ at::Tensor ranks(const at::Tensor& p_NL) {
   return result.t().contiguous();
 }
 
-/// exp(−d²·β) with the β at which the row's entropy is ln(perplexity), by bisection.
-at::Tensor gaussian_row(const at::Tensor& squared_C, double perplexity) {
-  const at::Tensor shifted = squared_C - squared_C.min();
-  double low = 0, high = INFINITY, beta = 1;
-  at::Tensor p;
-  for (int step = 0; step < 200; ++step) {
-    p = at::exp(-shifted * beta);
-    p = p / p.sum();
-    const double entropy = -at::xlogy(p, p).sum().item<double>();
-    if (std::abs(entropy - std::log(perplexity)) < 1e-12) break;
-    (entropy > std::log(perplexity) ? low : high) = beta;
-    beta = std::isinf(high) ? beta * 2 : (low + high) / 2;
-  }
-  return p;
-}
-
 }  // namespace
 
 void check_weights(std::span<const double> weights_M) {
@@ -125,36 +110,6 @@ at::Tensor decide_votes(const at::Tensor& share_NL, double least, const Exclusiv
     }
   }
   return decided_NL;
-}
-
-at::Tensor distances_to_scores(const at::Tensor& distances_NC, const std::string& mapping,
-                               double parameter) {
-  const at::Tensor d = distances_NC.to(at::kDouble).clamp_min(0);
-  if (mapping == "inverse") return 1 / (1 + d);
-  if (mapping == "nested_log") return 1 / (1 + at::log1p(at::log1p(d)));
-  if (mapping == "student_t") {
-    const at::Tensor weight = 1 / (1 + d.square());
-    return weight / weight.sum(1, /*keepdim=*/true);
-  }
-  if (mapping == "softmax") {
-    if (!(parameter > 0))
-      throw Error(
-          ErrorKind::kConfiguration,
-          fmt::format("a softmax of distances needs a temperature above 0, not {}", parameter));
-    return at::softmax(-d / parameter, 1);
-  }
-  if (mapping == "gaussian") {
-    if (!(parameter > 1) || !(parameter < double(d.size(1))))
-      throw Error(ErrorKind::kConfiguration,
-                  fmt::format("a perplexity lies above 1 and below the number of columns, {}; it "
-                              "is {}",
-                              d.size(1), parameter));
-    std::vector<at::Tensor> rows;
-    for (int64_t n = 0; n < d.size(0); ++n) rows.push_back(gaussian_row(d[n].square(), parameter));
-    return at::stack(rows);
-  }
-  throw Error(ErrorKind::kConfiguration, fmt::format("unknown mapping of distances '{}'", mapping),
-              "known: inverse, nested_log, softmax, student_t, gaussian");
 }
 
 }  // namespace baleen

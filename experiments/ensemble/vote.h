@@ -3,8 +3,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <span>
-#include <string>
-#include <vector>
 
 #include "experiments/stacking/thresholds.h"
 
@@ -32,14 +30,5 @@ at::Tensor vote_share(const at::Tensor& decisions_MNL, std::span<const double> w
 /// the label with the largest share alone, the first of equals.
 at::Tensor decide_votes(const at::Tensor& share_NL, double least,
                         const ExclusiveGroups& groups = {});
-
-/// How a distance d >= 0 becomes a score in (0, 1]; below 0 by rounding counts as 0.
-/// inverse: 1/(1 + d); nested_log: 1/(1 + ln(1 + ln(1 + d))); softmax: exp(−d/T) over the row;
-/// student_t: (1 + d²)⁻¹ over the row; gaussian: exp(−d²/2σ²) over the row, with each row's σ at
-/// the given perplexity (van der Maaten and Hinton 2008).
-/// @param parameter T, or the perplexity; others take none
-/// @throws Error kConfiguration for an unknown name or a parameter out of range.
-at::Tensor distances_to_scores(const at::Tensor& distances_NC, const std::string& mapping,
-                               double parameter);
 
 }  // namespace baleen

@@ -115,6 +115,7 @@ Verb make_stack_verb() {
   verb.files = {
       {"OUT/scores.json, OUT/stack.json",
        "each combination's scores; penalties, weights, intercepts"},
+      {"OUT/stack.html", "the table of all combinations, and what the second stage is worth"},
       {"OUT/oof.csv, OUT/test.csv", "scores of the combination that --submit names"},
       {"OUT/submission.csv", "its answers for the test set, or what submissions were combined to"},
       {"OUT/ensemble.json", "which submissions took part"},

@@ -29,6 +29,22 @@ SCENARIOS = [
 ]
 
 
+def compared(directory):
+    """Two runs on one page: of the same bytes nothing differs, of other plans the keys are named."""
+    text = call(["report", "--compare", "run-0-on-1", "run-0-on-2"], directory)
+    expect("the plans are the same" in text and "240 samples that both runs have" in text, text)
+    expect("simplenet_cifar" in text and "+0.0000" in text and "-0.0" not in text, text)
+    text = call(["report", "--compare", "run-0-on-1", "run-2-on-1", "--out", "pair.html"], directory)
+    expect("what differs in the plans" in text and "logical_shards" in text, text)
+    for file, other in (("compare.html", "run-0-on-2"), ("pair.html", "run-2-on-1")):
+        page = (directory / file).read_text()
+        for part in ("run-0-on-1", other, "resnet18", "simplenet_cifar", "stack", 'id="scores"', 'id="plans"'):
+            expect(part in page, f"{file} lacks {part}")
+    expect("logical_shards" in page, "the page does not say what differs")
+    text = call(["report", "--compare", "run-0-on-1", "data"], directory, code=4)
+    expect("data is no finished run" in text, text)
+
+
 def test(directory):
     make_dataset(directory)
     make_dataset(directory, "test", samples=60, seed=1)
@@ -47,6 +63,7 @@ def test(directory):
             widest = max(widest, *map(len, assigned))
             changed = len(assigned) - len({r["chain"] for r in journal(directory / run) if r["type"] == "chain_assigned"})
             print(f"{name}: {ranks} ranks as one, groups of {sorted(set(map(len, assigned)))}, {changed} changed", flush=True)
+    compared(directory)
     expect(widest > 1, "no chain was ever trained by more than one rank")
 
 

@@ -2,9 +2,11 @@
 
 usage: pages.py EXAMPLE_PAGES [--keep DIR] [--pages FILE...]
 
-EXAMPLE_PAGES is the program that writes pages from made-up data. Fails where a page has a script error, asks the network
+EXAMPLE_PAGES is the program that writes pages from made-up data; beside them, pages of a finished run, of its stack, and of a
+failed run are opened. Fails where a page has a script error, asks the network
 for anything, is wider than the screen, has texts that lie over each other or contrast less than WCAG's AA asks, cannot be
-used by keyboard in reading order, has pictures that are not lazy or don't decode, or charts that say nothing when pointed at. --keep writes pictures and PDFs for people; --pages looks at other files.
+used by keyboard in reading order, has pictures that are not lazy or don't decode, or charts that say nothing when pointed at.
+--keep writes pictures and PDFs for people; --pages looks at other files.
 """
 
 import argparse
@@ -137,6 +139,33 @@ def examine(tab, page, keep):
     return faults
 
 
+def pages_of_runs(folder):
+    """Reports of a run that ended well and of one whose chains failed at a damaged shard, and the page of a stack."""
+    from harness import call, expect, make_dataset, write_recipe
+
+    make_dataset(folder, samples=120)
+    make_dataset(folder, "test", samples=40, seed=1)
+    stages = [{"size_px": 16, "epochs": 3, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}}]
+    call(["run", write_recipe(folder, stages=stages), "--run-dir", "finished"], folder)
+    call(["stack", "finished", "--out", "stacked"], folder)
+    shard = sorted((folder / "data").glob("*.h5"))[0]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1  # among the pixels, which fill most of the file
+    shard.write_bytes(content)
+    recipe = write_recipe(folder, stages=stages, backbones=[{"name": "simplenet_cifar", "min_ranks": 2}])
+    call(["run", recipe, "--run-dir", "failed"], folder, ranks=2, code=4)
+    call(["report", "failed"], folder)
+    pages = {"finished": ("finished/report.html", ["complete</span>", 'id="second-stage"', 'id="explanations"']),
+             "failed": ("failed/report.html", ["failed</span>", "Failures", shard.name]),
+             "stacked": ("stacked/stack.html", ['id="second-stage"', "ridge level 1"])}
+    for name, (file, parts) in pages.items():
+        page = (folder / file).read_text()
+        for part in parts:
+            expect(part in page, f"the page of the run '{name}' lacks {part}")
+        (folder / f"run-{name}.html").write_text(page)
+    return [folder / f"run-{name}.html" for name in pages]
+
+
 def blind_spots(tab):
     """Kinds of faults that bad_page.html has and that are not found in it: a test that sees nothing is no test."""
     found = "\n".join(examine(tab, pathlib.Path(__file__).parent / "bad_page.html", None))
@@ -161,7 +190,7 @@ def main():
         pages = arguments.pages
         if not pages:
             subprocess.run([arguments.example_pages, folder], check=True)
-            pages = sorted(pathlib.Path(folder).glob("*.html"))
+            pages = sorted(pathlib.Path(folder).glob("*.html")) + pages_of_runs(pathlib.Path(folder))
         with browser.Browser() as tab:
             faults = blind_spots(tab)
             for page in pages:

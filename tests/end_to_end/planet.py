@@ -34,17 +34,21 @@ def test(directory):
         expect(len(candidate["labels"]) == 17, f"{name} has {len(candidate['labels'])} labels")
     expect(by_name["stack"]["oof_score"] > 0.65, f"the stack scores {by_name['stack']['oof_score']}")
     page = (directory / "run/report.html").read_text()
-    parts = ["scores", "labels", "curves", "weights", "timeline", "samples", "models", "by-label", "relations", "calibration",
-             "diversity", "loss-metric", "confusing", "explanations", "settings"]
+    parts = ["scores", "labels", "curves", "weights", "timeline", "samples", "second-stage", "models", "by-label", "relations",
+             "calibration", "diversity", "loss-metric", "confusing", "explanations", "settings"]
     missing = [part for part in parts if f'id="{part}"' not in page]
     expect(not missing, f"the report lacks {missing}")
     expect(len(page) < 5 << 20, f"the report has {len(page)} bytes")
+    second = page[page.index('id="second-stage"'):page.index('id="models"')]
+    for name in ("mean", "geometric", "rank", "vote", "greedy", "blend", "ridge level 1", "stack"):
+        expect(f'<th scope="row">{name}</th>' in second, f"{name} is missing: {second}")
+    expect(f"{by_name['stack']['oof_score']:.4f}" in second and "the best single model" in second, second)
     explained = page[page.index('id="explanations"'):page.index('id="settings"')]
     networks = len({c["name"] for c in scores["candidates"]}) - 2
     expect(explained.count("<img") == networks * 3 * 3, f"{explained.count('<img')} pictures of {networks} networks")
     expect("is missing" not in page, page[page.find("is missing") - 200:][:400])
     tables = call(["report", "run", "--text"], directory)
-    for part in (": complete", "out of fold", "agriculture", "label by label"):
+    for part in (": complete", "out of fold", "agriculture", "label by label", "ridge level 1", "random public halves"):
         expect(part in tables, f"{part}: {tables}")
     expect(f"{by_name['stack']['oof_score']:.4f}" in tables, tables)
     verified = call(["verify", "run"], directory)

@@ -3,12 +3,17 @@
 import collections
 import csv
 import gzip
+import html
 import json
 import os
 import pathlib
 import random
 import subprocess
 import sys
+
+import h5py
+import numpy as np
+from scipy.stats import rankdata
 
 from harness import call, expect, main
 
@@ -176,7 +181,91 @@ def submissions(directory):
     expect(all(abs(ours[i] - sum(p) / len(p)) < 1e-12 for i, p in theirs.items()), "means by id differ")
 
 
+def table(directory, name):
+    with open(directory / name, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def combined_numbers(directory):
+    """Every way to combine submissions of numbers, with weights, and from HDF5: numpy's and scipy's figures."""
+    rng = np.random.default_rng(8)
+    p, weights, columns = rng.random((3, 40, 3)).round(2), np.array([2.0, 1.0, 0.5]), ["w_1", "w_2", "w_3"]
+    ids = [f"t{i}" for i in range(40)]
+    for m, one in enumerate(p):
+        rows = [f"{i},{','.join(map(repr, map(float, row)))}\n" for i, row in zip(ids, one)]
+        if m == 1:  # matched by id
+            rows.reverse()
+        (directory / f"n{m}.csv").write_text(f"id,{','.join(columns)}\n" + "".join(rows))
+    files = [directory / f"n{m}.csv" for m in range(3)]
+    ranks = np.stack([rankdata(one, axis=0) / 40 for one in p])
+    mean = lambda values: np.tensordot(weights / weights.sum(), values, 1)  # noqa: E731
+    expected = {"arithmetic": mean(p), "geometric": np.exp(mean(np.log(np.maximum(p, 1e-7)))), "rank": mean(ranks),
+                "majority": (mean(p > 0.5) >= 0.5).astype(float)}
+    for way, theirs in expected.items():
+        call(["stack", *files, "--weights", "2,1,.5", "--set", f"combine={way}", "--out", way], directory)
+        rows = table(directory, f"{way}/submission.csv")
+        expect([row["id"] for row in rows] == ids and list(rows[0]) == ["id", *columns], f"{way}: other rows or columns")
+        ours = np.array([[float(row[column]) for column in columns] for row in rows])
+        expect(np.abs(ours - theirs).max() < 1e-12, f"{way} is off by {np.abs(ours - theirs).max()}")
+    text = call(["stack", *files, "--weights", "2,1", "--out", "bad"], directory, code=2)
+    expect("--weights gives 2 values for 3 inputs" in text, text)
+    # The same numbers from a description, and from HDF5.
+    with h5py.File(directory / "n0.h5", "w") as file:
+        file["ids"], file["columns"], file["predictions"] = ids, columns, p[0]
+    (directory / "mix.yaml").write_text("inputs:\n- {path: n0.h5, weight: 2}\n- {path: n1.csv}\n- {path: n2.csv, weight: 0.5}\n"
+                                        "combine: geometric\noutput: described\n")
+    call(["stack", "mix.yaml"], directory)
+    ours, theirs = (table(directory, f"{way}/submission.csv") for way in ("described", "geometric"))
+    worst = max(abs(float(a[column]) - float(b[column])) for a, b in zip(ours, theirs) for column in columns)
+    expect(worst < 1e-12 and [row["id"] for row in ours] == ids, f"the description gives other numbers, by {worst}")
+    text = call(["stack", "mix.yaml", "n1.csv"], directory, code=2)
+    expect("a description and inputs exclude each other" in text, text)
+    score_matrices(directory, ids, columns, p)
+
+
+def score_matrices(directory, ids, columns, p):
+    """0.45 and 0.55 of two score matrices, turned into lists with new_whale before the first label below the threshold."""
+    call(["stack", "n0.csv", "n1.csv", "--as", "scores", "--weights", "0.45,0.55", "--set", "new_label=new_whale", "--set",
+          "new_label_threshold=0.6", "--set", "list_length=3", "--out", "whales"], directory)
+    blend = 0.45 * p[0] + 0.55 * p[1]
+    firsts = collections.Counter()
+    for row, scores in zip(table(directory, "whales/submission.csv"), blend):
+        order = sorted(range(3), key=lambda c: -scores[c])
+        names = [columns[c] for c in order]
+        names.insert(sum(scores[c] >= 0.6 for c in order), "new_whale")
+        expect(row["labels"].split() == names[:3], f"{row}: {names}, scores {scores}")
+        firsts[names.index("new_whale")] += 1
+    expect(len(firsts) >= 3, f"new_whale stands always at the same place: {firsts}")
+
+
+def stacked_from_hdf5(directory):
+    """A model of an HDF5 file counts as the CSV of the same numbers; distances become scores as they should."""
+    rng = np.random.default_rng(9)
+    truth = rng.integers(0, 3, 60)
+    distances = 1.2 - 0.8 * (truth[:, None] == np.arange(3)) + 0.5 * rng.random((60, 3))
+    other = rng.dirichlet(np.ones(3), 60)
+    ids, columns = [f"s{i}" for i in range(60)], ["a", "b", "c"]
+    (directory / "classes.csv").write_text("id,class\n" + "".join(f"s{i},{columns[c]}\n" for i, c in enumerate(truth)))
+    for name, values in (("distances", distances), ("other", other)):
+        with h5py.File(directory / f"{name}.h5", "w") as file:
+            file["ids"], file["columns"], file["predictions"], file["folds"] = ids, columns, values, np.arange(60) % 3
+        (directory / f"{name}.csv").write_text("id,fold,a,b,c\n" + "".join(
+            f"s{i},{i % 3},{','.join(map(repr, map(float, row)))}\n" for i, row in enumerate(values)))
+    for ending in ("h5", "csv"):
+        call(["stack", f"distances.{ending}", f"other.{ending}", "--labels", "classes.csv", "--submit", "mean", "--set",
+              "inputs.0.kind=distances_nested_log", "--out", f"from-{ending}"], directory)
+    expect((directory / "from-h5/oof.csv").read_bytes() == (directory / "from-csv/oof.csv").read_bytes(), "HDF5 gives other scores")
+    mapped = 1 / (1 + np.log1p(np.log1p(distances)))
+    for row, theirs in zip(table(directory, "from-h5/oof.csv"), (mapped + other) / 2):
+        expect(max(abs(float(row[c]) - v) for c, v in zip(columns, theirs)) < 1e-12, f"{row} instead of {theirs}")
+    page = (directory / "from-h5/stack.html").read_text()
+    said = json.loads((directory / "from-h5/scores.json").read_text())["conclusion"].splitlines()[0]
+    expect(html.escape(said) in page and "ridge level 1" in page, "stack.html lacks the verdict")
+
+
 def test(directory):
+    combined_numbers(directory)
+    stacked_from_hdf5(directory)
     if not (DATA / "planet/oof_reference").is_dir():
         print(f"SKIPPED: there is no {DATA}/planet/oof_reference")
         sys.exit(77)

@@ -1,13 +1,16 @@
 """Weights in and out: a torchvision file is converted, starts a run on grey images with frozen parts, and what the run learnt
-goes back to torchvision; batch norm over the whole batch gives the same bytes on 1 and 2 ranks."""
+goes back to torchvision and is explained; batch norm over the whole batch gives the same bytes on 1 and 2 ranks."""
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import torch
 import torchvision
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -66,6 +69,52 @@ def frozen_parts_stay(directory, start):
     expect("labels" in metadata and "plan" in metadata, f"metadata: {metadata}")
 
 
+def overlays(folder, names, size):
+    """The overlays that were written and no others: of the network's size, coloured, and not of one colour."""
+    found = {file.name for file in folder.glob("*.png")} - {"sheet.png"}
+    expect(found == names, f"{folder.name} holds {sorted(found)} instead of {sorted(names)}")
+    pictures = {name: np.asarray(Image.open(folder / name).convert("RGB")).astype(int) for name in names}
+    for name, picture in pictures.items():
+        expect(picture.shape == (size, size, 3), f"{name} is of {picture.shape}")
+        expect(picture.std((0, 1)).max() > 2, f"{name} is of one colour")
+        expect(np.ptp(picture, axis=2).max() > 20, f"{name}: a grey image has no map over it")
+    expect(len({picture.tobytes() for picture in pictures.values()}) == len(names), f"{folder.name}: the same picture twice")
+    sheet = np.asarray(Image.open(folder / "sheet.png"))
+    expect(min(sheet.shape[:2]) > 128 and sheet.std() > 10, f"sheet.png is of {sheet.shape}")
+    page = (folder / "explain.html").read_text()
+    expect(page.count("data:image/png") >= len(names), "explain.html lacks pictures")
+    return page
+
+
+def networks_are_explained(directory):
+    """Of a run the held-out images as --pick says, with the labels and methods that are asked for; of a file those of a folder."""
+    common = ["--methods", "gradcam,saliency", "--count", 2, "--top", 1]
+    shown = {}
+    for pick in ("worst", "best", "first"):
+        text = call(["explain", "frozen", "--chain", "resnet18-f1-s1", "--pick", pick, *common, "--out", f"seen-{pick}"], directory)
+        expect("resnet18: 2 images, 4 maps (gradcam, saliency)" in text, text)
+        names = {file.name for file in (directory / f"seen-{pick}").glob("*.png")} - {"sheet.png"}
+        expect(sum("-gradcam" in name for name in names) == sum("-saliency" in name for name in names) == 2, sorted(names))
+        page = overlays(directory / f"seen-{pick}", names, 16)
+        expect("Grad-CAM" in page or "gradcam" in page, "the page does not name its method")
+        shown[pick] = {name.split("-")[0] for name in names}
+    expect(not shown["worst"] & shown["best"], f"the worst images are the best: {shown}")
+    photos = directory / "photos"
+    (photos / "deep").mkdir(parents=True)
+    rng = np.random.default_rng(4)
+    for name in ("one.png", "deep/two.jpg"):
+        Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(photos / name)
+    weights = "all/resnet18-f0-s1.safetensors"
+    with safe_open(directory / weights, framework="pt") as file:
+        labels = json.loads(file.metadata()["labels"])
+    call(["explain", weights, "--images", "photos", "--methods", "guided", "--labels", f"{labels[2]},{labels[0]}", "--out", "file"],
+         directory)
+    overlays(directory / "file", {f"{image}-{labels[place]}-guided.png" for image in ("one", "deep_two") for place in (0, 2)}, 16)
+    expect("no images" in call(["explain", weights, "--out", "none"], directory, code=2), "a file without images was accepted")
+    text = call(["explain", weights, "--images", "photos", "--methods", "gradcamm", "--out", "none"], directory, code=2)
+    expect("unknown method 'gradcamm'" in text and "'gradcam'" in text, text)
+
+
 def mistakes_are_named(directory):
     recipe = write_recipe(directory, stages=[dict(STAGES[0], freeze=["layer9"])], backbones=[{"name": "resnet18"}])
     text = call(["run", recipe, "--run-dir", "mistaken"], directory, ranks=1, code=3)
@@ -85,6 +134,7 @@ def test(directory):
     make_dataset(directory)
     make_dataset(directory, "test", samples=60, seed=1)
     frozen_parts_stay(directory, start_weights(directory))
+    networks_are_explained(directory)
     mistakes_are_named(directory)
     synchronised_statistics_do_not_depend_on_ranks(directory)
 

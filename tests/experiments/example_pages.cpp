@@ -8,6 +8,7 @@
 #include "core/base/atomic_file.h"
 #include "experiments/analysis/analysis_page.h"
 #include "experiments/analysis/compare_runs.h"
+#include "experiments/ensemble/verdict_page.h"
 #include "experiments/explain/explain_page.h"
 #include "experiments/gallery/match_page.h"
 #include "experiments/report/report.h"
@@ -53,6 +54,20 @@ LoadedStack example_stack() {
   return loaded;
 }
 
+PageSection example_verdict() {
+  const LoadedStack loaded = example_stack();
+  const StackJob job{.resamples = 100, .simulations = 100};
+  return verdict_section(judge(loaded, job), loaded, job);
+}
+
+std::string example_stack_page() {
+  LoadedStack loaded = example_stack();
+  loaded.fold_source = "the inputs";
+  loaded.warnings = {"densenet121 predicts the same for every sample in 1 of 11 columns: haze"};
+  const StackJob job{.resamples = 100, .simulations = 100};
+  return render_verdict(judge(loaded, job), loaded, job);
+}
+
 Analysis example_analysis() {
   Analysis analysis = analyse(example_stack(), {.resamples = 100, .simulations = 100}, 12);
   for (int fold = 0; fold < 5; ++fold)
@@ -94,6 +109,7 @@ ExplainPage example_explanation(const std::string& network, int64_t images) {
 
 ReportData finished(ReportData data, int64_t images) {
   data.parts = example_sections();
+  data.parts.insert(data.parts.begin(), example_verdict());
   std::vector<ExplainPage> pages;
   for (const ReportScores& row : data.scores) {
     if (row.kind != ReportScores::Kind::kModel) continue;
@@ -213,6 +229,7 @@ int write_pages(const std::filesystem::path& folder) {
       {"empty", render_report({.run_name = "nothing yet"})},
       {"analysis", render_page("Analysis", "3 models, 300 samples, 11 labels", example_sections())},
       {"explain", render_explain_page(example_explanation("resnet18", 6))},
+      {"stack", example_stack_page()},
       {"compare", render_comparison(example_comparison())},
       {"match", example_match()},
   };

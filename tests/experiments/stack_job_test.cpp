@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "core/base/atomic_file.h"
@@ -19,6 +20,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using testing::expect_error;
+using ::testing::HasSubstr;
 
 class StackJobTest : public ::testing::Test {
  protected:
@@ -81,6 +83,32 @@ TEST_F(StackJobTest, LogitsOfClassesGoThroughASoftmax) {
   const EnsembleInput input{.kind = "logits"};
   EXPECT_TRUE(at::allclose(as_scores(logits, input, true), at::softmax(logits, 1)));
   EXPECT_TRUE(at::allclose(as_scores(logits, input, false), at::sigmoid(logits)));
+}
+
+TEST_F(StackJobTest, DistancesBecomeScoresByTheFormulaThatTheirKindNames) {
+  const auto scores = [](std::vector<double> distances, const char* kind, double parameter) {
+    const at::Tensor d = at::tensor(distances, at::kDouble).unsqueeze(0);
+    const EnsembleInput input{.path = "d.csv", .kind = kind, .parameter = parameter};
+    const at::Tensor row = as_scores(d, input, true)[0].contiguous();
+    return std::vector<double>(row.data_ptr<double>(), row.data_ptr<double>() + row.numel());
+  };
+  const std::vector<double> published = {1, .746064, .655055, .612744, .574291, .449811};
+  const auto nested = scores({0, .5, 1, std::sqrt(2.0), 2, 10}, "distances_nested_log", 1);
+  for (size_t i = 0; i < published.size(); ++i) EXPECT_NEAR(nested[i], published[i], 1e-6);
+  EXPECT_THAT(scores({0, 1, 3}, "distances_inverse", 1), ElementsAre(1, 0.5, 0.25));
+  const auto soft = scores({0, 1}, "distances_softmax", 0.5);
+  EXPECT_NEAR(soft[0], 1 / (1 + std::exp(-2.0)), 1e-12);
+  EXPECT_NEAR(soft[0] + soft[1], 1, 1e-12);
+  const auto student = scores({0, 1}, "distances_student_t", 1);
+  EXPECT_NEAR(student[0], 2.0 / 3, 1e-12);
+  // The Gaussian's σ is the row's own: the entropy of its scores is the perplexity's logarithm.
+  double entropy = 0;
+  for (const double p : scores({.1, .4, .5, 2}, "distances_gaussian", 2.5))
+    entropy -= p * std::log(p);
+  EXPECT_NEAR(entropy, std::log(2.5), 1e-4);
+  expect_error(ErrorKind::kConfiguration, {"d.csv", "perplexity", "2"}, [&] {
+    (void)scores({0, 1}, "distances_gaussian", 1);
+  });
 }
 
 TEST_F(StackJobTest, LogitsOfSeveralColumnsNeedLabels) {
@@ -216,6 +244,27 @@ TEST_F(StackJobTest, ARerunWithoutTestSetLeavesNoTestPredictionsOfAnEarlierOne) 
     EXPECT_FALSE(std::filesystem::exists(out / name)) << name;
   for (const char* name : {"oof.csv", "scores.json", "stack.json"})
     EXPECT_TRUE(std::filesystem::exists(out / name)) << name;
+}
+
+TEST_F(StackJobTest, ThePageHoldsTheVerdictAndEveryCandidate) {
+  StackJob two = job({table("first.csv"), table("second.csv", 0.1)});
+  two.inputs[1].name = "<b>second & last</b>";
+  two.labels = labels();
+  two.resamples = two.simulations = 10;
+  (void)run_stack_job(two);
+  const auto read = [&](const char* name) {
+    std::ifstream file(std::filesystem::path(two.output) / name);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  const std::string page = read("stack.html");
+  for (const char* name : {"first", "&lt;b&gt;second &amp; last&lt;/b&gt;", "mean", "geometric",
+                           "rank", "vote", "stable", "greedy", "blend", "ridge level 1", "stack"})
+    EXPECT_THAT(page, HasSubstr(fmt::format("<th scope=\"row\">{}</th>", name)));
+  EXPECT_THAT(page, ::testing::Not(HasSubstr("<b>second")));
+  for (const char* part : {"id=\"second-stage\"", "the best model", "random public halves",
+                           ">F2</th>", ">At 0.2</th>"})
+    EXPECT_THAT(page, HasSubstr(part));
+  EXPECT_THAT(page, ::testing::AnyOf(HasSubstr("The stack "), HasSubstr("The second stage does")));
 }
 
 /// Twenty samples of one label; the second model stays below 0.5 for all of them.

@@ -170,6 +170,65 @@ TEST(Thresholds, LabelsOfExclusiveGroupsHaveNone) {
   }
 }
 
+/// Mean F of samples whose first two labels exclude each other: the higher score is predicted, and
+/// the others where they are above their thresholds. In plain loops.
+double mean_f_of_groups(const at::Tensor& scores, const at::Tensor& targets,
+                        const std::vector<double>& thresholds) {
+  double sum = 0;
+  for (int64_t i = 0; i < scores.size(0); ++i) {
+    double hits = 0, predicted = 0, actual = 0;
+    for (int64_t l = 0; l < scores.size(1); ++l) {
+      const double score = scores[i][l].item<double>();
+      const bool on = l == 0   ? score >= scores[i][1].item<double>()  // the first of equals
+                      : l == 1 ? score > scores[i][0].item<double>()
+                               : score > thresholds[static_cast<size_t>(l)];
+      const bool truth = targets[i][l].item<double>() != 0;
+      hits += on && truth ? 1 : 0;
+      predicted += on ? 1 : 0;
+      actual += truth ? 1 : 0;
+    }
+    if (4 * actual + predicted > 0) sum += 5 * hits / (4 * actual + predicted);
+  }
+  return sum / double(scores.size(0));
+}
+
+TEST(Thresholds, BesideAGroupTheOthersAreTheBestThatTryingAllPairsFinds) {
+  for (uint64_t seed = 0; seed < 6; ++seed) {
+    at::Tensor targets = (uniform({24, 4}, seed + 40) < 0.4).to(at::kDouble);
+    targets.select(1, 1).copy_(1 - targets.select(1, 0));
+    // Rounded to tenths, so that scores within the group are equal now and then.
+    const at::Tensor scores =
+        ((0.3 * targets + 0.7 * uniform({24, 4}, seed + 60)) * 10).round() / 10;
+    ASSERT_TRUE(at::any(scores.select(1, 0) == scores.select(1, 1)).item<bool>()) << seed;
+    double best = 0;
+    std::vector<double> thresholds(4, 0.2);
+    for (int a = 1; a < 11; ++a) {  // cuts between tenths
+      for (int b = 1; b < 11; ++b) {
+        thresholds[2] = a / 10.0 - 0.05;
+        thresholds[3] = b / 10.0 - 0.05;
+        best = std::max(best, mean_f_of_groups(scores, targets, thresholds));
+      }
+    }
+    const ExclusiveGroups groups = {{0, 1}};
+    for (const char* method : {"grid", "exact"}) {
+      // Coordinates in turn may stop where only moving both would help: from every start on the
+      // grid of cuts at least one search gets there.
+      double reached = 0;
+      for (int start = 1; start < 11; ++start) {
+        const Thresholds found = search_thresholds(
+            scores, targets, {.method = method, .start = start / 10.0 - 0.05, .minimum = 0},
+            groups);
+        EXPECT_NEAR(found.score, mean_f_of_groups(scores, targets, found.values_L), 1e-12);
+        EXPECT_NEAR(found.score,
+                    mean_f_beta(apply_thresholds(scores, found.values_L, groups), targets), 1e-12);
+        EXPECT_LE(found.score, best + 1e-12);
+        reached = std::max(reached, found.score);
+      }
+      EXPECT_NEAR(reached, best, 1e-12) << method << ", seed " << seed;
+    }
+  }
+}
+
 TEST(Thresholds, BadInputIsNamed) {
   at::Tensor scores = at::zeros({3, 2}, at::kDouble);
   scores[2][1] = NAN;
