@@ -46,6 +46,11 @@ def check_learning(directory):
     text = call(["run", file], directory, ranks=1)
     scores = json.loads((directory / "plain/stack/scores.json").read_text())["candidates"][0]
     expect("recall@1" in text and scores["recall_at_1"] > 0.5, f"individuals are not told apart: {scores}\n{text}")
+    expect("NMI" in text and 0.5 < scores["mutual_information"] <= 1, f"clusters are not the individuals: {scores}\n{text}")
+    recalls = [scores[f"recall_at_{k}"] for k in (1, 2, 4, 8)]
+    expect(recalls == sorted(recalls) and recalls[3] <= 1, f"the recalls are {recalls}")
+    last = [json.loads(line)["val"] for line in (directory / "plain/metrics.jsonl").read_text().splitlines()][-1]
+    expect(last["recall_at_1"] <= last["recall_at_8"], f"metrics of an epoch are {last}")
     with h5py.File(directory / "plain/oof.h5") as oof:
         rows = np.asarray(oof["oof"])[0]
     expect(rows.shape == (6 * IDS, 16), f"embeddings of shape {rows.shape}")
