@@ -139,6 +139,38 @@ def check_kills(directory, kills):
     print(f"divide and conquer: {done} kills, {in_clustering} of them in clustering, {duration:.1f} s without")
 
 
+def check_classes(directory):
+    """Images of nobody in particular are not learnt from and don't count, and mirror images are individuals of their own."""
+    nobody = "5"
+    for name, task in (("dropped", {"unknown": nobody, "unknown_as": "drop"}), ("flips", {"flip_as_class": True})):
+        file = recipe(directory, name)
+        content = json.loads(file.read_text())
+        content["task"].update(task)
+        content["stages"][0]["augment"] = {"flip_horizontal": True}
+        file.write_text(json.dumps(content))
+        call(["run", file], directory, ranks=1)
+        call(["run", file, "--run-dir", f"{name}-on-2"], directory, ranks=2)
+        expect_same_results(directory / f"{name}-on-2", result_digests(directory / name), f"{name} on 2 ranks")
+    expect(losses(directory / "dropped") != losses(directory / "flips"), "mirror images as classes are the same training")
+    rows = {name: sum(chain["train_rows"] for chain in json.loads((directory / name / "plan.json").read_text())["chains"])
+            for name in ("dropped", "flips")}
+    expect(rows == {"dropped": 6 * (IDS - 1), "flips": 6 * IDS}, f"the chains learn from {rows} images")
+    for name in ("dropped", "flips"):
+        scores = json.loads((directory / name / "stack/scores.json").read_text())["candidates"][0]
+        with h5py.File(directory / name / "oof.h5") as oof:
+            embeddings, folds, targets = np.asarray(oof["oof"])[0], np.asarray(oof["folds"]), np.asarray(oof["targets"])
+            column = [label.decode() for label in oof["labels"][:]].index(nobody) if "labels" in oof else int(nobody)
+        expect(embeddings.shape == (6 * IDS, 16), f"{name}: embeddings of shape {embeddings.shape}")
+        right = []
+        for fold in (0, 1):
+            own = (folds == fold) & ((name == "flips") | (targets != column))
+            cosines = embeddings[own] @ embeddings[own].T
+            np.fill_diagonal(cosines, -2)
+            right += list(targets[own][cosines.argmax(1)] == targets[own])
+        expect(abs(np.mean(right) - scores["recall_at_1"]) < 0.02, f"{name}: recall@1 {scores['recall_at_1']}, by hand {np.mean(right)}")
+        expect(scores["recall_at_1"] > 0.3, f"{name}: individuals are not told apart: {scores}")
+
+
 def check_bad_input(directory):
     refused = Refusals(directory, lambda: recipe(directory, "bad"))
 
@@ -163,6 +195,8 @@ def test(directory):
     if case == "learning":
         check_learning(directory)
         check_one_learner(directory)
+    elif case == "classes":
+        check_classes(directory)
     elif case == "several_learners":
         check_several_learners(directory)
     elif case == "kills":
