@@ -30,6 +30,7 @@ class Embedder {
     backbone.name = says.text("backbone");
     backbone.head = says.text("head");
     backbone.coordinates = says.flag("coordinates");
+    backbone.coordinate_radius = says.flag("coordinate_radius");
     backbone.num_outputs = says.number("num_outputs");
     backbone.in_channels = says.number("in_channels");
     if (backbone.in_channels != dataset.channels()) {
