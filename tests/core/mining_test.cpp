@@ -133,7 +133,7 @@ TEST(MiningTest, ThePositivesOfOtherAnchorsStayAlignedWhereSomeFallShort) {
   // Anchors 0 and 1 of label 0, 2 and 3 of label 1: only the second pair has far negatives.
   at::Tensor distances = at::full({4, 4}, .2, at::kDouble);
   for (const int64_t anchor : {2, 3})
-    for (const int64_t other : {0, 1}) distances[anchor][other].fill_(.7 + .1 * other);
+    for (const int64_t other : {0, 1}) distances[anchor][other].fill_(other == 0 ? .7 : .8);
   CounterRandom random(1);
   const Triplets all = mine_triplets(distances, labels_of({0, 0, 1, 1}), labels_of({0, 0, 1, 1}),
                                      {.kind = "nearest_beyond_cutoff"}, random);

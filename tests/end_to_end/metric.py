@@ -146,12 +146,15 @@ def check_classes(directory):
         file = recipe(directory, name)
         content = json.loads(file.read_text())
         content["task"].update(task)
-        content["stages"][0]["augment"] = {"flip_horizontal": True}
+        if name == "flips":
+            content["metric"]["losses"] = [{"kind": "arcface", "parameters": {"scale": 16}}]
+            content["prediction"]["tta"] = ["identity", "flip_horizontal"]
+            for stage in content["stages"]:
+                stage["augment"] = {"flip_horizontal": True}
         file.write_text(json.dumps(content))
         call(["run", file], directory, ranks=1)
         call(["run", file, "--run-dir", f"{name}-on-2"], directory, ranks=2)
         expect_same_results(directory / f"{name}-on-2", result_digests(directory / name), f"{name} on 2 ranks")
-    expect(losses(directory / "dropped") != losses(directory / "flips"), "mirror images as classes are the same training")
     rows = {name: sum(chain["train_rows"] for chain in json.loads((directory / name / "plan.json").read_text())["chains"])
             for name in ("dropped", "flips")}
     expect(rows == {"dropped": 6 * (IDS - 1), "flips": 6 * IDS}, f"the chains learn from {rows} images")
