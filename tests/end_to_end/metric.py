@@ -162,7 +162,7 @@ def check_classes(directory):
         scores = json.loads((directory / name / "stack/scores.json").read_text())["candidates"][0]
         with h5py.File(directory / name / "oof.h5") as oof:
             embeddings, folds = np.asarray(oof["oof"])[0], np.asarray(oof["folds"])
-            targets = np.array([int(i.decode()) // 6 for i in oof["ids"][:]])
+            targets = np.array([int(i.decode().split("/")[-1]) // 6 for i in oof["ids"][:]])
         expect(embeddings.shape == (6 * IDS, 16), f"{name}: embeddings of shape {embeddings.shape}")
         right = []
         for fold in (0, 1):
