@@ -67,13 +67,4 @@ GallerySplit open_set_split(std::span<const int64_t> identity_N, double unknown_
                       seed);
 }
 
-DisjointSplit disjoint_split(std::span<const int64_t> identity_N, double test_share,
-                             uint64_t seed) {
-  const std::set<int64_t> test = draw_identities(identity_N, test_share, seed);
-  DisjointSplit split;
-  for (int64_t row = 0; row < std::ssize(identity_N); ++row)
-    (test.contains(identity_N[row]) ? split.test : split.training).push_back(row);
-  return split;
-}
-
 }  // namespace baleen

@@ -27,14 +27,4 @@ GallerySplit closed_set_split(std::span<const int64_t> identity_N, double query_
 GallerySplit open_set_split(std::span<const int64_t> identity_N, double unknown_share,
                             double query_share, uint64_t seed);
 
-/// Images of two sets of individuals that have none in common.
-struct DisjointSplit {
-  std::vector<int64_t> training;
-  std::vector<int64_t> test;
-};
-
-/// About `test_share` of the individuals, at least one and never all, with all their images.
-/// @throws Error kData for fewer than two individuals.
-DisjointSplit disjoint_split(std::span<const int64_t> identity_N, double test_share, uint64_t seed);
-
 }  // namespace baleen

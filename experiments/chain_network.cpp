@@ -33,6 +33,7 @@ BackboneOptions chain_backbone(const Recipe& recipe, const ChainSpec& chain, con
   backbone.checkpoint = section.recompute;
   backbone.head = section.head;
   backbone.coordinates = section.coordinates;
+  backbone.coordinate_radius = section.coordinate_radius;
   backbone.num_outputs = task.num_network_outputs();
   backbone.in_channels = channels;
   return backbone;

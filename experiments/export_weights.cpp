@@ -74,6 +74,7 @@ std::map<std::string, std::string> weights_metadata(const Recipe& recipe, const 
       {"auxiliary", section.auxiliary ? "true" : "false"},
       {"variant", section.variant},
       {"coordinates", section.coordinates ? "true" : "false"},
+      {"coordinate_radius", section.coordinate_radius ? "true" : "false"},
       {"num_outputs", std::to_string(task.num_network_outputs())},
       {"slices", std::to_string(recipe.metric ? recipe.metric->num_slices() : 1)},
       {"in_channels", std::to_string(dataset.channels())},

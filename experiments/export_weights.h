@@ -15,8 +15,8 @@
 namespace baleen {
 
 /// What a chain's weights file says of itself, so that the network can be rebuilt and fed from the
-/// file alone: `backbone`, `head`, `auxiliary`, `coordinates`, `num_outputs`, `in_channels`,
-/// `slices` (of an embedding, which are brought to unit length each; else 1),
+/// file alone: `backbone`, `head`, `auxiliary`, `coordinates`, `coordinate_radius`, `num_outputs`,
+/// `in_channels`, `slices` (of an embedding, which are brought to unit length each; else 1),
 /// `targets` (classes, labels, boxes or metric), `labels` (JSON list, in the order of the outputs;
 /// with task.flip_as_class those of mirror images behind the others),
 /// `size_px`, `fit`, `mean` and `std` (JSON lists, of pixels in [0, 1]), how predictions look at an

@@ -86,6 +86,9 @@ void check_against_registry(const Recipe& recipe, const BackboneRegistry& regist
       problems.add(here + ".auxiliary",
                    fmt::format("{} has no auxiliary classifier", backbone.name));
     }
+    if (backbone.coordinate_radius && !backbone.coordinates)
+      problems.add(here + ".coordinate_radius",
+                   "is a channel beside x and y: set coordinates, too");
     if (backbone.auxiliary && backbone.head != "linear") {
       problems.add(here + ".auxiliary",
                    fmt::format("the head '{}' leaves no place for an auxiliary classifier: leave "

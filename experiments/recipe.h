@@ -58,6 +58,7 @@ struct BackboneSection {
   bool auxiliary = false;
   std::string head = "linear";
   bool coordinates = false;
+  bool coordinate_radius = false;
   bool recompute = false;
   std::string weights;
   std::string grey_stem = "luma";

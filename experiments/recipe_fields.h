@@ -58,6 +58,9 @@ void visit_fields(Visitor& v, BackboneSection& o) {
           config::one_of({"linear", "gap"}));
   v.field("coordinates", o.coordinates,
           "CoordConv: the first convolution also sees each pixel's x and y, in [-1, 1]");
+  v.field("coordinate_radius", o.coordinate_radius,
+          "with coordinates: the first convolution also sees each pixel's distance from the "
+          "centre, sqrt(x^2 + y^2)");
   v.field("recompute", o.recompute,
           "compute cheap layers again in the backward pass instead of keeping their results, where "
           "the network can (DenseNet): less memory, more time, the same numbers");

@@ -142,6 +142,7 @@ class Lloyd {
 
   /// k-means++: each next centroid is a point drawn by its squared distance to those there are.
   at::Tensor first_centroids(uint64_t start) const {
+    if (options_.first_KF.defined()) return options_.first_KF.to(at::kDouble).contiguous();
     const int64_t n = points_.size(0);
     CounterRandom random(derive_seed(options_.seed, Stream::kClustering, {start}));
     std::vector<int64_t> chosen{static_cast<int64_t>(random.below(static_cast<uint64_t>(n)))};
@@ -188,6 +189,12 @@ void check(const at::Tensor& points_NF, const KMeansOptions& options) {
                 fmt::format("{} images can't be divided into {} clusters", points_NF.size(0),
                             options.clusters),
                 "take fewer learners");
+  const at::Tensor& first = options.first_KF;
+  if (first.defined() &&
+      (first.dim() != 2 || first.size(0) != options.clusters || first.size(1) != points_NF.size(1)))
+    throw Error(ErrorKind::kConfiguration,
+                fmt::format("the first centroids of {} clusters of {} numbers have another shape",
+                            options.clusters, points_NF.size(1)));
   const at::Tensor finite = at::isfinite(points_NF).all(1);
   if (finite.all().item<bool>()) return;
   throw Error(ErrorKind::kNumeric,

@@ -15,6 +15,7 @@ struct KMeansOptions {
   int64_t iterations = 100;  ///< at most; fewer where nothing changes any more
   int64_t starts = 1;        ///< the result of least inertia is kept, the first of equals
   uint64_t seed = 0;         ///< of the first centroids
+  at::Tensor first_KF = {};  ///< these are the first centroids, of every start; undefined: drawn
 };
 
 /// One rank's share of the work. Points are cut into parts of fixed size, whatever the ranks; a
@@ -42,7 +43,8 @@ struct Clustering {
 /// at the end. A point between two centroids goes to the first. The same bits for any number of
 /// ranks: sums are taken part by part, in order.
 /// @param points_NF float, on the CPU, the same on all ranks
-/// @throws Error kConfiguration for more clusters than points; kNumeric naming the first point that
+/// @throws Error kConfiguration for more clusters than points, or first centroids of another shape;
+/// kNumeric naming the first point that
 /// is not finite.
 Clustering kmeans(const at::Tensor& points_NF, const KMeansOptions& options,
                   const KMeansShare& share = {});

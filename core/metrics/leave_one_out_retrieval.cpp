@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kBlock = 256;  ///< queries whose cosines are in memory at a time
 constexpr size_t kAnswers = 5;
+constexpr int64_t kFurthestRecall = 8;
 
 /// Walks through the items from the nearest on, until five labels are met and k items seen.
 RetrievalPlace walk(const double* cosines, int64_t query, std::span<const int64_t> labels,
@@ -63,13 +64,15 @@ std::vector<RetrievalPlace> retrieval_places(const at::Tensor& scores_RN, int64_
   for (const int64_t label : labels_N) ++counts[label];
   std::vector<RetrievalPlace> places;
   std::vector<int64_t> order;
+  const int64_t walked = std::max<int64_t>(k, kFurthestRecall);
   const auto n = static_cast<int64_t>(labels_N.size());
   for (int64_t q = 0; q < scores.size(0); ++q) {
     const int64_t query = first + q;
     if (counts[labels_N[static_cast<size_t>(query)]] < 2)
       places.push_back({0, 0, false});
     else
-      places.push_back(walk(scores.const_data_ptr<double>() + q * n, query, labels_N, k, order));
+      places.push_back(
+          walk(scores.const_data_ptr<double>() + q * n, query, labels_N, walked, order));
   }
   return places;
 }
@@ -82,15 +85,21 @@ RetrievalScores summarise(std::span<const RetrievalPlace> places_N, int k) {
       continue;
     }
     ++scores.num_queries;
-    scores.recall_at_1 += place.of_item == 1 ? 1.0 : 0.0;
-    scores.recall_at_k += place.of_item > 0 && place.of_item <= k ? 1.0 : 0.0;
+    const auto within = [&](int64_t most) {
+      return place.of_item > 0 && place.of_item <= most ? 1.0 : 0.0;
+    };
+    scores.recall_at_1 += within(1);
+    scores.recall_at_2 += within(2);
+    scores.recall_at_4 += within(4);
+    scores.recall_at_8 += within(kFurthestRecall);
+    scores.recall_at_k += within(k);
     if (place.of_label > 0) scores.map_at_5 += 1.0 / static_cast<double>(place.of_label);
   }
   const double total = scores.num_queries > 0 ? static_cast<double>(scores.num_queries)
                                               : std::numeric_limits<double>::quiet_NaN();
-  scores.recall_at_1 /= total;
-  scores.recall_at_k /= total;
-  scores.map_at_5 /= total;
+  for (double* sum : {&scores.recall_at_1, &scores.recall_at_2, &scores.recall_at_4,
+                      &scores.recall_at_8, &scores.recall_at_k, &scores.map_at_5})
+    *sum /= total;
   return scores;
 }
 

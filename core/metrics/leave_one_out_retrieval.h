@@ -12,6 +12,9 @@ namespace baleen {
 struct RetrievalScores {
   double recall_at_1 = 0;    ///< share of queries whose nearest item has their label
   double map_at_5 = 0;       ///< mean of 1 / rank of the first right item, 0 beyond the fifth label
+  double recall_at_2 = 0;    ///< share of queries with one of their label among the 2 nearest
+  double recall_at_4 = 0;    ///< likewise
+  double recall_at_8 = 0;    ///< likewise
   double recall_at_k = 0;    ///< share of queries with one of their label among the k nearest
   int64_t num_queries = 0;   ///< items whose label has another item
   int64_t num_excluded = 0;  ///< items whose label has no other: they can't be found

@@ -96,11 +96,14 @@ std::shared_ptr<Backbone> BackboneRegistry::create(const BackboneOptions& option
     refuse(fmt::format("unknown head '{}'", options.head),
            "known heads: linear (the published one), gap (the means of all stages' maps)");
   }
+  if (options.coordinate_radius && !options.coordinates)
+    refuse("coordinate_radius is a channel beside x and y", "set coordinates, too");
   BackboneOptions inner = options;
-  if (options.coordinates) inner.in_channels += 2;
+  if (options.coordinates) inner.in_channels += num_coordinate_channels(options.coordinate_radius);
   if (options.head == "gap") inner.auxiliary = false;
   std::shared_ptr<Backbone> network = factories_[index](inner);
-  if (options.coordinates) network = std::make_shared<CoordinateBackbone>(std::move(network));
+  if (options.coordinates)
+    network = std::make_shared<CoordinateBackbone>(std::move(network), options.coordinate_radius);
   if (options.head == "gap") {
     network =
         std::make_shared<GapHeadBackbone>(std::move(network), options.num_outputs, options.dropout);

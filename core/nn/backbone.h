@@ -22,6 +22,7 @@ struct BackboneOptions {
   std::string head = "linear";  ///< "linear": the published head; "gap": GapNet's, over all stages
   bool coordinates = false;     ///< CoordConv: two coordinate channels join the stem's input
                                 ///< (factories find them counted in in_channels)
+  bool coordinate_radius = false;  ///< with coordinates: a third one, the distance from the centre
 };
 
 /// What a training step's loss is made of: loss(main) + auxiliary_weight * loss(auxiliary).

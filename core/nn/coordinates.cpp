@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <utility>
+#include <vector>
 
 namespace baleen {
 namespace {
@@ -17,25 +18,26 @@ at::Tensor axis(int64_t length, at::Device device) {
 
 }  // namespace
 
-at::Tensor with_coordinates(const at::Tensor& images_NCHW) {
+at::Tensor with_coordinates(const at::Tensor& images_NCHW, bool radius) {
   const int64_t height = images_NCHW.size(2), width = images_NCHW.size(3);
-  const at::Tensor x_W = axis(width, images_NCHW.device());
-  const at::Tensor y_H = axis(height, images_NCHW.device());
-  const at::Tensor grid = at::stack({x_W.unsqueeze(0).expand({height, width}),
-                                     y_H.unsqueeze(1).expand({height, width})})
-                              .to(images_NCHW.scalar_type());
+  const at::Tensor x_HW = axis(width, images_NCHW.device()).unsqueeze(0).expand({height, width});
+  const at::Tensor y_HW = axis(height, images_NCHW.device()).unsqueeze(1).expand({height, width});
+  std::vector<at::Tensor> channels{x_HW, y_HW};
+  if (radius) channels.push_back((x_HW.square() + y_HW.square()).sqrt());
+  const at::Tensor grid = at::stack(channels).to(images_NCHW.scalar_type());
   // In the images' layout: a concatenation of unlike layouts would end in the default one.
   return at::cat({images_NCHW, grid.unsqueeze(0)
-                                   .expand({images_NCHW.size(0), 2, height, width})
+                                   .expand({images_NCHW.size(0), grid.size(0), height, width})
                                    .contiguous(images_NCHW.suggest_memory_format())},
                  1);
 }
 
-CoordinateBackbone::CoordinateBackbone(std::shared_ptr<Backbone> inner)
-    : DecoratedBackbone(std::move(inner)) {
+CoordinateBackbone::CoordinateBackbone(std::shared_ptr<Backbone> inner, bool radius)
+    : DecoratedBackbone(std::move(inner)), radius_(radius) {
   const at::NoGradGuard no_grad;
+  const int64_t added = num_coordinate_channels(radius);
   at::Tensor weight = named_parameters()[stem_name() + ".weight"];
-  weight.narrow(1, weight.size(1) - 2, 2).zero_();
+  weight.narrow(1, weight.size(1) - added, added).zero_();
 }
 
 }  // namespace baleen

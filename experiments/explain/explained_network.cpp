@@ -63,6 +63,7 @@ ExplainedNetwork load_explained(const std::filesystem::path& weights,
   options.auxiliary = metadata.flag("auxiliary");
   options.head = metadata.text("head");
   options.coordinates = metadata.flag("coordinates");
+  options.coordinate_radius = metadata.flag("coordinate_radius");
   if (static_cast<int64_t>(result.labels.size()) != options.num_outputs) {
     throw Error(ErrorKind::kData,
                 fmt::format("{}: {} outputs for {} labels", weights.string(), options.num_outputs,

@@ -6,7 +6,9 @@
 
 namespace baleen {
 
-/// Principal components. N rows of D numbers, K components; float64.
+/// Principal components, by one process: rows are features of a gallery, which its first rank holds
+/// whole (tens of thousands of rows, seconds), so that no sums travel between ranks. N rows of D
+/// numbers, K components; float64.
 struct Pca {
   at::Tensor mean_D;
   at::Tensor

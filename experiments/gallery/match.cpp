@@ -86,7 +86,8 @@ at::Tensor newcomer_shift(const Validation& validation, const std::vector<at::Te
   std::vector<double> is_new;
   for (const std::string& truth : validation.truth) is_new.push_back(truth.empty() ? 1.0 : 0.0);
   const NewcomerResult verdict =
-      find_newcomers(scores, at::tensor(is_new, at::kDouble), test_MTC, *options.newcomers);
+      find_newcomers(with_ensemble(scores, result.weights), at::tensor(is_new, at::kDouble),
+                     with_ensemble(test_MTC, result.weights), *options.newcomers);
   result.newcomer_auc = verdict.auc;
   result.newcomers_missing = verdict.missing;
   const at::Tensor fused_QC = fused(scores, result.weights, validation.shift_QC);

@@ -26,8 +26,8 @@ struct KeyPointRerankOptions {
   int64_t candidates = 10;  ///< individuals per query whose images are compared with it
   /// Of ln(1 + matching points) in the score; absent: what is worth most on validation.
   std::optional<double> weight;
-  /// Counts the matching points of pairs of images: gallery rows, then queries, are numbered in the
-  /// order of the first model's tables; as KeyPointCounter::count.
+  /// Counts the matching points of pairs of images: gallery rows, then queries, then strangers, are
+  /// numbered in the order of the first model's tables; as KeyPointCounter::count.
   std::function<std::vector<int64_t>(const std::vector<KeyPointPair>&)> count;
 };
 
@@ -66,6 +66,9 @@ struct MatchModel {
   /// Of a siamese network, which compares its features itself: a pair's distance is 1 - its score;
   /// null: features are compared by their angle.
   std::shared_ptr<const PairScores> head = nullptr;
+  /// Images of individuals that are not in the gallery: they ask in validation, and are nobody's
+  /// answer. May be empty.
+  FeatureTable strangers = {};
 };
 
 /// What is known of the images.
@@ -114,9 +117,10 @@ void check_options(const MatchOptions& options);
 /// Finds who the queries show. Features are brought to unit length; a query that is a gallery image
 /// itself (the same id and the same features) is not matched with itself.
 ///
-/// Threshold, map and weights are chosen on the gallery: a fifth of its individuals become
-/// strangers, and of the others with two images or more a part asks who it is. Individuals with one
-/// image can be found, but not judged.
+/// Threshold, map and weights are chosen on the gallery: of individuals with two images or more a
+/// part asks who it is, and so do the models' strangers, no more of them than of the others. Where
+/// those are less than a fifth of who asks, a fifth of the individuals become strangers, too.
+/// Individuals with one image can be found, but not judged.
 /// @throws Error kData where ids differ between models, an individual is not named, or the gallery
 /// is too small to choose anything on; kUsage where one of its individuals is called `unknown`.
 MatchResult match(const std::vector<MatchModel>& models, const MatchNames& names,

@@ -43,6 +43,14 @@ at::Tensor distances_of(const Sides& sides, const GalleryIdentities& identities,
   return (2.0 - 2.0 * scores_QC.to(at::kDouble)).clamp_min(0.0).sqrt();
 }
 
+/// min(count, most) of the numbers below `count`, as even as can be: files are often sorted.
+at::Tensor spread(int64_t count, int64_t most) {
+  const int64_t taken = std::min(count, most);
+  std::vector<int64_t> chosen;
+  for (int64_t i = 0; i < taken; ++i) chosen.push_back(i * count / taken);
+  return at::tensor(chosen, at::kLong);
+}
+
 }  // namespace
 
 std::vector<Sides> sides_of(const std::vector<MatchModel>& models) {
@@ -59,6 +67,10 @@ std::vector<Sides> sides_of(const std::vector<MatchModel>& models) {
     }
     sides.push_back({unit_rows(gallery.features_ND), unit_rows(queries.features_ND), model.head,
                      gallery.features_ND, queries.features_ND});
+    if (models.front().strangers.ids.empty()) continue;
+    const FeatureTable strangers = model.strangers.select(models.front().strangers.ids);
+    sides.back().strangers_SD = unit_rows(strangers.features_ND);
+    sides.back().raw_strangers_SD = strangers.features_ND;
   }
   return sides;
 }
@@ -133,7 +145,13 @@ std::optional<Validation> validate(const std::vector<Sides>& models, const Galle
     throw Error(ErrorKind::kData, "one individual is no gallery to choose a threshold on",
                 "give the threshold, or more individuals");
   }
-  const GallerySplit split = open_set_split(identity_G, kUnknownShare, kQueryShare, options.seed);
+  const bool open = !options.unknown.empty();
+  const at::Tensor& strangers_SD = models.front().strangers_SD;
+  const int64_t num_strangers = open && strangers_SD.defined() ? strangers_SD.size(0) : 0;
+  GallerySplit split = closed_set_split(identity_G, kQueryShare, options.seed);
+  const auto num_asking = static_cast<double>(num_strangers + std::ssize(split.queries));
+  if (num_strangers == 0 || static_cast<double>(num_strangers) < kUnknownShare * num_asking)
+    split = open_set_split(identity_G, kUnknownShare, kQueryShare, options.seed);
   if (split.gallery.empty())
     throw Error(ErrorKind::kData, "the gallery is too small to choose a threshold on");
   Validation validation;
@@ -142,27 +160,38 @@ std::optional<Validation> validate(const std::vector<Sides>& models, const Galle
   kept.count = gallery.identities.count;
   for (const int64_t row : split.gallery) kept.identity_G.push_back(identity_G[row]);
   const std::set<int64_t> left(kept.identity_G.begin(), kept.identity_G.end());
+  int64_t num_known = 0;
   for (const int64_t row : split.queries) {
     const bool stranger = !left.contains(identity_G[row]);
     // Where nobody is unknown, strangers have no right answer.
-    if (stranger && options.unknown.empty()) continue;
+    if (stranger && !open) continue;
+    num_known += !stranger;
     validation.query_rows.push_back(row);
     validation.truth.push_back(stranger ? std::string() : gallery.names[identity_G[row]]);
   }
-  const auto is_known = [](const std::string& name) { return !name.empty(); };
-  if (std::none_of(validation.truth.begin(), validation.truth.end(), is_known)) return std::nullopt;
+  if (num_known == 0) return std::nullopt;
   const at::Tensor gallery_rows = at::tensor(split.gallery, at::kLong);
   const at::Tensor query_rows = at::tensor(validation.query_rows, at::kLong);
+  const at::Tensor asking = spread(num_strangers, num_known);
+  const int64_t first_stranger = std::ssize(identity_G) + models.front().queries_QD.size(0);
+  for (int64_t i = 0; i < asking.numel(); ++i) {
+    validation.query_rows.push_back(first_stranger + asking[i].item<int64_t>());
+    validation.truth.emplace_back();
+  }
+  const auto queries_of = [&](const at::Tensor& gallery_GD, const at::Tensor& strangers) {
+    const at::Tensor known = gallery_GD.index_select(0, query_rows);
+    return asking.numel() == 0 ? known : at::cat({known, strangers.index_select(0, asking)});
+  };
   std::vector<Sides> parts;
   for (const Sides& sides : models) {
     parts.push_back({sides.gallery_GD.index_select(0, gallery_rows),
-                     sides.gallery_GD.index_select(0, query_rows),
+                     queries_of(sides.gallery_GD, sides.strangers_SD),
                      sides.head,
                      {},
                      {}});
     if (!sides.head) continue;
     parts.back().raw_gallery_GD = sides.raw_gallery_GD.index_select(0, gallery_rows);
-    parts.back().raw_queries_QD = sides.raw_gallery_GD.index_select(0, query_rows);
+    parts.back().raw_queries_QD = queries_of(sides.raw_gallery_GD, sides.raw_strangers_SD);
   }
   validation.distances_MQC = all_distances(parts, kept, options, {});
   return validation;
@@ -173,6 +202,13 @@ std::vector<at::Tensor> mapped(const std::vector<at::Tensor>& distances,
   std::vector<at::Tensor> scores;
   for (const at::Tensor& model : distances) scores.push_back(map_distances(model, options));
   return scores;
+}
+
+std::vector<at::Tensor> with_ensemble(std::vector<at::Tensor> scores_MQC,
+                                      const std::vector<double>& weights) {
+  if (std::ranges::count_if(weights, [](double weight) { return weight > 0; }) > 1)
+    scores_MQC.push_back(fused(scores_MQC, weights));
+  return scores_MQC;
 }
 
 at::Tensor fused(const std::vector<at::Tensor>& scores, const std::vector<double>& weights,

@@ -22,6 +22,7 @@ struct Sides {
   at::Tensor gallery_GD, queries_QD;
   std::shared_ptr<const PairScores> head;     ///< null: cosines
   at::Tensor raw_gallery_GD, raw_queries_QD;  ///< what the head compares, where there is one
+  at::Tensor strangers_SD = {}, raw_strangers_SD = {};  ///< undefined: there are none
 };
 
 /// Rows in the order of the first model's tables. @throws Error kData where a model lacks an id, or
@@ -49,10 +50,12 @@ std::vector<at::Tensor> all_distances(const std::vector<Sides>& models,
                                       const MatchOptions& options,
                                       const std::vector<int64_t>& own_Q);
 
-/// Gallery images that ask who they show, without their own row and without some individuals.
+/// Gallery images that ask who they show, without their own row and without some individuals, and
+/// images of strangers.
 struct Validation {
-  std::vector<int64_t> query_rows, gallery_rows;  ///< of the gallery
-  GalleryIdentities identities;                   ///< of `gallery_rows`
+  std::vector<int64_t> gallery_rows;
+  std::vector<int64_t> query_rows;  ///< of the gallery; strangers: as key points number images
+  GalleryIdentities identities;     ///< of `gallery_rows`
   std::vector<at::Tensor> distances_MQC;
   std::vector<std::string> truth;  ///< of the queries; empty for strangers
   at::Tensor shift_QC;             ///< added to the models' scores; undefined: nothing is
@@ -67,6 +70,11 @@ std::optional<Validation> validate(const std::vector<Sides>& models, const Galle
 /// Scores of all models, float64 [Q, C].
 std::vector<at::Tensor> mapped(const std::vector<at::Tensor>& distances_MQC,
                                const DistanceMapOptions& options);
+
+/// Models and, where two or more of them count, their weighted sum as one more: the anchors of
+/// find_newcomers().
+std::vector<at::Tensor> with_ensemble(std::vector<at::Tensor> scores_MQC,
+                                      const std::vector<double>& weights);
 
 /// Their weighted sum, plus `shift_QC` where it is defined.
 at::Tensor fused(const std::vector<at::Tensor>& scores_MQC, const std::vector<double>& weights,

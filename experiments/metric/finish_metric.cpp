@@ -4,13 +4,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/clustering/kmeans.h"
+#include "core/metrics/retrieval.h"
 #include "experiments/chain_predictions.h"
 #include "experiments/classification_chain.h"
 #include "experiments/finish_run.h"
@@ -21,19 +26,30 @@
 namespace baleen {
 namespace {
 
+constexpr int64_t kClusteringIterations = 25;
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
 /// One model's scores on one fold.
+struct FoldScores : RetrievalScores {
+  /// Normalised, of individuals and as many clusters of the embeddings; NaN: there are none.
+  double mutual_information = kNaN;
+};
+
+/// Of one model, or of all of them fused.
 struct ModelScores {
   std::string name;
-  std::vector<RetrievalScores> by_fold;
+  std::vector<FoldScores> by_fold;
 
-  double mean(double RetrievalScores::*value) const {
+  /// 0 where no fold was judged; NaN where nothing was clustered.
+  double mean(double FoldScores::*value) const {
     double sum = 0, weight = 0;
-    for (const RetrievalScores& fold : by_fold) {
-      if (fold.num_queries == 0) continue;
+    for (const FoldScores& fold : by_fold) {
+      if (fold.num_queries == 0 || std::isnan(fold.*value)) continue;
       sum += fold.*value * static_cast<double>(fold.num_queries);
       weight += static_cast<double>(fold.num_queries);
     }
-    return weight > 0 ? sum / weight : 0.0;
+    if (weight > 0) return sum / weight;
+    return value == &FoldScores::mutual_information ? kNaN : 0.0;
   }
 };
 
@@ -86,7 +102,19 @@ FoldScoring by_heads(const std::vector<size_t>& models, const PreparedRun& run,
   };
 }
 
-ModelScores scores_of(const std::string& name, const FoldScoring& scoring, const PreparedRun& run,
+/// How well clusters of the embeddings are the individuals.
+double clustered_like(const at::Tensor& embeddings_ND, const std::vector<int64_t>& labels) {
+  const auto num_ids = std::ssize(std::set<int64_t>(labels.begin(), labels.end()));
+  if (num_ids < 2) return kNaN;
+  KMeansOptions options;
+  options.clusters = num_ids;
+  options.iterations = kClusteringIterations;
+  return normalized_mutual_information(kmeans(embeddings_ND, options).clusters, labels);
+}
+
+/// @param embeddings_ND what lies close together for one individual; undefined: nothing does
+ModelScores scores_of(const std::string& name, const FoldScoring& scoring,
+                      const at::Tensor& embeddings_ND, const PreparedRun& run,
                       const OofData& data) {
   ModelScores scores{name, {}};
   // Two unknown individuals are not the same one: their images neither ask nor answer.
@@ -101,8 +129,12 @@ ModelScores scores_of(const std::string& name, const FoldScoring& scoring, const
       positions.push_back(static_cast<int64_t>(i));
       labels.push_back(label);
     }
-    scores.by_fold.push_back(retrieval_by_pairs(scoring(fold, at::tensor(positions, at::kLong)),
-                                                labels, /*group=*/nullptr, {}));
+    const at::Tensor images = at::tensor(positions, at::kLong);
+    scores.by_fold.push_back(
+        {retrieval_by_pairs(scoring(fold, images), labels, /*group=*/nullptr, {})});
+    if (embeddings_ND.defined())
+      scores.by_fold.back().mutual_information =
+          clustered_like(embeddings_ND.index_select(0, images), labels);
   }
   return scores;
 }
@@ -114,15 +146,16 @@ std::vector<ModelScores> score_all(const PreparedRun& run, const RunDirectory& d
   std::vector<size_t> models(data.models.size());
   std::iota(models.begin(), models.end(), size_t{0});
   for (const size_t m : models) {
-    const FoldScoring scoring = siamese ? by_heads({m}, run, directory, data)
-                                        : by_cosine(data.oof_MNK[static_cast<int64_t>(m)]);
-    all.push_back(scores_of(data.models[m], scoring, run, data));
+    const at::Tensor own = siamese ? at::Tensor() : data.oof_MNK[static_cast<int64_t>(m)];
+    const FoldScoring scoring = siamese ? by_heads({m}, run, directory, data) : by_cosine(own);
+    all.push_back(scores_of(data.models[m], scoring, own, run, data));
   }
   if (models.size() < 2) return all;
-  const FoldScoring fused =
-      siamese ? by_heads(models, run, directory, data)
-              : by_cosine(data.oof_MNK.transpose(0, 1).reshape({data.oof_MNK.size(1), -1}));
-  all.push_back(scores_of("all models", fused, run, data));
+  // Side by side, embeddings of unit length have the sum of the models' cosines.
+  const at::Tensor together =
+      siamese ? at::Tensor() : data.oof_MNK.transpose(0, 1).reshape({data.oof_MNK.size(1), -1});
+  const FoldScoring fused = siamese ? by_heads(models, run, directory, data) : by_cosine(together);
+  all.push_back(scores_of("all models", fused, together, run, data));
   return all;
 }
 
@@ -130,14 +163,14 @@ std::string print_scores(const std::vector<ModelScores>& scores) {
   size_t width = 12;
   for (const ModelScores& model : scores) width = std::max(width, model.name.size());
   std::string text;
-  const auto print = [&](const char* title, double RetrievalScores::*value) {
+  const auto print = [&](const char* title, double FoldScores::*value) {
     text += fmt::format("{:<{}}", title, width);
     for (size_t k = 0; k < scores[0].by_fold.size(); ++k)
       text += fmt::format("  {:>7}", fmt::format("fold {}", k));
     text += fmt::format("  {:>7}\n", "all");
     for (const ModelScores& model : scores) {
       text += fmt::format("{:<{}}", model.name, width);
-      for (const RetrievalScores& fold : model.by_fold)
+      for (const FoldScores& fold : model.by_fold)
         text += fold.num_queries > 0 ? fmt::format("  {:>7.4f}", fold.*value)
                                      : fmt::format("  {:>7}", "-");
       text += fmt::format("  {:>7.4f}\n", model.mean(value));
@@ -145,6 +178,11 @@ std::string print_scores(const std::vector<ModelScores>& scores) {
   };
   print("recall@1", &RetrievalScores::recall_at_1);
   print("mAP@5", &RetrievalScores::map_at_5);
+  print("recall@2", &RetrievalScores::recall_at_2);
+  print("recall@4", &RetrievalScores::recall_at_4);
+  print("recall@8", &RetrievalScores::recall_at_8);
+  if (!std::isnan(scores[0].mean(&FoldScores::mutual_information)))
+    print("NMI", &FoldScores::mutual_information);
   return text;
 }
 
@@ -153,16 +191,23 @@ std::string scores_json(const std::vector<ModelScores>& scores) {
   for (const ModelScores& model : scores) {
     using Json = nlohmann::ordered_json;
     Json recall = Json::array(), map = Json::array();
-    for (const RetrievalScores& fold : model.by_fold) {
+    for (const FoldScores& fold : model.by_fold) {
       const bool judged = fold.num_queries > 0;
       recall.push_back(judged ? Json(fold.recall_at_1) : Json());
       map.push_back(judged ? Json(fold.map_at_5) : Json());
     }
-    json["candidates"].push_back({{"name", model.name},
-                                  {"score_by_fold", map},
-                                  {"oof_score", model.mean(&RetrievalScores::map_at_5)},
-                                  {"recall_at_1_by_fold", recall},
-                                  {"recall_at_1", model.mean(&RetrievalScores::recall_at_1)}});
+    const double mutual_information = model.mean(&FoldScores::mutual_information);
+    json["candidates"].push_back(
+        {{"name", model.name},
+         {"score_by_fold", map},
+         {"oof_score", model.mean(&RetrievalScores::map_at_5)},
+         {"recall_at_1_by_fold", recall},
+         {"recall_at_1", model.mean(&RetrievalScores::recall_at_1)},
+         {"recall_at_2", model.mean(&RetrievalScores::recall_at_2)},
+         {"recall_at_4", model.mean(&RetrievalScores::recall_at_4)},
+         {"recall_at_8", model.mean(&RetrievalScores::recall_at_8)},
+         {"mutual_information",
+          std::isnan(mutual_information) ? Json() : Json(mutual_information)}});
   }
   return json.dump(2) + "\n";
 }

@@ -189,6 +189,8 @@ void MetricLearning::begin_epoch(const EpochStart& start, Communicator& group) {
   const int64_t chain_epoch = stage_.epochs_before + start.epoch;
   if (!division_.clusters_at(chain_epoch)) return;
   const at::Tensor features = start.features();
+  if (group.rank() == 0)
+    log_info("{}: epoch {}: clustering {} images", setup_.chain, chain_epoch, features.size(0));
   KMeansShare share;
   share.rank = group.rank();
   share.num_ranks = group.size();

@@ -62,6 +62,9 @@ std::map<std::string, double> retrieval_metrics(const RetrievalScores& scores) {
   const bool judged = scores.num_queries > 0;
   const double map_at_5 = judged ? scores.map_at_5 : 0.0;
   return {{"recall_at_1", judged ? scores.recall_at_1 : 0.0},
+          {"recall_at_2", judged ? scores.recall_at_2 : 0.0},
+          {"recall_at_4", judged ? scores.recall_at_4 : 0.0},
+          {"recall_at_8", judged ? scores.recall_at_8 : 0.0},
           {"map_at_5", map_at_5},
           {"loss", 1.0 - map_at_5}};
 }

@@ -28,8 +28,8 @@ using ScoreRows = std::function<at::Tensor(int64_t first, int64_t count)>;
 RetrievalScores retrieval_by_pairs(const ScoreRows& score, std::span<const int64_t> labels_N,
                                    Communicator* group, const std::function<bool()>& stop);
 
-/// "recall_at_1", "map_at_5", and "loss": 1 - map_at_5. Where there was no query all is as if
-/// nothing was found: model selection then has nothing to go by.
+/// "recall_at_1", _2, _4 and _8, "map_at_5", and "loss": 1 - map_at_5. Where there was no query all
+/// is as if nothing was found: model selection then has nothing to go by.
 std::map<std::string, double> retrieval_metrics(const RetrievalScores& scores);
 
 /// The head of a siamese network in a weights file, or null where it has none.

@@ -13,14 +13,6 @@ namespace {
 
 constexpr int kMaxSteps = 200;
 
-void check_classes(const at::Tensor& y_N, const char* what) {
-  const int64_t ones = y_N.gt(0).sum().item<int64_t>();
-  if (ones > 0 && ones < y_N.numel()) return;
-  throw Error(ErrorKind::kData,
-              fmt::format("a {} of {} rows, {} of them positive, has nothing to tell apart", what,
-                          y_N.numel(), ones));
-}
-
 at::Tensor with_ones(const at::Tensor& x_NF) {
   return at::cat({x_NF, at::ones({x_NF.size(0), 1}, x_NF.options())}, 1);
 }
@@ -77,6 +69,14 @@ LinearModel split(const at::Tensor& point) {
 
 }  // namespace
 
+void check_classes(const at::Tensor& y_N, const char* what) {
+  const int64_t ones = y_N.gt(0).sum().item<int64_t>();
+  if (ones > 0 && ones < y_N.numel()) return;
+  throw Error(ErrorKind::kData,
+              fmt::format("a {} of {} rows, {} of them positive, has nothing to tell apart", what,
+                          y_N.numel(), ones));
+}
+
 at::Tensor decision(const LinearModel& model, const at::Tensor& x_NF) {
   return at::mv(x_NF.to(at::kDouble), model.weights_F) + model.intercept;
 }
@@ -89,22 +89,6 @@ LinearModel fit_logistic(const at::Tensor& x_NF, const at::Tensor& y_N, double c
   penalty[x1.size(1) - 1] = 0.0;
   return split(minimise(x1.size(1), [&](const at::Tensor& point) {
     return logistic_at(point, x1, target, c, penalty);
-  }));
-}
-
-LinearModel fit_linear_svm(const at::Tensor& x_NF, const at::Tensor& y_N, double c) {
-  check_classes(y_N, "support vector machine");
-  const at::Tensor sign = y_N.gt(0).to(at::kDouble) * 2 - 1;
-  const at::Tensor x1 = with_ones(x_NF.to(at::kDouble)) * sign.unsqueeze(1);
-  return split(minimise(x1.size(1), [&](const at::Tensor& point) {
-    const at::Tensor short_N = (1 - at::mv(x1, point)).clamp_min(0);
-    Quadratic at_point;
-    at_point.value =
-        (c * short_N.square().sum() + 0.5 * point.square().sum()).template item<double>();
-    at_point.gradient = point - 2 * c * at::mv(x1.t(), short_N);
-    const at::Tensor within = short_N.gt(0).to(at::kDouble).unsqueeze(1);
-    at_point.hessian = at::eye(x1.size(1), at::kDouble) + 2 * c * at::mm(x1.t(), x1 * within);
-    return at_point;
   }));
 }
 

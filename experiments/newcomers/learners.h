@@ -12,6 +12,9 @@ namespace baleen {
 
 // Small classifiers of two classes, in float64 on the CPU. N rows of F features; y is 0 or 1.
 
+/// @throws Error kData, naming what was to be fitted, unless both classes are there.
+void check_classes(const at::Tensor& y_N, const char* what);
+
 /// w·x + b.
 struct LinearModel {
   at::Tensor weights_F;
@@ -25,11 +28,6 @@ at::Tensor decision(const LinearModel& model, const at::Tensor& x_NF);
 /// as scikit-learn's LogisticRegression; by Newton's method with step halving.
 /// @throws Error kData unless both classes are there.
 LinearModel fit_logistic(const at::Tensor& x_NF, const at::Tensor& y_N, double c = 1.0);
-
-/// Linear support vector machine: the minimum of (|w|² + b²)/2 + C · Σ max(0, 1 ∓ (w·x + b))², as
-/// scikit-learn's LinearSVC; by Newton's method on the rows within the margin.
-/// @throws Error kData unless both classes are there.
-LinearModel fit_linear_svm(const at::Tensor& x_NF, const at::Tensor& y_N, double c = 1.0);
 
 /// Decision values to probabilities by a logistic regression of one feature without penalty towards
 /// smoothed targets (Platt 1999).

@@ -11,6 +11,7 @@
 #include "core/base/logging.h"
 #include "core/base/seeds.h"
 #include "core/metrics/metrics.h"
+#include "experiments/newcomers/kernel_svm.h"
 #include "experiments/newcomers/learners.h"
 
 namespace baleen {
@@ -67,12 +68,12 @@ at::Tensor calibrated_svm(const Tables& tables, const at::Tensor& y, double c) {
   for (const int64_t half : {0, 1}) {
     const at::Tensor out = by_class.slice(0, half, n, 2);
     const at::Tensor in = by_class.slice(0, 1 - half, n, 2);
-    const LinearModel model =
-        fit_linear_svm(tables.train.index_select(0, in), y.index_select(0, in), c);
+    const KernelModel model =
+        fit_rbf_svm(tables.train.index_select(0, in), y.index_select(0, in), c);
     decided.index_copy_(0, out, decision(model, tables.train.index_select(0, out)));
   }
   const LinearModel platt = fit_platt(decided, y);
-  const LinearModel whole = fit_linear_svm(tables.train, y, c);
+  const KernelModel whole = fit_rbf_svm(tables.train, y, c);
   const at::Tensor all = decision(whole, at::cat({tables.held_out, tables.test}));
   return at::sigmoid(decision(platt, all.unsqueeze(1)));
 }

@@ -10,13 +10,14 @@
 
 namespace baleen {
 
-// Whether an image shows somebody new, from what several models say of the known individuals.
+// Whether an image shows somebody new, from what several models say of the known individuals. An
+// ensemble of models may be one of them.
 // M models, N images, C individuals, T images to be judged.
 
 struct NewcomerOptions {
   int64_t folds = 5;
   std::vector<int64_t> neighbours = {5, 15, 50};
-  double c = 1.0;                   ///< of the linear models, on standardised features
+  double c = 1.0;                   ///< of logistic regression and SVM, on standardised features
   std::filesystem::path light_gbm;  ///< its library; empty: where the system finds it
   bool with_light_gbm = true;       ///< false: don't look for it
   int64_t boosting_rounds = 100;
@@ -35,9 +36,9 @@ struct NewcomerResult {
 /// than four repeat the last one.
 at::Tensor top_four_features(const std::vector<at::Tensor>& scores_MNC, int64_t anchor);
 
-/// Logistic regression, linear SVM with Platt's calibration, k nearest neighbours and LightGBM, on
-/// one table of features per anchor, cross-fitted on stratified folds, the features standardised in
-/// each; the mean over learners and anchors.
+/// Logistic regression, an SVM of radial kernels with Platt's calibration, k nearest neighbours and
+/// LightGBM, on one table of features per anchor, cross-fitted on stratified folds, the features
+/// standardised in each; the mean over learners and anchors.
 /// @param scores_MNC of images whose truth is known; @param is_new_N 0 or 1
 /// @param test_MTC may be empty
 /// @throws Error kData for fewer images of either kind than folds.

@@ -126,6 +126,9 @@ std::unique_ptr<KeyPointCounter> key_point_counter(const MatchArguments& argumen
   find(arguments.gallery, arguments.gallery_images, arguments.gallery_masks,
        models.front().gallery);
   find(arguments.queries, arguments.query_images, arguments.query_masks, models.front().queries);
+  if (!models.front().strangers.ids.empty())
+    find(arguments.gallery, arguments.gallery_images, arguments.gallery_masks,
+         models.front().strangers);
   return std::make_unique<KeyPointCounter>(std::move(all), arguments.local_match, options.threads,
                                            group);
 }
@@ -176,23 +179,27 @@ void print_summary(const MatchResult& result, const MatchOptions& options, doubl
   }
 }
 
-/// Drops gallery images of whoever is called as individuals are that are not in the gallery: as
-/// class of their own, as in some competitions' lists, they are nobody to be found.
-void leave_out(const std::string& unknown, const MatchNames& names,
-               std::vector<MatchModel>& models) {
+/// Gallery images of whoever is called as individuals are that are not in the gallery: as class of
+/// their own, as in some competitions' lists, they are nobody to be found, but can be asked about.
+void set_strangers_apart(const std::string& unknown, const MatchNames& names,
+                         std::vector<MatchModel>& models) {
   if (unknown.empty()) return;
-  const std::vector<std::string>& ids = models.front().gallery.ids;
-  std::vector<std::string> kept;
-  for (const std::string& id : ids) {
+  std::vector<std::string> kept, strangers;
+  for (const std::string& id : models.front().gallery.ids) {
     const auto name = names.gallery.find(id);
-    if (name == names.gallery.end() || name->second != unknown) kept.push_back(id);
+    const bool known = name == names.gallery.end() || name->second != unknown;
+    (known ? kept : strangers).push_back(id);
   }
-  if (kept.size() == ids.size()) return;
+  if (strangers.empty()) return;
   if (kept.empty())
     throw Error(ErrorKind::kData, fmt::format("all gallery images are of '{}'", unknown),
                 "name another individual --unknown, or give a gallery of known ones");
-  log_info("{} gallery images of '{}' are left out", ids.size() - kept.size(), unknown);
-  for (MatchModel& model : models) model.gallery = model.gallery.select(kept);
+  log_info("{} gallery images of '{}' are nobody to be found: they ask in validation",
+           strangers.size(), unknown);
+  for (MatchModel& model : models) {
+    model.strangers = model.gallery.select(strangers);
+    model.gallery = model.gallery.select(kept);
+  }
 }
 
 int run_match(const MatchArguments& arguments, VerbContext& context) {
@@ -210,7 +217,7 @@ int run_match(const MatchArguments& arguments, VerbContext& context) {
                       names_of(arguments.truth, queries.get())};
   });
   std::vector<MatchModel> models = load_models(arguments, context, group);
-  leave_out(options.unknown, names, models);
+  set_strangers_apart(options.unknown, names, models);
   const TopK nearest =
       arguments.nearest.empty() ? TopK() : nearest_images(models, arguments.nearest_count, group);
   const auto counter = key_point_counter(arguments, models, context, group);

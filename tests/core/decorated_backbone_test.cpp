@@ -5,6 +5,7 @@
 #include <torch/nn/modules/batchnorm.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "core/base/error.h"
@@ -37,6 +38,34 @@ TEST(CoordinatesTest, GoldenGridOfThreeByFive) {
     EXPECT_TRUE(at::equal(out[n][1], x.unsqueeze(0).expand({3, 5})));
     EXPECT_TRUE(at::equal(out[n][2], y.unsqueeze(1).expand({3, 5})));
   }
+}
+
+TEST(CoordinatesTest, TheRadiusIsTheDistanceFromTheCentre) {
+  const at::Tensor images = at::randn({2, 1, 3, 5}, at::kDouble);
+  const at::Tensor out = with_coordinates(images, /*radius=*/true);
+  ASSERT_EQ(out.sizes(), at::IntArrayRef({2, 4, 3, 5}));
+  EXPECT_TRUE(at::equal(out.narrow(1, 0, 3), with_coordinates(images)));
+  const at::Tensor expected = at::hypot(out[0][1], out[0][2]);
+  EXPECT_TRUE(at::allclose(out[1][3], expected, 1e-15, 1e-15));
+  EXPECT_EQ(out[0][3][1][2].item<double>(), 0.0);
+  EXPECT_NEAR(out[0][3][0][0].item<double>(), std::sqrt(2.0), 1e-15);
+  EXPECT_TRUE(
+      with_coordinates(at::ones({1, 3, 1, 1}), true)[0].narrow(0, 3, 3).eq(0).all().item<bool>());
+}
+
+TEST(CoordinatesTest, TheRadiusAddsAChannelThatStartsAtZero) {
+  at::manual_seed(2);
+  const auto network = make({.name = "conv4",
+                             .num_outputs = 3,
+                             .in_channels = 1,
+                             .coordinates = true,
+                             .coordinate_radius = true});
+  const at::Tensor stem = network->named_parameters()[network->stem_name() + ".weight"];
+  ASSERT_EQ(stem.size(1), 4);
+  EXPECT_TRUE(stem.narrow(1, 1, 3).eq(0).all().item<bool>());
+  network->forward(at::randn({4, 1, 16, 16})).sum().backward();
+  EXPECT_GT(stem.grad().select(1, 3).abs().max().item<double>(), 0.0) << "the radius is not seen";
+  EXPECT_THROW(make({.name = "conv4", .num_outputs = 3, .coordinate_radius = true}), Error);
 }
 
 TEST(CoordinatesTest, AnAxisOfOnePixelIsZero) {

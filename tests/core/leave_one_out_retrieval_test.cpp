@@ -34,6 +34,19 @@ TEST(LeaveOneOutRetrievalTest, CountsByHand) {
   EXPECT_NEAR(scores.recall_at_1, 1.0 / 4, 1e-12);
   EXPECT_NEAR(scores.map_at_5, (0.5 + 0.5 + 1 + 0.5) / 4, 1e-12);
   EXPECT_NEAR(scores.recall_at_k, 2.0 / 4, 1e-12);
+  EXPECT_NEAR(scores.recall_at_2, 2.0 / 4, 1e-12);
+  EXPECT_NEAR(scores.recall_at_4, 1.0, 1e-12);
+  EXPECT_NEAR(scores.recall_at_8, 1.0, 1e-12);
+}
+
+TEST(LeaveOneOutRetrievalTest, RecallAtEightLooksAsFar) {
+  // The other of label 0 is the eighth nearest of the first one; five labels are met before.
+  const std::vector<int64_t> labels{0, 1, 2, 3, 4, 5, 6, 7, 0};
+  const at::Tensor rows = directions({0, 1, 2, 3, 4, 5, 6, 7, 8});
+  const RetrievalScores scores = score_retrieval(rows, labels);
+  EXPECT_EQ(scores.num_queries, 2);
+  EXPECT_EQ(scores.recall_at_4, 0.0);
+  EXPECT_EQ(scores.recall_at_8, 1.0);
 }
 
 TEST(LeaveOneOutRetrievalTest, LengthsDoNotMatter) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "core/base/error.h"
 #include "core/losses/metric/class_losses.h"
@@ -156,6 +157,30 @@ TEST(RingLossTest, LengthsAreDrawnToTheRadius) {
               0.5 * (9 + 0) / 2, 1e-9);
 }
 
+constexpr double kStep = 1e-6;
+constexpr double kTolerance = 1e-5;
+
+/// Compares a gradient with central differences of `value` as `moved`, a float64 leaf that `value`
+/// reads, goes up and down.
+void expect_central_differences(const at::Tensor& moved, const at::Tensor& gradient,
+                                const std::function<double()>& value) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor cells = moved.view(-1);
+  for (int64_t i = 0; i < cells.numel(); ++i) {
+    const double before = cells[i].item<double>();
+    const auto value_at = [&](double place) {
+      cells[i].fill_(place);
+      const double found = value();
+      cells[i].fill_(before);
+      return found;
+    };
+    const double numeric = (value_at(before + kStep) - value_at(before - kStep)) / (2 * kStep);
+    EXPECT_NEAR(gradient.reshape(-1)[i].item<double>(), numeric,
+                kTolerance * std::max(1.0, std::abs(numeric)))
+        << i;
+  }
+}
+
 class EveryLoss : public ::testing::TestWithParam<EmbeddingLossOptions> {};
 
 TEST_P(EveryLoss, GradientsAreCentralDifferences) {
@@ -168,32 +193,54 @@ TEST_P(EveryLoss, GradientsAreCentralDifferences) {
   }
   const auto at_point = objective.evaluate(outputs, labels, 0, 1);
   EXPECT_GT(at_point.loss, 0.0);
-  constexpr double kStep = 1e-6;
-  const auto check = [&](at::Tensor moved, const at::Tensor& gradient, double step,
-                         double tolerance) {
-    for (int64_t i = 0; i < moved.numel(); ++i) {
-      const double before = moved.view(-1)[i].item<double>();
-      const auto value_at = [&](double offset) {
-        moved.view(-1)[i].fill_(before + offset);
-        // What is stored is what counts: parameters are float32.
-        const double place = moved.view(-1)[i].item<double>();
-        const double loss = objective.evaluate(outputs, labels, 0, 1).loss;
-        moved.view(-1)[i].fill_(before);
-        return std::pair(place, loss);
-      };
-      const auto [up, above] = value_at(step);
-      const auto [down, below] = value_at(-step);
-      const double numeric = (above - below) / (up - down);
-      EXPECT_NEAR(gradient.reshape(-1)[i].item<double>(), numeric,
-                  tolerance * std::max(1.0, std::abs(numeric)))
-          << i;
+  expect_central_differences(outputs, at_point.gradient_BD,
+                             [&] { return objective.evaluate(outputs, labels, 0, 1).loss; });
+}
+
+TEST_P(EveryLoss, GradientsOfItsOwnParametersAreCentralDifferences) {
+  at::manual_seed(4);
+  const auto loss = make_embedding_loss(GetParam(), {kDimension, kClasses});
+  EmbeddingBatch batch = batch_of(some_outputs(), some_labels());
+  batch.embeddings_BD = batch.references_RD = unit_slices(batch.raw_BD, 1);
+  // What training computes with: float64 forms, as an objective makes of what is kept as float32.
+  std::vector<at::Tensor> parameters;
+  for (const auto& [name, tensor] : loss->parameters())
+    parameters.push_back(tensor.detach().to(at::kDouble).set_requires_grad(true));
+  if (parameters.empty()) return;
+  loss->value(batch, parameters).backward();
+  for (const at::Tensor& parameter : parameters) {
+    expect_central_differences(parameter.detach(), parameter.grad(),
+                               [&] { return loss->value(batch, parameters).item<double>(); });
+  }
+  if (GetParam().miner == "distance_weighted") return;  // the objective draws other triplets
+  at::manual_seed(4);
+  MetricObjective objective(objective_of(GetParam()));
+  const auto result = objective.evaluate(batch.raw_BD, batch.labels_B, 0, 0);
+  ASSERT_EQ(result.parameter_gradients.size(), parameters.size());
+  for (size_t p = 0; p < parameters.size(); ++p)  // rounded to float32
+    EXPECT_TRUE(at::allclose(result.parameter_gradients[p].to(at::kDouble), parameters[p].grad(),
+                             1e-6, 1e-6));
+}
+
+TEST(MetricObjectiveTest, GradientsWithAMemoryAreCentralDifferences) {
+  for (const EmbeddingLossOptions& loss :
+       {loss_of("margin", "all", {{"learn_beta", 1}, {"per_identity", 1}}),
+        loss_of("margin", "nearest_beyond_cutoff"), loss_of("triplet", "semi_hard"),
+        loss_of("soft_triplet", "all")}) {
+    MetricObjectiveOptions options = objective_of(loss);
+    options.memory = 24;
+    MetricObjective objective(options);
+    const at::Tensor outputs = some_outputs(3), labels = some_labels();
+    const double alone = objective.evaluate(outputs, labels, 0, 2).loss;
+    for (const uint64_t seed : {1u, 2u}) {
+      (void)objective.evaluate(some_outputs(seed), labels, 0, 0);
+      objective.step_done(true);
     }
-  };
-  check(outputs, at_point.gradient_BD, kStep, 1e-5);
-  const at::NoGradGuard no_grad;
-  const std::vector<at::Tensor> parameters = objective.parameters();
-  for (size_t p = 0; p < parameters.size(); ++p)
-    check(parameters[p].detach(), at_point.parameter_gradients[p], 1e-3, 2e-3);
+    const auto with = objective.evaluate(outputs, labels, 0, 2);
+    EXPECT_NE(with.loss, alone) << loss.kind << " " << loss.miner;
+    expect_central_differences(outputs, with.gradient_BD,
+                               [&] { return objective.evaluate(outputs, labels, 0, 2).loss; });
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -206,7 +253,9 @@ INSTANTIATE_TEST_SUITE_P(
                       loss_of("arcface", "auto", {{"scale", 8}}),
                       loss_of("cosface", "auto", {{"scale", 8}}), loss_of("proto"),
                       loss_of("soft_triple", "auto", {{"centres", 3}}), loss_of("center"),
-                      loss_of("ring")),
+                      loss_of("soft_triple", "auto", {{"centres", 3}, {"tau", 5}}),
+                      loss_of("margin", "all", {{"learn_beta", 1}, {"nu", .5}}),
+                      loss_of("ring", "auto", {{"radius", 2}})),
     [](const auto& instance) {
       return instance.param.kind + "_" + instance.param.miner + std::to_string(instance.index);
     });

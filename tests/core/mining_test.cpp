@@ -104,6 +104,44 @@ TEST(MiningTest, NearestBeyondTheCutoffNeverReturnsPositives) {
   EXPECT_TRUE(OneAnchor({.6, .3, .4, .1, .2, .3}).mine({.kind = "nearest_beyond_cutoff"}).empty());
 }
 
+TEST(MiningTest, NearestBeyondTheCutoffGivesEachPositiveOne) {
+  // Of nine others, 1 to 3 are positives.
+  const auto mine = [](const std::vector<double>& to_negatives) {
+    std::vector<double> to_all{0, .3, .8, 1.2};
+    to_all.insert(to_all.end(), to_negatives.begin(), to_negatives.end());
+    std::vector<int64_t> labels(to_all.size());
+    for (size_t j = 4; j < labels.size(); ++j) labels[j] = static_cast<int64_t>(j);
+    CounterRandom random(1);
+    const Triplets all =
+        mine_triplets(at::tensor(to_all, at::kDouble).unsqueeze(0), labels_of({0}),
+                      labels_of(labels), {.kind = "nearest_beyond_cutoff"}, random);
+    Pairs pairs;
+    for (int64_t i = 0; i < all.size(); ++i) {
+      EXPECT_EQ(all.anchors[i].item<int64_t>(), 0);
+      pairs.emplace_back(all.positives[i].item<int64_t>(), all.negatives[i].item<int64_t>());
+    }
+    return pairs;
+  };
+  EXPECT_EQ(mine({1.1, .2, .6, .9, .7}), (Pairs{{1, 6}, {2, 8}, {3, 7}}))
+      << "the three closest from .5 on, one for each positive in turn";
+  // Two are left for three positives: the third has none, and the others stay with theirs.
+  EXPECT_EQ(mine({.4, .9, .1, .6}), (Pairs{{1, 7}, {2, 5}}));
+  EXPECT_EQ(mine({.4, .5, .1}), (Pairs{{1, 5}})) << "the cutoff itself counts";
+}
+
+TEST(MiningTest, ThePositivesOfOtherAnchorsStayAlignedWhereSomeFallShort) {
+  // Anchors 0 and 1 of label 0, 2 and 3 of label 1: only the second pair has far negatives.
+  at::Tensor distances = at::full({4, 4}, .2, at::kDouble);
+  for (const int64_t anchor : {2, 3})
+    for (const int64_t other : {0, 1}) distances[anchor][other].fill_(other == 0 ? .7 : .8);
+  CounterRandom random(1);
+  const Triplets all = mine_triplets(distances, labels_of({0, 0, 1, 1}), labels_of({0, 0, 1, 1}),
+                                     {.kind = "nearest_beyond_cutoff"}, random);
+  EXPECT_TRUE(at::equal(all.anchors, labels_of({2, 3})));
+  EXPECT_TRUE(at::equal(all.positives, labels_of({3, 2})));
+  EXPECT_TRUE(at::equal(all.negatives, labels_of({0, 0})));
+}
+
 TEST(MiningTest, SemiHardTakesTheClosestBeyondThePositive) {
   EXPECT_EQ(OneAnchor({.6, .3, .9, .61, .7, .6}).mine({.kind = "semi_hard"}), (Pairs{{1, 4}}));
   EXPECT_EQ(OneAnchor({.6, .3, .4, .5, .5, .2}).mine({.kind = "semi_hard"}), (Pairs{{1, 4}}))

@@ -51,21 +51,12 @@ TEST(IdentitySplitsTest, OpenSetsHaveStrangers) {
   EXPECT_NE(open_set_split(identity, 0.2, 0.3, 2).queries, split.queries);
 }
 
-TEST(IdentitySplitsTest, DisjointSetsShareNobody) {
-  const auto identity = herd();
-  const DisjointSplit split = disjoint_split(identity, 0.25, 3);
-  expect_partition(split.training, split.test, identity.size());
-  EXPECT_EQ(identities_of(split.training, identity).size(), 30u);
-  EXPECT_EQ(identities_of(split.test, identity).size(), 10u);
-}
-
 TEST(IdentitySplitsTest, ExtremeSharesLeaveSomethingOnBothSides) {
   const std::vector<int64_t> two = {1, 1, 2, 2};
-  EXPECT_EQ(disjoint_split(two, 0.0, 1).test.size(), 2u);
-  EXPECT_EQ(disjoint_split(two, 1.0, 1).training.size(), 2u);
+  for (const double unknown_share : {0.0, 1.0})  // one of them is a stranger
+    EXPECT_EQ(open_set_split(two, unknown_share, 0.5, 1).gallery.size(), 1u);
   EXPECT_EQ(closed_set_split(two, 1.0, 1).gallery.size(), 2u);
   const std::vector<int64_t> one = {1, 1, 1};
-  EXPECT_THROW(disjoint_split(one, 0.5, 1), Error);
   EXPECT_THROW(open_set_split(one, 0.5, 0.5, 1), Error);
   EXPECT_TRUE(closed_set_split({}, 0.5, 1).queries.empty());
 }

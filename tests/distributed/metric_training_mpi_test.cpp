@@ -1,8 +1,12 @@
 // Training on losses over whole batches of embeddings: the same bits on any number of ranks, and
 // the gradient of one process with the whole batch.
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <mpi.h>
+
+#include <cstdio>
+#include <map>
 
 #include "core/losses/metric/embedding_output.h"
 #include "core/losses/metric/objective.h"
@@ -209,24 +213,48 @@ double largest_difference(const Outcome& a, const Outcome& b) {
   return largest;
 }
 
+/// A scenario whose shards and whole batch are the same function: with fixed statistics of batch
+/// norm, the number of shards changes rounding only.
+Scenario exact(std::vector<EmbeddingLossOptions> losses, int64_t memory = 0) {
+  return {.losses = std::move(losses),
+          .memory = memory,
+          .dtype = at::kDouble,
+          .batch_norm = BatchNormMode::kFrozen};
+}
+
 TEST(MetricGradients, EqualOneProcessOnTheWholeBatch) {
-  // With fixed statistics of batch norm, the number of shards changes rounding only.
   MpiCommunicator world(testing::duplicate_world(), {});
   MpiCommunicator alone(duplicate_self(), {});
+  const auto mined = [](const char* kind, const char* miner) {
+    // Embeddings of a fresh network are close together: the cutoff is to leave some negatives.
+    return EmbeddingLossOptions{
+        .kind = kind, .miner = miner, .miner_cutoff = .02, .parameters = {}};
+  };
+  std::map<std::string, Scenario> scenarios;
   for (const char* kind : {"margin", "triplet", "soft_triplet", "arcface", "cosface", "proto",
-                           "soft_triple", "center"}) {
-    Scenario sharded{
-        .losses = {loss_of(kind)}, .dtype = at::kDouble, .batch_norm = BatchNormMode::kFrozen};
+                           "soft_triple", "center"})
+    scenarios[kind] = exact({loss_of(kind)});
+  scenarios["ring"] = exact({loss_of("soft_triplet"), loss_of("ring", {{"radius", 2}})});
+  scenarios["learnt beta"] = exact({loss_of("margin", {{"learn_beta", 1}, {"nu", .1}})});
+  scenarios["beta per identity"] =
+      exact({loss_of("margin", {{"learn_beta", 1}, {"per_identity", 1}})});
+  for (const char* miner : {"nearest_beyond_cutoff", "semi_hard", "all"})
+    for (const char* kind : {"margin", "triplet"})
+      scenarios[fmt::format("{} {}", kind, miner)] = exact({mined(kind, miner)});
+  scenarios["memory"] = exact({mined("soft_triplet", "all")}, 30);
+  scenarios["memory, drawn"] = exact({loss_of("margin", {{"learn_beta", 1}})}, 30);
+  scenarios["pairs"] = exact({});
+  scenarios["pairs"].siamese = true;
+  for (const auto& [name, sharded] : scenarios) {
     Scenario whole = sharded;
     whole.num_shards = 1;
-    const double off = largest_difference(train(sharded, world), train(whole, alone));
-    if (world.rank() == 0) std::printf("%s on %d ranks: off by %.1e\n", kind, world.size(), off);
-    EXPECT_LT(off, 1e-12) << kind;
+    const Outcome together = train(sharded, world), reference = train(whole, alone);
+    const double off = largest_difference(together, reference);
+    if (world.rank() == 0)
+      std::printf("%s on %d ranks: off by %.1e\n", name.c_str(), world.size(), off);
+    EXPECT_LT(off, 1e-12) << name;
+    EXPECT_GT(reference.losses.front(), 0.0) << name;
   }
-  Scenario sharded{.dtype = at::kDouble, .batch_norm = BatchNormMode::kFrozen, .siamese = true};
-  Scenario whole = sharded;
-  whole.num_shards = 1;
-  EXPECT_LT(largest_difference(train(sharded, world), train(whole, alone)), 1e-12) << "siamese";
   world.barrier();
   world.close();
   alone.close();

@@ -85,9 +85,9 @@ def test(directory):
     first = [names.split()[0] for _, names in rows_of(directory / "matches.csv")[1:]]
     expect(abs(first.count("new") - 30) <= 2, f"{first.count('new')} of 120 are unknown")
 
-    # As packed, where the class '3' stands for everybody else: it is left out, and a classifier joins.
+    # As packed, where the class '3' stands for everybody else: its images ask in validation, and a classifier joins.
     text = call([*sides, "--unknown", "3", "--classify", "--output", "new.csv"], directory)
-    expect("weight of classifier 2" in text and "left out" in text, text)
+    expect("weight of classifier 2" in text and "ask in validation" in text, text)
     expect(all(names.split().count("3") <= 1 for _, names in rows_of(directory / "new.csv")[1:]), "'3' is answered twice")
 
     nearest_images_are_numpys(directory, tables)

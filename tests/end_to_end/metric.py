@@ -12,20 +12,20 @@ import h5py
 import numpy as np
 
 from harness import Job, call, expect, expect_same_results, main, no_process_left, result_digests
-from metric_data import Refusals, hurt, make_individuals
+from metric_data import Refusals, hurt, make_individuals, output
 
 IDS = 24
 
 
-def recipe(directory, name, run_dir=None, **metric):
+def recipe(directory, name, run_dir=None, batch=16, epochs=(5, 3), **metric):
     content = {
         "name": name, "run_dir": run_dir or name, "dataset": "data", "folds": {"count": 2},
         "task": {"kind": "metric"},
         "metric": {"embedding": 16, "images_per_id": 4, "split": "disjoint", **metric},
         "backbones": [{"name": "conv4", "dropout": 0.1}],
         "stages": [
-            {"size_px": 16, "epochs": 5, "batch": 16, "optimizer": {"kind": "adamw", "lr": 0.003}},
-            {"size_px": 20, "epochs": 3, "batch": 16, "optimizer": {"kind": "adamw", "lr": 0.001},
+            {"size_px": 16, "epochs": epochs[0], "batch": batch, "optimizer": {"kind": "adamw", "lr": 0.003}},
+            {"size_px": 20, "epochs": epochs[1], "batch": batch, "optimizer": {"kind": "adamw", "lr": 0.001},
              "augment": {"affine": {"shift": 0.05}}},
         ],
         "training": {"logical_shards": 4, "checkpoint_every_steps": 3},
@@ -46,6 +46,11 @@ def check_learning(directory):
     text = call(["run", file], directory, ranks=1)
     scores = json.loads((directory / "plain/stack/scores.json").read_text())["candidates"][0]
     expect("recall@1" in text and scores["recall_at_1"] > 0.5, f"individuals are not told apart: {scores}\n{text}")
+    expect("NMI" in text and 0.5 < scores["mutual_information"] <= 1, f"clusters are not the individuals: {scores}\n{text}")
+    recalls = [scores[f"recall_at_{k}"] for k in (1, 2, 4, 8)]
+    expect(recalls == sorted(recalls) and recalls[3] <= 1, f"the recalls are {recalls}")
+    last = [json.loads(line)["val"] for line in (directory / "plain/metrics.jsonl").read_text().splitlines()][-1]
+    expect(last["recall_at_1"] <= last["recall_at_8"], f"metrics of an epoch are {last}")
     with h5py.File(directory / "plain/oof.h5") as oof:
         rows = np.asarray(oof["oof"])[0]
     expect(rows.shape == (6 * IDS, 16), f"embeddings of shape {rows.shape}")
@@ -78,7 +83,7 @@ def check_looks(directory):
 
 def check_one_learner(directory):
     """The same loss curve and the same weights."""
-    for step in ("per_learner", "accumulate"):
+    for step in ("per_learner", "accumulate", "learner_parallel"):
         name = f"one-{step}"
         call(["run", recipe(directory, name, divide={"learners": 1, "every_epochs": 1, "step": step})], directory, ranks=2)
         expect(losses(directory / name) == losses(directory / "plain"), f"{name}: another loss curve than plain")
@@ -87,8 +92,39 @@ def check_one_learner(directory):
             expect(same.read_bytes() == weights.read_bytes(), f"{name}: other weights in {same}")
 
 
+def check_several_learners(directory):
+    """Steps that train several learners: the same bytes on any number of ranks, losses fall, and what is learnt tells apart."""
+    for step in ("accumulate", "learner_parallel"):
+        name = f"three-{step}"
+        # 32 = eight individuals with four images each: two for each of the four shards, two or more for each learner.
+        divide = {"learners": 3, "every_epochs": 5, "full_from": 10, "joint_from": 12, "step": step}
+        # The mean over all triplets: the margin loss is one over what is still wrong, and hardly falls.
+        file = recipe(directory, name, batch=32, epochs=(12, 2), divide=divide, losses=[{"kind": "soft_triplet", "miner": "all"}])
+        text = call(["run", file], directory, ranks=1)
+        expect("clusters of" in text, f"{name}: nothing was clustered\n{text}")
+        call(["run", file, "--run-dir", f"{name}-on-2"], directory, ranks=2)
+        expect_same_results(directory / f"{name}-on-2", result_digests(directory / name), f"{name} on 2 ranks")
+        by_chain = {}
+        for chain, epoch, loss in losses(directory / name):
+            by_chain.setdefault(chain, {})[epoch] = loss
+        for chain, curve in by_chain.items():
+            expect(sorted(curve) == list(range(1, 15)), f"{name}: {chain} has the epochs {sorted(curve)}")
+            # Within the phase of slices: the later ones minimise another loss.
+            first, last = curve[1] + curve[2], curve[9] + curve[10]
+            print(f"{name}: {chain}: loss {first / 2:.3f} -> {last / 2:.3f}")
+            expect(last < 0.95 * first, f"{name}: the loss of {chain} does not fall: {curve}")
+        scores = json.loads((directory / f"{name}/stack/scores.json").read_text())["candidates"][0]
+        expect(scores["recall_at_1"] > 0.4, f"{name}: individuals are not told apart: {scores}")
+
+
+def clustering(log):
+    """Whether a run that wrote this was clustering when it ended."""
+    return log.count(": clustering ") > log.count(": clusters of ")
+
+
 def check_kills(directory, kills):
-    """Clustering, a hundred starts before every epoch, takes most of this run's time."""
+    """Clustering, a hundred starts before every epoch, takes most of this run's time. Every second kill hits it as it begins, the
+    others come at any time after it began."""
     metric = {"divide": {"learners": 3, "every_epochs": 1, "starts": 100, "full_from": 4, "joint_from": 7},
               "losses": [{"kind": "margin", "parameters": {"learn_beta": 1, "per_identity": 1}},
                          {"kind": "center", "weight": 0.01}],
@@ -100,13 +136,14 @@ def check_kills(directory, kills):
     expect("clusters of" in text, f"nothing was clustered\n{text}")
     reference = result_digests(directory / "divided")
     random.seed(5)
-    done = 0
-    while done < kills:
-        ranks = [2, 4, 1, 3][done % 4]
+    done = in_clustering = 0
+    for number in range(kills):
+        ranks = [2, 4, 1, 3][number % 4]
         job = Job(["run", file, "--run-dir", "killed"], directory, ranks)
-        deadline = time.monotonic() + random.uniform(0.5, max(1.5, 0.6 * duration))
-        while time.monotonic() < deadline and job.process.poll() is None:
-            time.sleep(0.02)
+        while job.process.poll() is None and not clustering(output(job)):
+            time.sleep(0.002)
+        if number % 2:
+            time.sleep(random.uniform(0, 0.3 * duration))
         victims = list(job.ranks().values())
         if job.process.poll() is not None or not victims:
             job.wait(60)
@@ -115,9 +152,48 @@ def check_kills(directory, kills):
         job.wait(60)
         no_process_left(victims)
         done += 1
+        in_clustering += clustering(output(job))
+    expect(done > 0, "no job was killed")
+    expect(in_clustering > 0, f"none of {done} jobs was hit while it clustered")
     call(["run", file, "--run-dir", "killed"], directory, ranks=2)
     expect_same_results(directory / "killed", reference, f"after {done} kills")
-    print(f"divide and conquer: {done} kills, {duration:.1f} s without")
+    print(f"divide and conquer: {done} kills, {in_clustering} of them in clustering, {duration:.1f} s without")
+
+
+def check_classes(directory):
+    """Images of nobody in particular are not learnt from and don't count, and mirror images are individuals of their own."""
+    nobody = "5"
+    for name, task in (("dropped", {"unknown": nobody, "unknown_as": "drop"}), ("flips", {"flip_as_class": True})):
+        file = recipe(directory, name)
+        content = json.loads(file.read_text())
+        content["task"].update(task)
+        if name == "flips":
+            content["metric"]["losses"] = [{"kind": "arcface", "parameters": {"scale": 16}}]
+            content["prediction"]["tta"] = ["identity", "flip_horizontal"]
+            for stage in content["stages"]:
+                stage["augment"] = {"flip_horizontal": True}
+        file.write_text(json.dumps(content))
+        call(["run", file], directory, ranks=1)
+        call(["run", file, "--run-dir", f"{name}-on-2"], directory, ranks=2)
+        expect_same_results(directory / f"{name}-on-2", result_digests(directory / name), f"{name} on 2 ranks")
+    rows = {name: sum(chain["train_rows"] for chain in json.loads((directory / name / "plan.json").read_text())["chains"])
+            for name in ("dropped", "flips")}
+    expect(rows == {"dropped": 6 * (IDS - 1), "flips": 6 * IDS}, f"the chains learn from {rows} images")
+    for name in ("dropped", "flips"):
+        scores = json.loads((directory / name / "stack/scores.json").read_text())["candidates"][0]
+        with h5py.File(directory / name / "oof.h5") as oof:
+            embeddings, folds = np.asarray(oof["oof"])[0], np.asarray(oof["folds"])
+            targets = np.array([int(i.decode().split("/")[-1]) // 6 for i in oof["ids"][:]])
+        expect(embeddings.shape == (6 * IDS, 16), f"{name}: embeddings of shape {embeddings.shape}")
+        right = []
+        for fold in (0, 1):
+            own = (folds == fold) & ((name == "flips") | (targets != int(nobody)))
+            units = embeddings[own] / np.linalg.norm(embeddings[own], axis=1, keepdims=True)  # means of views are shorter
+            cosines = units @ units.T
+            np.fill_diagonal(cosines, -2)
+            right += list(targets[own][cosines.argmax(1)] == targets[own])
+        expect(abs(np.mean(right) - scores["recall_at_1"]) < 0.02, f"{name}: recall@1 {scores['recall_at_1']}, by hand {np.mean(right)}")
+        expect(scores["recall_at_1"] > 0.3, f"{name}: individuals are not told apart: {scores}")
 
 
 def check_bad_input(directory):
@@ -145,6 +221,10 @@ def test(directory):
         check_learning(directory)
         check_looks(directory)
         check_one_learner(directory)
+    elif case == "classes":
+        check_classes(directory)
+    elif case == "several_learners":
+        check_several_learners(directory)
     elif case == "kills":
         check_kills(directory, 4)
     else:

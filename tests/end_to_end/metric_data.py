@@ -36,6 +36,12 @@ def hurt(job, victims, how):
             pass
 
 
+def output(job):
+    """What a job has printed so far."""
+    job.log.flush()
+    return os.pread(job.log.fileno(), 1 << 22, 0).decode(errors="replace")
+
+
 class Refusals:
     """refused(code, "word", ..., key__below=value): `baleen plan` ends with the code and a message with the words, when the
     recipe that write_recipe() writes is changed so."""

@@ -198,6 +198,8 @@ def check_sampling(directory):
         "balanced": {"training__sampling": {"kind": "balanced", "replacement": False, "samples": 72}},
         "dropped": {"task": {"unknown": rare, "unknown_as": "drop"}},
         "uniform": {"task": {"unknown": rare, "unknown_as": "uniform"}},
+        # What the finished run of "uniform" makes of them, without their own class.
+        "taught": {"task": {"unknown": rare, "unknown_as": "teacher"}, "distillation": {"teachers": ["uniform"], "weight": 0.2}},
         "flips": {"task": {"flip_as_class": True}},
         "calibrated": {"stacking": {"calibration": "log_loss"}},
     }
@@ -210,11 +212,13 @@ def check_sampling(directory):
             values = oof["oof"][0]
         expect(values.shape == (240, len(manifest["labels"])) and np.allclose(values.sum(1), 1, atol=1e-5),
                f"{name}: predictions of shape {values.shape}")
-        if name in ("weighted", "dropped", "uniform"):
+        if name in ("weighted", "dropped", "uniform", "taught"):
             expect(values[:, -1].mean() < 0.25, f"{name}: {rare} is predicted with {values[:, -1].mean():.3f} though never taught")
     steps = [stage["steps_per_epoch"] for stage in json.loads((directory / "weighted/plan.json").read_text())["chains"][0]["stages"]]
     expect(steps == [4], f"96 samples in batches of 24 are {steps} steps")
     expect(sum(train_rows(directory, "dropped")) == 240 - count, "other rows are dropped than those of the unknown class")
+    expect(sum(train_rows(directory, "taught")) == 240, "the teacher's pictures of nobody known are not learnt from")
+    expect((directory / "taught/oof.h5").read_bytes() != (directory / "uniform/oof.h5").read_bytes(), "the teacher teaches nothing")
     temperatures = (directory / "calibrated/stack/temperatures.txt").read_text()
     expect("simplenet_cifar: temperature" in temperatures, temperatures)
     call(["report", "calibrated"], directory)

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from harness import Job, call, expect, expect_same_results, main, no_process_left, result_digests
-from metric_data import Refusals, hurt, make_individuals
+from metric_data import Refusals, hurt, make_individuals, output
 
 IDS = 24
 
@@ -105,11 +105,6 @@ def check_match(directory, scores):
 def mining(log):
     """Whether a run that wrote this was mining when it ended."""
     return log.count("mining pairs") > log.count(" epochs in ")
-
-
-def output(job):
-    job.log.flush()
-    return os.pread(job.log.fileno(), 1 << 22, 0).decode(errors="replace")
 
 
 def check_kills(directory, kills):

@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/metrics/metrics.h"
+#include "experiments/newcomers/kernel_svm.h"
 #include "experiments/newcomers/learners.h"
 #include "tests/experiments/oracle.h"
 
@@ -23,9 +24,16 @@ TEST(NewcomerLearnersTest, EqualScikitLearn) {
   };
   for (const auto& item : answer->at("logistic"))
     expect_linear(fit_logistic(x, y, item.at("c")), item);
-  for (const auto& item : answer->at("svm"))
-    expect_linear(fit_linear_svm(x, y, item.at("c")), item);
   const at::Tensor test = testing::tensor_of(answer->at("test"));
+  for (const auto& item : answer->at("svm")) {
+    const KernelModel model = fit_rbf_svm(x, y, item.at("c"));
+    EXPECT_NEAR(model.gamma, item.at("gamma").get<double>(), 1e-12);
+    EXPECT_LT(
+        testing::worst_difference(decision(model, test), testing::tensor_of(item.at("expected"))),
+        1e-4)
+        << "C = " << item.at("c");
+    EXPECT_NEAR(static_cast<double>(model.vectors_SF.size(0)), item.at("support").get<double>(), 2);
+  }
   for (const auto& item : answer->at("neighbours")) {
     EXPECT_LT(testing::worst_difference(
                   nearest_neighbours(x, y, test, item.at("k"), item.at("by_distance")),
@@ -46,8 +54,28 @@ TEST(NewcomerLearnersTest, EqualScikitLearn) {
 
 TEST(NewcomerLearnersTest, OneClassAndMissingLibrariesAreErrors) {
   EXPECT_THROW(fit_logistic(at::rand({5, 2}), at::zeros({5})), Error);
-  EXPECT_THROW(fit_linear_svm(at::rand({5, 2}), at::ones({5})), Error);
+  EXPECT_THROW(fit_rbf_svm(at::rand({5, 2}), at::ones({5})), Error);
   EXPECT_THROW(LightGbm("no-such-library.so"), Error);
+}
+
+TEST(KernelSvmTest, TellsApartWhatNoLineDoes) {
+  auto generator = at::detail::createCPUGenerator(5);
+  const at::Tensor x = at::randn({300, 2}, generator, at::kDouble);
+  const at::Tensor y = x.square().sum(1).gt(1.4).to(at::kDouble);  // outside of a circle
+  const KernelModel model = fit_rbf_svm(x, y, 10.0);
+  const at::Tensor right = decision(model, x).gt(0).eq(y.gt(0));
+  EXPECT_GT(right.to(at::kDouble).mean().item<double>(), 0.97);
+  // The dual's conditions: alphas within their bounds, both classes' alike in sum.
+  EXPECT_LE(model.coefficients_S.abs().max().item<double>(), 10.0);
+  EXPECT_NEAR(model.coefficients_S.sum().item<double>(), 0.0, 1e-9);
+  const KernelModel again = fit_rbf_svm(x, y, 10.0);
+  EXPECT_TRUE(at::equal(again.coefficients_S, model.coefficients_S));
+}
+
+TEST(KernelSvmTest, CopiesOfBothClassesEnd) {
+  const at::Tensor x = at::ones({8, 3}, at::kDouble);
+  const at::Tensor y = at::arange(8).remainder(2).to(at::kDouble);
+  EXPECT_NEAR(decision(fit_rbf_svm(x, y), x).abs().max().item<double>(), 0.0, 1e-9);
 }
 
 TEST(TopFourTest, OtherModelsAreReadAtTheAnchorsColumns) {

@@ -136,6 +136,16 @@ TEST(RecipeTest, TheNetworksShapeIsPartOfTheIdentity) {
   }
 }
 
+TEST(RecipeTest, ARadiusGoesWithCoordinates) {
+  const auto with = [](const std::string& keys) {
+    return replaced(kRecipe, "{name: simplenet}", "{name: simplenet, " + keys + "}");
+  };
+  EXPECT_THAT(problems_of(with("coordinate_radius: true")),
+              HasSubstr("backbones.0.coordinate_radius"));
+  EXPECT_TRUE(
+      decode(with("coordinates: true, coordinate_radius: true")).backbones[0].coordinate_radius);
+}
+
 TEST(RecipeTest, AnAuxiliaryClassifierNeedsANetworkThatHasOne) {
   const std::string text =
       replaced(kRecipe, "{name: simplenet}", "{name: simplenet, auxiliary: true}");

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC
 
 
 def boosted(x, y, test):
@@ -35,8 +35,9 @@ def main():
     for c in (0.01, 1.0, 100.0):
         logistic = LogisticRegression(C=c, tol=1e-12, solver="newton-cholesky", max_iter=1000).fit(x, y)
         answer["logistic"].append({"c": c, "weights": logistic.coef_[0].tolist(), "intercept": logistic.intercept_[0]})
-        svm = LinearSVC(C=c, tol=1e-12, dual=False, max_iter=100000).fit(x, y)
-        answer["svm"].append({"c": c, "weights": svm.coef_[0].tolist(), "intercept": svm.intercept_[0]})
+        svm = SVC(C=c, kernel="rbf", gamma="scale", tol=1e-8).fit(x, y)
+        answer["svm"].append({"c": c, "gamma": 1 / (x.shape[1] * x.var()), "expected": svm.decision_function(test).tolist(),
+                              "support": int(svm.n_support_.sum())})
     for k in (1, 5, 50):
         for weights in ("uniform", "distance"):
             expected = KNeighborsClassifier(k, weights=weights).fit(x, y).predict_proba(test)[:, 1]
