@@ -317,8 +317,10 @@ StackVerdict judge(const LoadedStack& loaded, const StackJob& job,
   add_stable(court, verdict);
   add_blends(court, verdict);
   verdict.stack = fitted ? std::move(*fitted) : fit_stack(loaded.input, job.stacking);
-  verdict.contestants.push_back(
-      by_scores(court, "ridge level 1", verdict.stack.level1_mean_NL, {}, false));
+  if (job.stacking.first_level) {
+    verdict.contestants.push_back(
+        by_scores(court, "ridge level 1", verdict.stack.level1_mean_NL, {}, false));
+  }
   verdict.contestants.push_back(
       by_scores(court, "stack", verdict.stack.oof_NL, verdict.stack.test_TL, false));
   settle(court, verdict);

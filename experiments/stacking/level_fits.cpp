@@ -114,6 +114,14 @@ Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, b
 
 void Level1Fits::fit_model(int64_t m) {
   const int64_t num_labels = tables_.num_labels();
+  if (!options_.first_level) {
+    const auto fp64 = at::TensorOptions(at::kDouble);
+    models_MS_[static_cast<size_t>(m)].assign(index_.size(),
+                                              {.weights_DK = at::eye(num_labels, fp64),
+                                               .intercept_K = at::zeros({num_labels}, fp64),
+                                               .alphas_K = {}});
+    return;
+  }
   const at::Tensor sums_KD = at::zeros({tables_.num_folds(), num_labels}, at::kDouble);
   for (const RowPiece& piece : tables_.pieces())
     sums_KD[piece.fold] += tables_.inputs(m, piece).sum(0);

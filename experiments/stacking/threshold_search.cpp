@@ -261,11 +261,25 @@ ScoreOrder::ScoreOrder(const at::Tensor& scores_NL, const at::Tensor& targets_NL
   });
 }
 
+namespace {
+
+/// `so_far` with the thresholds that the search is at, and their score.
+Thresholds result_of(const Search& search, Thresholds so_far) {
+  so_far.values_L = search.thresholds();
+  for (size_t label = 0; label < search.num_labels(); ++label)
+    if (search.is_forced(label)) so_far.values_L[label] = std::numeric_limits<double>::quiet_NaN();
+  so_far.score = search.mean_score();
+  return so_far;
+}
+
+}  // namespace
+
 Thresholds search_outside(const ScoreOrder& order, std::span<const int64_t> folds_N, int64_t fold,
                           const ThresholdOptions& options, const ExclusiveGroups& groups) {
   Search search(order, folds_N, fold, options, groups);
   Thresholds result;
   result.start_score = search.mean_score();
+  if (options.method == "fixed") return result_of(search, result);
   std::vector<bool> settled(search.num_labels());
   for (size_t label = 0; label < search.num_labels(); ++label) {
     settled[label] = search.is_forced(label);
@@ -283,11 +297,11 @@ Thresholds search_outside(const ScoreOrder& order, std::span<const int64_t> fold
     }
     ++result.sweeps;
   }
-  result.values_L = search.thresholds();
-  for (size_t label = 0; label < search.num_labels(); ++label)
-    if (search.is_forced(label)) result.values_L[label] = std::numeric_limits<double>::quiet_NaN();
-  result.score = search.mean_score();
-  return result;
+  for (size_t label = 0; label < search.num_labels() && options.shrinkage > 0; ++label) {
+    const double found = search.thresholds()[label];
+    if (!settled[label]) search.set(label, found + options.shrinkage * (options.start - found));
+  }
+  return result_of(search, std::move(result));
 }
 
 }  // namespace baleen

@@ -18,6 +18,7 @@ namespace baleen {
 struct ThresholdOptions {
   std::string method = "grid";
   double start = 0.2;
+  double shrinkage = 0.0;
   double minimum = 0.05;
   double maximum = 1.0;
   int64_t max_sweeps = 10;
@@ -31,10 +32,15 @@ template <class Visitor>
 void visit_fields(Visitor& v, ThresholdOptions& o) {
   v.field("method", o.method,
           "candidates: grid tries 0, 0.01, ... 0.99; exact tries the midpoints between observed "
-          "scores, which fits "
-          "small data more tightly",
-          config::one_of({"grid", "exact"}));
+          "scores, which fits small data more tightly; fixed: nothing is searched, all labels keep "
+          "`start`",
+          config::one_of({"grid", "exact", "fixed"}));
   v.field("start", o.start, "threshold of every label before the search", config::between(0, 1));
+  v.field(
+      "shrinkage", o.shrinkage,
+      "how far thresholds that were found are drawn back towards `start`, since few samples tell "
+      "little about them: 0 not at all, 1 all the way",
+      config::between(0, 1));
   v.field("minimum", o.minimum,
           "no threshold is set below this; guards labels whose score hardly depends on it",
           config::between(0, 0.99));

@@ -21,6 +21,7 @@ namespace baleen {
 struct StackOptions {
   std::string calibration = "none";
   std::string inputs = "probabilities";
+  bool first_level = true;
   std::vector<double> alphas = {1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000};
   bool alpha_per_label = false;
   std::string alpha_by = "leave_one_out";
@@ -43,6 +44,9 @@ void visit_fields(Visitor& v, StackOptions& o) {
           "what the first level sees: probabilities, or their log-odds (logits), clamped to 1e-6 "
           "... 1 - 1e-6",
           config::one_of({"probabilities", "logits"}));
+  v.field("first_level", o.first_level,
+          "false: the second level weighs the models as they are, label by label; the first level, "
+          "which corrects each label by all of them, wants many samples for its L x L weights");
   v.field("alphas", o.alphas,
           "ridge penalties to choose from by leave-one-out error; one value fixes it; 0 is least "
           "squares");
@@ -97,7 +101,8 @@ struct StackInput {
 
 /// Both levels, fitted on the samples outside one fold (or on all of them).
 struct StackFit {
-  std::vector<RidgeModel> level1_M;  ///< of each model, all labels to all labels: weights [L, L]
+  std::vector<RidgeModel> level1_M;  ///< of each model, all labels to all labels: weights [L, L];
+                                     ///< without a first level the unit matrix, and no penalties
   std::vector<RidgeModel> level2_L;  ///< of each label, over the models: weights [M, 1]
   std::vector<bool> constant_L;      ///< the label did not vary in the samples of this fit
 };

@@ -36,10 +36,11 @@ TEST(StackVariants, EqualScikitLearnInLoops) {
   const auto oracle = testing::ask_oracle("stack_variants.py");
   if (!oracle) GTEST_SKIP() << "BALEEN_PYTHON is not set";
   const StackInput input = input_of(*oracle);
-  ASSERT_EQ((*oracle)["cases"].size(), 12u);
+  ASSERT_EQ((*oracle)["cases"].size(), 16u);
   double worst = 0;
   for (const auto& expected : (*oracle)["cases"]) {
     StackOptions options{.inputs = expected["inputs"],
+                         .first_level = expected["first_level"],
                          .alphas = (*oracle)["alphas"].get<std::vector<double>>(),
                          .alpha_per_label = expected["alpha_per_label"],
                          .alpha_by = expected["alpha_by"],
@@ -50,9 +51,10 @@ TEST(StackVariants, EqualScikitLearnInLoops) {
       const double apart =
           std::max(worst_difference(result.oof_NL, tensor_of(expected["oof"])),
                    worst_difference(result.test_TL, tensor_of(expected[options.test])));
-      EXPECT_LE(apart, 1e-10) << options.inputs << ", nested " << options.nested
-                              << ", penalties by " << options.alpha_by << ", per label "
-                              << options.alpha_per_label << ", " << test;
+      EXPECT_LE(apart, 1e-10) << options.inputs << ", first level " << options.first_level
+                              << ", nested " << options.nested << ", penalties by "
+                              << options.alpha_by << ", per label " << options.alpha_per_label
+                              << ", " << test;
       worst = std::max(worst, apart);
     }
   }

@@ -154,6 +154,26 @@ TEST(Thresholds, AveragesLeaveOutFoldsWithoutWhichALabelIsAbsent) {
       1.0);
 }
 
+TEST(Thresholds, FixedOnesStayAndShrunkOnesGoBackTowardsTheStart) {
+  at::Tensor targets = (uniform({80, 3}, 12) < 0.4).to(at::kDouble);
+  targets.select(1, 2).zero_();
+  const at::Tensor scores = 0.3 * targets + 0.7 * uniform({80, 3}, 13);
+  const Thresholds found = search_thresholds(scores, targets, {.start = 0.3});
+  ASSERT_NE(found.values_L[0], 0.3);
+
+  const Thresholds fixed = search_thresholds(scores, targets, {.method = "fixed", .start = 0.3});
+  EXPECT_EQ(fixed.values_L, std::vector<double>(3, 0.3));
+  EXPECT_EQ(fixed.sweeps, 0);
+  EXPECT_EQ(fixed.score, fixed.start_score);
+  EXPECT_EQ(fixed.score, mean_f_beta(scores > 0.3, targets));
+
+  const Thresholds shrunk = search_thresholds(scores, targets, {.start = 0.3, .shrinkage = 0.75});
+  for (size_t l = 0; l < 2; ++l)
+    EXPECT_NEAR(shrunk.values_L[l], 0.25 * found.values_L[l] + 0.75 * 0.3, 1e-15);
+  EXPECT_EQ(shrunk.values_L[2], 1.0) << "a label that never occurs is still not predicted";
+  EXPECT_NEAR(shrunk.score, mean_f_beta(apply_thresholds(scores, shrunk.values_L), targets), 1e-12);
+}
+
 TEST(Thresholds, LabelsOfExclusiveGroupsHaveNone) {
   const at::Tensor targets = (uniform({60, 3}, 10) < 0.4).to(at::kDouble);
   const at::Tensor scores = 0.3 * targets + 0.7 * uniform({60, 3}, 11);

@@ -48,9 +48,9 @@ def metric(scores, truth):
 class Stack:
     """Both levels; a fit is named by the folds that it leaves out, of which the first chooses its penalty."""
 
-    def __init__(self, p, truth, folds, by_metric, per_label, nested):
+    def __init__(self, p, truth, folds, by_metric, per_label, nested, first_level):
         self.p, self.truth, self.folds = p, truth, folds
-        self.by_metric, self.per_label, self.nested = by_metric, per_label, nested
+        self.by_metric, self.per_label, self.nested, self.first_level = by_metric, per_label, nested, first_level
         self.known = {}
 
     def rows(self, left_out):
@@ -64,7 +64,7 @@ class Stack:
         return self.known[m, left_out]
 
     def apply1(self, m, left_out, x):
-        return np.stack([fit.predict(x) for fit in self.level1(m, left_out)], 1)
+        return np.stack([fit.predict(x) for fit in self.level1(m, left_out)], 1) if self.first_level else x
 
     def alphas1(self, m, left_out):
         if ("alphas", m, left_out) in self.known:
@@ -135,14 +135,17 @@ p = (1 - blur) * truth + blur * rng.random((M, N, L))
 p_test = rng.random((M, T, L))
 folds = rng.permutation(N) % K
 cases = []
-for inputs, nested, by in itertools.product(("probabilities", "logits"), (False, True), ("label", "model", "metric")):
+for inputs, nested, by, first_level in itertools.product(("probabilities", "logits"), (False, True), ("label", "model", "metric"),
+                                                         (True, False)):
+    if not first_level and (nested or by == "model"):
+        continue  # they tell about the first level alone
     seen, seen_test = (logits(p), logits(p_test)) if inputs == "logits" else (p, p_test)
-    stack = Stack(seen, truth, folds, by == "metric", by == "label", nested)
+    stack = Stack(seen, truth, folds, by == "metric", by == "label", nested, first_level)
     stacked = np.zeros_like(truth)
     for fold in range(K):
         stacked[folds == fold] = stack.scores(seen[:, folds == fold], (fold,))
-    cases.append({"inputs": inputs, "nested": nested, "alpha_by": "metric" if by == "metric" else "leave_one_out",
-                  "alpha_per_label": by == "label", "oof": stacked.tolist(),
+    cases.append({"inputs": inputs, "first_level": first_level, "nested": nested,
+                  "alpha_by": "metric" if by == "metric" else "leave_one_out", "alpha_per_label": by == "label", "oof": stacked.tolist(),
                   "fold_average": np.mean([stack.scores(seen_test, (fold,)) for fold in range(K)], 0).tolist(),
                   "refit": stack.scores(seen_test, ()).tolist()})
 with open(sys.argv[1], "w") as file:
