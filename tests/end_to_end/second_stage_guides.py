@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 from PIL import Image
 
-from guides import blocks
 from harness import call, expect, main, shell
+from guides import blocks
 
 SKIES = ["clear", "cloudy", "haze", "partly_cloudy"]
 LABELS = [*SKIES, "road"]
