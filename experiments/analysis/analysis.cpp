@@ -141,6 +141,12 @@ std::vector<ConfusingSample> find_confusing(const LoadedStack& loaded, int64_t c
 
 }  // namespace
 
+std::string f_title(const Analysis& analysis) {
+  return analysis.metric.starts_with('F') ? analysis.metric : "F";
+}
+
+bool has_own_column(const Analysis& analysis) { return f_title(analysis) != analysis.metric; }
+
 Analysis analyse(const LoadedStack& loaded, const StackJob& job, int64_t num_confusing) {
   const at::NoGradGuard no_grad;
   const StackInput& input = loaded.input;

@@ -99,6 +99,11 @@ struct Analysis {
   std::vector<std::string> warnings;
 };
 
+/// The heading of F scores: the metric's name where it is one, so that it needs no other column.
+std::string f_title(const Analysis& analysis);
+/// Whether the metric is none of the figures that stand beside it.
+bool has_own_column(const Analysis& analysis);
+
 /// Everything but the learning curves. @param num_confusing samples to name
 Analysis analyse(const LoadedStack& loaded, const StackJob& job, int64_t num_confusing);
 

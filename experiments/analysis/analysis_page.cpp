@@ -25,9 +25,11 @@ std::string figure_cells(const Figures& figures) {
   return cells;
 }
 
-std::vector<std::string> figure_heads(std::vector<std::string> first,
+std::vector<std::string> figure_heads(std::vector<std::string> first, const std::string& f,
                                       const std::vector<std::string>& last = {}) {
-  for (const char* title : {"F", "F1", "Accuracy", "AUC", "Log loss"}) first.push_back(title);
+  for (const std::string& title :
+       {f, std::string("F1"), std::string("Accuracy"), std::string("AUC"), std::string("Log loss")})
+    first.push_back(title);
   first.insert(first.end(), last.begin(), last.end());
   return first;
 }
@@ -40,33 +42,37 @@ std::string sortable(const std::string& title, const std::vector<std::string>& h
 
 std::string scores(const Analysis& analysis) {
   std::string rows, folds;
+  // The metric has a column of its own where it is none of the figures.
+  const std::string f = f_title(analysis);
+  const bool own_column = has_own_column(analysis);
+  std::vector<std::string> models = {"Model"}, by_fold = {"Model", "Fold", "Samples"};
+  if (own_column) {
+    models.push_back(analysis.metric);
+    by_fold.push_back(analysis.metric);
+  }
   for (const ModelAnalysis& model : analysis.models) {
-    rows +=
-        fmt::format("<tr><th scope=\"row\">{}</th>{}{}{}<td class=\"num\">{:.2f}</td></tr>\n",
-                    escape(model.name), interval_cell(model.score), figure_cells(model.figures),
-                    number_cell(model.calibration.expected_error), model.calibration.temperature);
+    rows += fmt::format("<tr><th scope=\"row\">{}</th>{}{}{}<td class=\"num\">{:.2f}</td></tr>\n",
+                        escape(model.name), own_column ? interval_cell(model.score) : "",
+                        figure_cells(model.figures), number_cell(model.calibration.expected_error),
+                        model.calibration.temperature);
     for (size_t k = 0; k < model.figures_by_fold.size(); ++k) {
       folds += fmt::format(
           "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td><td "
           "class=\"num\">{}</td>{}{}</tr>\n",
           escape(model.name), k, html::count(model.figures_by_fold[k].samples),
-          number_cell(model.by_fold[k]), figure_cells(model.figures_by_fold[k]));
+          own_column ? number_cell(model.by_fold[k]) : "", figure_cells(model.figures_by_fold[k]));
     }
   }
-  return sortable("Models",
-                  figure_heads({"Model", analysis.metric}, {"Calibration error", "Temperature"}),
-                  rows) +
+  return sortable("Models", figure_heads(models, f, {"Calibration error", "Temperature"}), rows) +
          "<details><summary>By fold</summary>" +
-         sortable("Models by fold", figure_heads({"Model", "Fold", "Samples", analysis.metric}),
-                  folds) +
-         "</details>\n";
+         sortable("Models by fold", figure_heads(by_fold, f), folds) + "</details>\n";
 }
 
 /// Each label's figures in each fold; of many, none: analysis.json has them.
-std::string labels_by_fold(const ModelAnalysis& model, size_t num_models) {
+std::string labels_by_fold(const ModelAnalysis& model, const Analysis& analysis) {
   std::string rows;
   const size_t num_rows = model.labels.size() * model.figures_by_fold.size();
-  if (num_rows * num_models > kFoldRows) return {};
+  if (num_rows * analysis.models.size() > kFoldRows) return {};
   for (const LabelAnalysis& label : model.labels) {
     for (size_t k = 0; k < label.by_fold.size(); ++k) {
       rows += fmt::format(
@@ -77,12 +83,12 @@ std::string labels_by_fold(const ModelAnalysis& model, size_t num_models) {
     }
   }
   return "<details><summary>By fold</summary>" +
-         sortable(model.name + " by label and fold", figure_heads({"Label", "Fold", "Samples"}),
-                  rows) +
+         sortable(model.name + " by label and fold",
+                  figure_heads({"Label", "Fold", "Samples"}, f_title(analysis)), rows) +
          "</details>\n";
 }
 
-std::string labels_of(const ModelAnalysis& model, size_t num_models) {
+std::string labels_of(const ModelAnalysis& model, const Analysis& analysis) {
   std::string rows;
   for (const LabelAnalysis& label : model.labels) {
     rows += fmt::format("<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td>{}{}{}</tr>\n",
@@ -91,8 +97,9 @@ std::string labels_of(const ModelAnalysis& model, size_t num_models) {
                         number_cell(label.recall));
   }
   return sortable(model.name + " by label",
-                  figure_heads({"Label", "Samples"}, {"Precision", "Recall"}), rows) +
-         labels_by_fold(model, num_models);
+                  figure_heads({"Label", "Samples"}, f_title(analysis), {"Precision", "Recall"}),
+                  rows) +
+         labels_by_fold(model, analysis);
 }
 
 /// A reliability diagram: the share of positives over the mean prediction of each bin.
@@ -158,16 +165,13 @@ std::vector<PageSection> analysis_sections(const Analysis& analysis,
                        const std::string& body) {
     if (!body.empty()) sections.push_back({id, title, html::section(id, title, lead, body)});
   };
-  add("models", "Models",
-      "Out of fold, with 95 % intervals over samples. F weighs recall as the thresholds' beta "
-      "says.",
-      scores(analysis));
+  add("models", "Models", "Out of fold, with 95 % intervals over samples.", scores(analysis));
   std::string by_label;
   for (size_t m = analysis.models.size(); m-- > 0;) {
     const ModelAnalysis& model = analysis.models[m];
     by_label += fmt::format("<details{}><summary>{}</summary>{}</details>\n",
                             m + 1 == analysis.models.size() ? " open" : "", escape(model.name),
-                            labels_of(model, analysis.models.size()));
+                            labels_of(model, analysis));
   }
   add("by-label", "By label", "Decisions at thresholds found without each fold.", by_label);
   add("simulation", "Simulated leaderboards",

@@ -106,10 +106,11 @@ void add_figures(std::vector<std::string>& row, const Figures& figures) {
     row.push_back(ranged(interval));
 }
 
-std::vector<std::string> figure_heads(const std::vector<std::string>& first,
+std::vector<std::string> figure_heads(const std::vector<std::string>& first, const std::string& f,
                                       const std::vector<std::string>& last = {}) {
   std::vector<std::string> heads = first;
-  for (const char* head : {"F", "F1", "accuracy", "AUC", "log loss"}) heads.push_back(head);
+  heads.push_back(f);
+  for (const char* head : {"F1", "accuracy", "AUC", "log loss"}) heads.push_back(head);
   heads.insert(heads.end(), last.begin(), last.end());
   return heads;
 }
@@ -129,10 +130,13 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string models_table(const Analysis& analysis) {
+  std::vector<std::string> first = {""};
+  if (has_own_column(analysis)) first.push_back(analysis.metric);
   std::vector<std::vector<std::string>> rows = {
-      figure_heads({"", analysis.metric}, {"calibration", "T"})};
+      figure_heads(first, f_title(analysis), {"calibration", "T"})};
   for (const ModelAnalysis& model : analysis.models) {
-    rows.push_back({model.name, cell(model.score.value)});
+    rows.push_back({model.name});
+    if (has_own_column(analysis)) rows.back().push_back(cell(model.score.value));
     add_figures(rows.back(), model.figures);
     rows.back().push_back(cell(model.calibration.expected_error));
     rows.back().push_back(fmt::format("{:.2f}", model.calibration.temperature));
@@ -141,19 +145,22 @@ std::string models_table(const Analysis& analysis) {
 }
 
 std::string folds_table(const Analysis& analysis) {
-  std::vector<std::vector<std::string>> rows = {figure_heads({"by fold", analysis.metric})};
+  std::vector<std::string> first = {"by fold"};
+  if (has_own_column(analysis)) first.push_back(analysis.metric);
+  std::vector<std::vector<std::string>> rows = {figure_heads(first, f_title(analysis))};
   for (const ModelAnalysis& model : analysis.models) {
     for (size_t k = 0; k < model.figures_by_fold.size(); ++k) {
-      rows.push_back({fmt::format("{}, fold {}", model.name, k), cell(model.by_fold[k])});
+      rows.push_back({fmt::format("{}, fold {}", model.name, k)});
+      if (has_own_column(analysis)) rows.back().push_back(cell(model.by_fold[k]));
       add_figures(rows.back(), model.figures_by_fold[k]);
     }
   }
   return aligned(rows);
 }
 
-std::string labels_table(const ModelAnalysis& model) {
+std::string labels_table(const ModelAnalysis& model, const Analysis& analysis) {
   std::vector<std::vector<std::string>> rows = {
-      figure_heads({"", "samples"}, {"precision", "recall"})};
+      figure_heads({"", "samples"}, f_title(analysis), {"precision", "recall"})};
   for (const LabelAnalysis& label : model.labels) {
     rows.push_back({label.label, fmt::format("{}", label.figures.positives)});
     add_figures(rows.back(), label.figures);
@@ -172,7 +179,7 @@ std::string print_analysis(const Analysis& analysis) {
   for (const std::string& warning : analysis.warnings) text += "warning: " + warning + "\n";
   text += "\n" + models_table(analysis) + "\n" + folds_table(analysis);
   text += fmt::format("\n{}, label by label\n", analysis.models.back().name) +
-          labels_table(analysis.models.back());
+          labels_table(analysis.models.back(), analysis);
   for (const auto& [group, share] : analysis.relations.groups) {
     text += fmt::format("never together: {} ({:.1f} % of the samples have one of them)\n",
                         names_of(analysis, group), 100 * share);

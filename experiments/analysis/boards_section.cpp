@@ -12,26 +12,39 @@ namespace {
 // More points make the page heavy and are drawn over each other.
 constexpr size_t kPoints = 600;
 
+/// What an axis shows. The few epochs far from the others, as first ones are, would squeeze those
+/// together: they stand at the edge.
 struct Range {
-  double low = INFINITY, high = -INFINITY;
-  void add(double value) {
-    low = std::min(low, value);
-    high = std::max(high, value);
+  double low = 0, high = 0;
+  bool cut_low = false, cut_high = false;
+
+  explicit Range(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    const auto at = [&](double share) { return values[size_t(share * double(values.size() - 1))]; };
+    const double most = at(0.95) - at(0.05);
+    low = std::max(values.front(), at(0.05) - most / 2);
+    high = std::min(values.back(), at(0.95) + most / 2);
+    cut_low = low > values.front();
+    cut_high = high < values.back();
   }
-  double share(double value) const { return high > low ? (value - low) / (high - low) : 0.5; }
+  double share(double value) const {
+    return high > low ? (std::clamp(value, low, high) - low) / (high - low) : 0.5;
+  }
+  std::string lower() const { return html::score(low) + (cut_low ? " or less" : ""); }
+  std::string upper() const { return html::score(high) + (cut_high ? " or more" : ""); }
 };
 
 /// Validation loss across and metric upwards, a point for each epoch of each chain.
 std::string scatter(const Analysis& analysis) {
-  constexpr double kWidth = 560, kHeight = 260, kLeft = 56, kTop = 10;
-  Range losses, metrics;
-  size_t count = 0;
+  constexpr double kWidth = 500, kHeight = 260, kLeft = 116, kTop = 10;
+  std::vector<double> all_losses, all_metrics;
   for (const LossAgainstMetric& chain : analysis.learning) {
-    for (const double loss : chain.losses) losses.add(loss);
-    for (const double metric : chain.metrics) metrics.add(metric);
-    count += chain.losses.size();
+    all_losses.insert(all_losses.end(), chain.losses.begin(), chain.losses.end());
+    all_metrics.insert(all_metrics.end(), chain.metrics.begin(), chain.metrics.end());
   }
+  const size_t count = all_losses.size();
   if (count == 0) return {};
+  const Range losses(std::move(all_losses)), metrics(std::move(all_metrics));
   const size_t step = (count + kPoints - 1) / kPoints;
   std::string points;
   size_t place = 0;
@@ -58,10 +71,10 @@ std::string scatter(const Analysis& analysis) {
       "epoch\" style=\"width:100%;max-width:44rem\"><rect x=\"{}\" y=\"{}\" width=\"{}\" "
       "height=\"{}\" fill=\"none\" stroke=\"currentColor\" stroke-opacity=\".35\"/><g "
       "fill=\"currentColor\" fill-opacity=\".55\">{}</g>{}{}{}{}</svg>\n",
-      kLeft, kTop, kWidth, kHeight, points, text(kLeft, 286, "start", html::score(losses.low)),
-      text(kLeft + kWidth, 286, "end", "validation loss " + html::score(losses.high)),
-      text(kLeft - 6, kTop + kHeight, "end", html::score(metrics.low)),
-      text(kLeft - 6, kTop + 9, "end", html::score(metrics.high)));
+      kLeft, kTop, kWidth, kHeight, points, text(kLeft, 286, "start", losses.lower()),
+      text(kLeft + kWidth, 286, "end", "validation loss " + losses.upper()),
+      text(kLeft - 6, kTop + kHeight, "end", metrics.lower()),
+      text(kLeft - 6, kTop + 9, "end", metrics.upper()));
 }
 
 }  // namespace
@@ -96,10 +109,10 @@ std::string learning_body(const Analysis& analysis) {
   for (const LossAgainstMetric& chain : analysis.learning) {
     rows += fmt::format(
         "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td><td class=\"num\">{}</td>{}<td "
-        "class=\"num\">{}</td>{}{}</tr>\n",
+        "class=\"num\">{}</td>{}<td class=\"num\">{}</td></tr>\n",
         html::escape(chain.chain), chain.epochs, chain.best_epoch_by_loss,
         number_cell(chain.metric_at_best_loss), chain.best_epoch_by_metric,
-        number_cell(chain.best_metric), number_cell(chain.correlation));
+        number_cell(chain.best_metric), html::signed_score(chain.correlation));
   }
   return scatter(analysis) +
          scroll("Loss against metric", "<table class=\"sortable\">" +
