@@ -56,6 +56,18 @@ class SharedStop {
   bool stopping_ = false;
 };
 
+/// [collective] agreed(), and in any case `clear` once everybody has heard that it is over.
+void agreed_and_cleared(Communicator& world, const std::function<void()>& work,
+                        const std::function<void()>& clear) {
+  try {
+    agreed(world, work);
+  } catch (...) {
+    clear();
+    throw;
+  }
+  clear();
+}
+
 /// [collective] Returns once the work of all ranks is over.
 void wait_for_everybody(int rank, int num_ranks, ControlChannel& control, SharedStop& stop) {
   Message message;
@@ -75,7 +87,7 @@ void work_on_every_rank(Communicator& world, ControlChannel& control,
                         const std::function<bool()>& stop_requested,
                         const std::function<void(const CheckStop&)>& work) {
   SharedStop stop(world.rank(), world.size(), control, stop_requested);
-  agreed(world, [&] {
+  const auto work_and_wait = [&] {
     try {
       work([&stop] {
         if (stop.look()) throw_interrupted();
@@ -85,14 +97,14 @@ void work_on_every_rank(Communicator& world, ControlChannel& control,
       throw;
     }
     wait_for_everybody(world.rank(), world.size(), control, stop);
-  });
-  stop.clear();
+  };
+  agreed_and_cleared(world, work_and_wait, [&stop] { stop.clear(); });
 }
 
 void work_on_first_rank(Communicator& world, ControlChannel& control,
                         const std::function<bool()>& stop_requested,
                         const std::function<void(const CheckStop&)>& work) {
-  agreed(world, [&] {
+  const auto work_or_wait = [&] {
     if (world.rank() != 0) {
       wait_and_pass_on_signals(control, stop_requested);
       return;
@@ -113,11 +125,13 @@ void work_on_first_rank(Communicator& world, ControlChannel& control,
       throw;
     }
     tell_others();
+  };
+  // What came too late is taken out of the channel.
+  agreed_and_cleared(world, work_or_wait, [&] {
+    Message late;
+    while (world.rank() == 0 && control.receive(kTagStop, 0, late)) {
+    }
   });
-  // Everybody has heard that it is over: what came too late is taken out of the channel.
-  Message late;
-  while (world.rank() == 0 && control.receive(kTagStop, 0, late)) {
-  }
 }
 
 }  // namespace baleen

@@ -88,7 +88,7 @@ void check_against_registry(const Recipe& recipe, const BackboneRegistry& regist
     }
     if (backbone.coordinate_radius && !backbone.coordinates)
       problems.add(here + ".coordinate_radius",
-                   "is a channel beside x and y: set coordinates, too");
+                   "coordinate_radius is a channel beside x and y: set coordinates, too");
     if (backbone.auxiliary && backbone.head != "linear") {
       problems.add(here + ".auxiliary",
                    fmt::format("the head '{}' leaves no place for an auxiliary classifier: leave "

@@ -62,10 +62,11 @@ void check_losses(const MetricSection& metric, config::Problems& problems) {
     });
   }
   if (metric.prototype_images() >= metric.images_per_id)
-    problems.add("metric.images_per_id",
-                 fmt::format("{} images of each id make its prototype, and none is left to be told "
-                             "by it: take more than the shots of the loss 'proto'",
-                             metric.prototype_images()));
+    problems.add(
+        "metric.images_per_id",
+        fmt::format("images_per_id is {}, and {} of an id make its prototype, so that none is "
+                    "left to be told by it: take more than the shots of the loss 'proto'",
+                    metric.images_per_id, metric.prototype_images()));
   if (metric.memory > 0 && !triplets)
     problems.add("metric.memory",
                  "no loss compares embeddings with each other: add margin, triplet or "

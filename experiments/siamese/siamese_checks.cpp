@@ -33,10 +33,10 @@ void check_mirrors(const AugmentOptions& augment, const std::string& path,
         std::pair{"flip_vertical", augment.flip_vertical},
         std::pair{"transpose", augment.transpose}, std::pair{"d4", augment.d4}})
     if (on)
-      problems.add(
-          fmt::format("{}.{}", path, key),
-          "makes another individual of one where siamese.smart_flips is set, which mirrors "
-          "pairs as a whole: leave it out");
+      problems.add(fmt::format("{}.{}", path, key),
+                   fmt::format("{} makes another individual of one where siamese.smart_flips is "
+                               "set, which mirrors pairs as a whole: leave it out",
+                               key));
 }
 
 void check_views(const Recipe& recipe, config::Problems& problems) {

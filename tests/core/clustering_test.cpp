@@ -79,7 +79,7 @@ TEST(KMeansTest, BadInputIsNamed) {
     ADD_FAILURE() << "NaN features were clustered";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kNumeric);
-    EXPECT_THAT(error.message(), ::testing::HasSubstr("image 13"));
+    EXPECT_THAT(error.message(), ::testing::HasSubstr("point 13"));
   }
 }
 

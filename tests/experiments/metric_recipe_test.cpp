@@ -86,7 +86,7 @@ TEST(MetricChecks, MistakesAreNamedWithTheirKeys) {
   EXPECT_THAT(problems_with({"metric.losses=[{kind: margin, parameters: {alhpa: 1}}]"}),
               HasSubstr("alpha"));
   EXPECT_THAT(problems_with({"metric.losses=[{kind: proto, parameters: {shots: 4}}]"}),
-              HasSubstr("metric.images_per_id"));
+              HasSubstr("images_per_id is 4"));
   EXPECT_EQ(problems_with({"metric.losses=[{kind: proto, parameters: {shots: 3}}]"}), "");
   EXPECT_THAT(problems_with({"training.shuffle=two_level"}), HasSubstr("by ids"));
 }

@@ -140,8 +140,7 @@ TEST(RecipeTest, ARadiusGoesWithCoordinates) {
   const auto with = [](const std::string& keys) {
     return replaced(kRecipe, "{name: simplenet}", "{name: simplenet, " + keys + "}");
   };
-  EXPECT_THAT(problems_of(with("coordinate_radius: true")),
-              HasSubstr("backbones.0.coordinate_radius"));
+  EXPECT_THAT(problems_of(with("coordinate_radius: true")), HasSubstr("coordinate_radius is"));
   EXPECT_TRUE(
       decode(with("coordinates: true, coordinate_radius: true")).backbones[0].coordinate_radius);
 }

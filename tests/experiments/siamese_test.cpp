@@ -147,10 +147,10 @@ TEST(SiameseChecks, MistakesAreNamedWithTheirKeys) {
               HasSubstr("prediction.tta"));
   EXPECT_THAT(problems_with({"siamese.smart_flips=all",
                              "stages=[{size_px: 32, augment: {transpose: true, rot90: true}}]"}),
-              HasSubstr("stages.0.augment.transpose"));
+              HasSubstr("transpose makes another individual"));
   EXPECT_THAT(problems_with({"siamese.smart_flips=all", "prediction.tta_random_passes=1",
                              "prediction.tta_augment={flip_vertical: true}"}),
-              HasSubstr("prediction.tta_augment.flip_vertical"));
+              HasSubstr("flip_vertical makes another individual"));
   EXPECT_EQ(problems_with({"siamese.smart_flips=all", "prediction.tta_random_passes=1",
                            "prediction.tta_augment={rot90: true}",
                            "stages=[{size_px: 32, augment: {rot90: true}}]"}),
