@@ -165,14 +165,30 @@ BatchNormMode batch_norm_mode_from_name(const std::string& name) {
               "known: local, sync, frozen");
 }
 
+namespace {
+
+template <class Norm>
+at::Tensor normalise(Norm& norm, const at::Tensor& x) {
+  if (!norm.is_training()) return norm.forward(x);
+  if (current_scope) return synchronised(norm, x, *current_scope);
+  if (x.numel() == x.size(1))
+    throw Error(
+        ErrorKind::kConfiguration,
+        "batch norm has one value per channel, of which there is no variance: a shard of one "
+        "image, whose map has shrunk to one pixel",
+        "take a larger batch, fewer training.logical_shards, larger images, or batch_norm: "
+        "sync");
+  return norm.forward(x);
+}
+
+}  // namespace
+
 at::Tensor batch_norm(torch::nn::BatchNorm2dImpl& norm, const at::Tensor& x_NCHW) {
-  if (current_scope && norm.is_training()) return synchronised(norm, x_NCHW, *current_scope);
-  return norm.forward(x_NCHW);
+  return normalise(norm, x_NCHW);
 }
 
 at::Tensor batch_norm(torch::nn::BatchNorm1dImpl& norm, const at::Tensor& x_NC) {
-  if (current_scope && norm.is_training()) return synchronised(norm, x_NC, *current_scope);
-  return norm.forward(x_NC);
+  return normalise(norm, x_NC);
 }
 
 SynchronisedStatistics::SynchronisedStatistics(StatisticsExchange& exchange, bool moves_statistics)

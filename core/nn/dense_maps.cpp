@@ -102,7 +102,8 @@ at::Tensor DenseMaps::concatenated() const {
 at::Tensor DenseMaps::norm_relu(torch::nn::BatchNorm2dImpl& norm) const {
   const at::Tensor& values_NCHW = buffer_->values_NCHW;
   if (!buffered() || !kernels_serve_norm(norm, values_NCHW.scalar_type()) ||
-      (norm.is_training() && !buffer_->has_moments)) {
+      (norm.is_training() &&
+       (!buffer_->has_moments || values_NCHW.numel() == values_NCHW.size(1)))) {
     return batch_norm(norm, concatenated()).relu_();
   }
   const int64_t channels = num_channels();

@@ -91,6 +91,21 @@ TEST(SynchronisedStatisticsTest, EveryLayerOfEveryNetworkAsksAndOneShardIsThePla
   }
 }
 
+TEST(BatchNormTest, OneValueIsNoneToNormaliseBy) {
+  torch::nn::BatchNorm2d norm(3);
+  const at::Tensor one = at::ones({1, 3, 1, 1});
+  try {
+    (void)batch_norm(*norm, one);
+    ADD_FAILURE() << "a single value has no variance";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kConfiguration);
+    EXPECT_NE(error.hint().find("logical_shards"), std::string::npos) << error.hint();
+  }
+  EXPECT_TRUE(batch_norm(*norm, at::ones({2, 3, 1, 1})).defined());
+  norm->eval();
+  EXPECT_TRUE(batch_norm(*norm, one).defined());
+}
+
 TEST(SynchronisedStatisticsTest, FlatMapsAndPlainAveragesToo) {
   at::manual_seed(1);
   using Options = torch::nn::BatchNorm1dOptions;
