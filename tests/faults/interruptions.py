@@ -133,7 +133,7 @@ def mask_images(directory):
 # Recipes in which one phase takes most of the time: phase to wait for, and what differs from harness.write_recipe().
 PHASES = {
     "train": ("train", {"backbones": ONE, "stages": [stage(epochs=8)]}),
-    "validate": ("validate", {"backbones": ONE, "stages": [stage(epochs=6, batch=120)], "prediction": {"chunk": 1}}),
+    "validate": ("validate", {"backbones": ONE, "stages": [stage(epochs=3, batch=120)], "prediction": {"chunk": 1}}),
     "statistics": ("statistics", {"backbones": [{"name": "resnet18"}],
                                   "stages": [stage(epochs=1, batch=4, reestimate_batch_norm=True, dropout=0.2)],
                                   "training__logical_shards": 2}),
