@@ -11,7 +11,8 @@ from PIL import Image
 import harness
 from metric import make_individuals
 from trials import (FILE_FAULTS, FaultyJob, Job, OtherLoad, call, complete, expect, expect_no_repetition, expect_same,
-                    finished_chains, no_process_left, outcome, records, send, signal, status_of, wait_for_phase, work_lost_s)
+                    finished_chains, is_ours, no_process_left, outcome, records, send, signal, status_of, wait_for_phase,
+                    work_lost_s)
 
 SMALL = [{"name": "resnet18", "dropout": 0.2}, {"name": "simplenet_cifar", "dropout": 0.1}]
 ONE = [{"name": "simplenet_cifar", "dropout": 0.1}]
@@ -167,13 +168,19 @@ def step_seconds(run, batch):
     return max((batch / rate for rate in rates if rate), default=0.0)
 
 
-def wait_and_look(job, load):
-    """(exit code, seconds) of a job that was told to end."""
+def wait_and_look(campaign, job, load, ranks):
+    """(exit code, seconds until the last rank had ended) of a job that was told to end. mpirun takes two seconds of its own after a
+    rank that ends with other than 0, which is told apart."""
     sent = time.monotonic()
+    gone = None
     while job.process.poll() is None and time.monotonic() < sent + 60:
         load.look()
+        if gone is None and not any(is_ours(rank) for rank in ranks):
+            gone = time.monotonic() - sent
         time.sleep(0.02)
-    return job.wait(1), time.monotonic() - sent
+    ended = time.monotonic() - sent
+    campaign.note("seconds until mpirun had ended", ended)
+    return job.wait(1), ended if gone is None else gone
 
 
 def within_a_step(campaign, taken, step, load):
@@ -219,11 +226,11 @@ def signals(directory, campaign):
         time.sleep(draw.uniform(0, 1.0 if phase == "train" else 0.1))
         victims = job.ranks()
         who = draw.choice(["all ranks", "one rank", "mpirun"] if number == signal.SIGUSR1 else ["all ranks", "one rank"])
-        step = step_seconds(run, PHASES[phase][1]["stages"][0]["batch"]) if phase in ("train", "statistics") else 0.0
+        step = step_seconds(run, PHASES[phase][1]["stages"][0]["batch"]) if phase in ("train", "validate", "statistics") else 0.0
         load = OtherLoad([job.process.pid, *victims.values()])
         send({"all ranks": list(victims.values()), "one rank": [draw.choice(sorted(victims.values()))] if victims else [],
               "mpirun": [job.process.pid]}[who], number)
-        code, taken = wait_and_look(job, load)
+        code, taken = wait_and_look(campaign, job, load, victims.values())
         no_process_left(victims.values())
         if code == 0 and complete(run):
             return None

@@ -50,7 +50,7 @@ def interrupt(directory, number, draw, trial, campaign):
         if job.process.poll() is None and victims:
             load = OtherLoad([job.process.pid, *victims])
             send([draw.choice(victims)], number)
-            code, taken = wait_and_look(job, load)
+            code, taken = wait_and_look(campaign, job, load, victims)
             if code == 75:
                 break
             expect(code == 0, f"{number.name} while packing: exit code {code} instead of 75\n{job.output()}")

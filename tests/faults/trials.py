@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "end_to_end"))
 
-from harness import BALEEN, Failure, Job, call, environment, expect, journal, no_process_left  # noqa: E402
+from harness import BALEEN, Failure, Job, call, environment, expect, is_ours, journal, no_process_left  # noqa: E402
 
 BUILD = pathlib.Path(BALEEN).resolve().parents[1]
 FAULTY = BUILD / "tests/faults/libbaleen_faulty_network.so"
@@ -227,6 +227,6 @@ class Campaign:
 
 
 __all__ = ["BUILD", "FAULTY", "FILE_FAULTS", "Campaign", "Failure", "FaultyJob", "Job", "call", "complete", "environment",
-           "expect", "expect_no_repetition", "expect_same", "finished_chains", "journal", "no_process_left", "outcome",
+           "expect", "expect_no_repetition", "expect_same", "finished_chains", "is_ours", "journal", "no_process_left", "outcome",
            "phases_of", "records", "send", "signal", "status_of", "wait_for_phase", "wait_for_start", "work_lost_s",
            "OtherLoad"]
