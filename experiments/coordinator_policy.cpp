@@ -113,7 +113,7 @@ class Round {
   /// it had better wait for more of those.
   std::vector<int> eligible_ranks(const WaitingChain& chain, size_t needed) const {
     std::vector<int> idle(idle_.begin() + static_cast<std::ptrdiff_t>(taken_), idle_.end());
-    const std::vector<int> fresh = without(idle, chain.failed_on);
+    std::vector<int> fresh = without(idle, chain.failed_on);
     if (fresh.size() >= needed) return fresh;
     size_t fresh_and_busy = 0;
     for (const RunningChain& running : state_.running)

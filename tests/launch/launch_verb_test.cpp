@@ -18,7 +18,6 @@ using testing::CommandResult;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::run_baleen;
 
 class Launch : public ::testing::Test {
  protected:
