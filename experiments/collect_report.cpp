@@ -206,26 +206,27 @@ void try_to_add(ReportData& report, const char* what, const std::function<void()
 }
 
 /// Every combination of the run's models, judged as `baleen stack` judges them.
-void add_second_stage(ReportData& report, const RunDirectory& directory, const PreparedRun& run) {
+void add_second_stage(ReportData& report, const RunDirectory& directory, const PreparedRun& run,
+                      const StackResult& stack) {
   StackJob job;
   job.inputs.push_back({.path = directory.root().string()});
   job.stacking = run.recipe.stacking;
   job.thresholds = run.recipe.thresholds;
   job.keep_degenerate = true;
   const LoadedStack loaded = load_stack(job);
-  const StackVerdict verdict = judge(loaded, job);
+  const StackVerdict verdict = judge(loaded, job, stack);
   report.parts.push_back(verdict_section(verdict, loaded, job));
   report.analysis_text += print_verdict(verdict, loaded, job) + "\n";
 }
 
 /// The second stage, analysis of the predictions, and what the networks look at.
 void add_insight(ReportData& report, const RunDirectory& directory, const PreparedRun& run,
-                 const ReportTools& tools) {
+                 const StackResult& stack, const ReportTools& tools) {
   const ReportSection& options = run.recipe.report;
   if (options.analysis) {
     try_to_add(report, "the second stage", [&] {
       tools.check_stop();
-      add_second_stage(report, directory, run);
+      add_second_stage(report, directory, run, stack);
     });
     try_to_add(report, "the analysis", [&] {
       tools.check_stop();
@@ -322,7 +323,7 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
     add_targets(report, evaluation, data);
     add_weights(report, stack);
     report.samples = sample_images(run, evaluation, data, run.recipe.report.samples);
-    add_insight(report, directory, part, tools);
+    add_insight(report, directory, part, stack, tools);
   } else {
     add_partial_scores(report, journal, run);
   }
