@@ -23,6 +23,7 @@
 #include "data/augment/image_to_tensor.h"
 #include "data/loader.h"
 #include "data/verify.h"
+#include "tests/benchmarks/memory_status.h"
 #include "tests/benchmarks/options.h"
 
 namespace baleen {
@@ -62,13 +63,6 @@ double cpu_seconds() {
     return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
   };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-double status_mb(const std::string& key) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with(key + ":")) return std::stod(line.substr(key.size() + 1)) / 1024;
-  return 0;
 }
 
 /// Calls `work` until the time is over; it returns how many images it did.

@@ -17,28 +17,12 @@
 #include "experiments/ensemble/contestants.h"
 #include "experiments/ensemble/label_table.h"
 #include "experiments/ensemble/leaderboard.h"
+#include "tests/benchmarks/memory_status.h"
 
 namespace baleen {
 namespace {
 
 constexpr int64_t kModels = 11, kFolds = 5;
-
-/// getrusage() would count what the process that started this one had in memory, too.
-int64_t peak_bytes() {
-  std::ifstream file("/proc/self/status");
-  for (std::string word; file >> word;) {
-    int64_t kib = 0;
-    if (word == "VmHWM:" && file >> kib) return kib * 1024;
-  }
-  return 0;
-}
-
-int64_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  int64_t total = 0, resident = 0;
-  file >> total >> resident;
-  return resident * 4096;
-}
 
 template <class T>
 void write_raw(const std::filesystem::path& file, const at::Tensor& values) {
@@ -102,7 +86,8 @@ void run(const std::filesystem::path& directory) {
   (void)at::linalg_eigh(at::eye(32, at::kDouble));
   at::parallel_for(0, 64, 1, [](int64_t, int64_t) {});
   const auto input_bytes = static_cast<int64_t>(input.oof_MNL.nbytes());
-  const int64_t before = resident_bytes();
+  const double input_mb = double(input_bytes) / (1 << 20);
+  const double before_mb = status_mb("VmRSS");
 
   const Stopwatch clock;
   const StackResult stack = fit_stack(input, {.nested = true});
@@ -117,20 +102,20 @@ void run(const std::filesystem::path& directory) {
   const double simulated = clock.elapsed_s();
 
   write_raw<double>(directory / "baleen.f64", stack.oof_NL.contiguous());
-  std::printf("%s\n",
-              nlohmann::json({{"fit_s", fitted},
-                              {"thresholds_s", searched - fitted},
-                              {"simulations_s", simulated - searched},
-                              {"total_s", simulated},
-                              {"f2", thresholds.score},
-                              {"thresholds", thresholds.final.values_L},
-                              {"gap_std", simulation.gap_std[0]},
-                              {"input_bytes", input_bytes},
-                              {"peak_over_input",
-                               double(peak_bytes() - before + input_bytes) / double(input_bytes)},
-                              {"threads", at::get_num_threads()}})
-                  .dump()
-                  .c_str());
+  std::printf(
+      "%s\n",
+      nlohmann::json({{"fit_s", fitted},
+                      {"thresholds_s", searched - fitted},
+                      {"simulations_s", simulated - searched},
+                      {"total_s", simulated},
+                      {"f2", thresholds.score},
+                      {"thresholds", thresholds.final.values_L},
+                      {"gap_std", simulation.gap_std[0]},
+                      {"input_bytes", input_bytes},
+                      {"peak_over_input", (status_mb("VmHWM") - before_mb + input_mb) / input_mb},
+                      {"threads", at::get_num_threads()}})
+          .dump()
+          .c_str());
 }
 
 }  // namespace

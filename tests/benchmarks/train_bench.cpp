@@ -10,11 +10,11 @@
 
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
 #include "tests/benchmarks/benchmark_main.h"
+#include "tests/benchmarks/memory_status.h"
 #include "tests/benchmarks/options.h"
 #include "tests/benchmarks/training_run.h"
 
@@ -42,14 +42,6 @@ Run make_run(const std::string& config, const Arguments& a, Communicator& world)
           std::make_unique<TrainingRun>(a, std::stoll(config.substr(0, colon)),
                                         config.substr(colon + 1) == "tree", world),
           {}};
-}
-
-double peak_rss_mb() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) / 1024;
-  }
-  return 0;
 }
 
 Arguments parse(int argc, char** argv) {
@@ -101,7 +93,7 @@ void measure(const Arguments& a, MpiEnvironment& mpi) {
     line["min_ms"] = *std::min_element(run.ms.begin(), run.ms.end());
     line["rounds_ms"] = run.ms;
     line["samples_per_s"] = static_cast<double>(a.batch * world->size()) / median(run.ms) * 1e3;
-    line["peak_rss_mb"] = peak_rss_mb();
+    line["peak_rss_mb"] = status_mb("VmHWM");
     std::printf("%s\n", line.dump().c_str());
   }
   std::fflush(stdout);
