@@ -29,11 +29,13 @@ struct Toy {
     }
     features += at::randn({120, 3});
   }
-  DivideAndConquer make(DivideSection options, int64_t num_epochs = 20) const {
+  DivideAndConquer make(DivideSection options, int64_t num_epochs = 20,
+                        int64_t logical_shards = 1) const {
     return DivideAndConquer({.options = std::move(options),
                              .images_per_id = 2,
                              .dimension = 8,
-                             .num_epochs = num_epochs},
+                             .num_epochs = num_epochs,
+                             .logical_shards = logical_shards},
                             rows, identities);
   }
 };
@@ -131,12 +133,7 @@ TEST(DivideAndConquerTest, AccumulatedBatchesHaveAPartOfEveryLearner) {
 TEST(DivideAndConquerTest, LearnerParallelShardsHaveImagesOfOneLearner) {
   const Toy toy;
   for (const int64_t shards : {int64_t{1}, int64_t{2}, int64_t{4}, int64_t{5}, int64_t{8}}) {
-    DivideAndConquer division({.options = {.learners = 4, .step = "learner_parallel"},
-                               .images_per_id = 2,
-                               .dimension = 8,
-                               .num_epochs = 20,
-                               .logical_shards = shards},
-                              toy.rows, toy.identities);
+    DivideAndConquer division = toy.make({.learners = 4, .step = "learner_parallel"}, 20, shards);
     division.cluster(toy.features, 0, 1, {});
     constexpr int64_t kBatch = 80;
     const auto order = division.order(0, 3, kBatch, 5);
@@ -170,12 +167,7 @@ TEST(DivideAndConquerTest, TheSmallestPartOfABatchIsForetold) {
     for (const int64_t shards : {int64_t{1}, int64_t{2}, int64_t{3}, int64_t{4}, int64_t{8}}) {
       for (int64_t ids = shards; ids <= 48; ids += shards) {
         const DivideSection options{.learners = 4, .step = step};
-        DivideAndConquer division({.options = options,
-                                   .images_per_id = 2,
-                                   .dimension = 8,
-                                   .num_epochs = 20,
-                                   .logical_shards = shards},
-                                  toy.rows, toy.identities);
+        DivideAndConquer division = toy.make(options, 20, shards);
         division.cluster(toy.features, 0, 1, {});
         int64_t least = ids;
         for (const BatchBlock& block : division.focus(0, 1, 2 * ids))
@@ -190,12 +182,7 @@ TEST(DivideAndConquerTest, TheSmallestPartOfABatchIsForetold) {
 TEST(DivideAndConquerTest, LearnerParallelIsAccumulateWhereLearnersAndShardsAreAsMany) {
   const Toy toy;
   const auto of_step = [&](const char* step) {
-    DivideAndConquer division({.options = {.learners = 4, .step = step},
-                               .images_per_id = 2,
-                               .dimension = 8,
-                               .num_epochs = 20,
-                               .logical_shards = 4},
-                              toy.rows, toy.identities);
+    DivideAndConquer division = toy.make({.learners = 4, .step = step}, 20, 4);
     division.cluster(toy.features, 0, 1, {});
     return division.order(0, 5, 32, 5);
   };
