@@ -26,7 +26,9 @@ endif()
 target_include_directories(baleen_options INTERFACE "${PROJECT_SOURCE_DIR}")
 find_program(BALEEN_MOLD mold)
 if(BALEEN_MOLD)
-  target_link_options(baleen_options INTERFACE -fuse-ld=mold)
+  # mold before 2.4 (Debian 12 has 1.10) makes a program that does not start when thread-local data fall on the last bytes of a
+  # page: its read-only-after-relocation segment begins on a page that nothing maps (mold issue 1151). So: no such segment.
+  target_link_options(baleen_options INTERFACE -fuse-ld=mold -Wl,-z,norelro)
 endif()
 
 find_program(BALEEN_CCACHE ccache)
