@@ -24,11 +24,10 @@ if(BALEEN_SANITIZE)
   target_link_options(baleen_options INTERFACE -fsanitize=${BALEEN_SANITIZE})
 endif()
 target_include_directories(baleen_options INTERFACE "${PROJECT_SOURCE_DIR}")
-find_program(BALEEN_MOLD mold)
-if(BALEEN_MOLD)
-  # mold before 2.4 (Debian 12 has 1.10) makes a program that does not start when thread-local data fall on the last bytes of a
-  # page: its read-only-after-relocation segment begins on a page that nothing maps (mold issue 1151). So: no such segment.
-  target_link_options(baleen_options INTERFACE -fuse-ld=mold -Wl,-z,norelro)
+# Not mold: Debian 12's (1.10) makes programs that do not start when thread-local data fall on the end of a page (its issue 1151).
+find_program(BALEEN_LLD ld.lld)
+if(BALEEN_LLD)
+  target_link_options(baleen_options INTERFACE -fuse-ld=lld)
 endif()
 
 find_program(BALEEN_CCACHE ccache)

@@ -48,7 +48,7 @@ with_cluster() {
   esac
 }
 
-packages=(g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
+packages=(g++ cmake ninja-build ccache lld pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libhdf5-dev libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
   libjpeg-dev zlib1g-dev libyaml-cpp-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libeigen3-dev
   libopencv-flann-dev libxxhash-dev libisal-dev libjs-chart.js dataset-fashion-mnist)
