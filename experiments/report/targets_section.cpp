@@ -178,9 +178,9 @@ std::string weights_section(const ReportData& data) {
     rows += fmt::format("<tr><th scope=\"row\">{}</th>", escape(data.weight_labels[l]));
     for (size_t m = 0; m < data.weights_ML.size(); ++m) {
       const double weight = data.weights_ML[m][l];
+      const bool minus = weight <= -.0005;  // what is not zero once it is rounded
       const std::string text =
-          std::isfinite(weight) ? fmt::format("{}{:.3f}", weight < 0 ? "−" : "", std::abs(weight))
-                                : "–";
+          std::isfinite(weight) ? fmt::format("{}{:.3f}", minus ? "−" : "", std::abs(weight)) : "–";
       rows +=
           html::tinted_cell(weight, scale, text,
                             data.weight_models[m] + " for " + data.weight_labels[l] + ": " + text);

@@ -8,69 +8,44 @@
 #include <map>
 
 #include "core/base/error.h"
-#include "core/base/instruction_sets.h"
 
 namespace baleen {
 namespace {
 
 // A row whose leverage leaves less than this has no leave-one-out prediction.
 constexpr double kLeastFreedom = 1e-10;
-// Penalties are padded to whole vectors of the widest instruction set.
-constexpr int64_t kLanes = 8;
-
-/// Squared leave-one-out errors of a piece: e = (y − ŷ)/(freedom − leverage), summed per target and
-/// penalty.
-BALEEN_EACH_INSTRUCTION_SET
-void add_squares(const double* __restrict predicted_RKA, const double* __restrict target_RK,
-                 const double* __restrict leverage_RA, const double* __restrict offset_K,
-                 double freedom, int64_t num_rows, int64_t num_targets, int64_t num_alphas,
-                 double* __restrict scale_A, double* __restrict squares_KA,
-                 double* __restrict taken_A) {
-  for (int64_t r = 0; r < num_rows; ++r) {
-    const double* __restrict leverage = leverage_RA + r * num_alphas;
-    for (int64_t a = 0; a < num_alphas; ++a) {
-      const double left = freedom - leverage[a];
-      taken_A[a] = 1.0 - left > taken_A[a] ? 1.0 - left : taken_A[a];
-      scale_A[a] = 1.0 / left;
-    }
-    for (int64_t k = 0; k < num_targets; ++k) {
-      const double target = target_RK[r * num_targets + k] - offset_K[k];
-      const double* __restrict predicted = predicted_RKA + (r * num_targets + k) * num_alphas;
-      double* __restrict squares = squares_KA + k * num_alphas;
-      for (int64_t a = 0; a < num_alphas; ++a) {
-        const double error = (target - predicted[a]) * scale_A[a];
-        squares[a] += error * error;
-      }
-    }
-  }
-}
 
 }  // namespace
 
 RidgeSums::RidgeSums(int64_t num_inputs, int64_t num_targets)
-    : sum_D(at::zeros({num_inputs}, at::kDouble)),
-      sum_K(at::zeros({num_targets}, at::kDouble)),
-      gram_DD(at::zeros({num_inputs, num_inputs}, at::kDouble)),
-      cross_DK(at::zeros({num_inputs, num_targets}, at::kDouble)) {}
+    : values(at::zeros({(num_inputs + num_targets) + num_inputs * (num_inputs + num_targets)},
+                       at::kDouble)),
+      num_inputs_(num_inputs),
+      num_targets_(num_targets) {}
 
-void RidgeSums::add(const at::Tensor& x_RD, const at::Tensor& y_RK) {
-  num_rows += x_RD.size(0);
-  sum_D += x_RD.sum(0);
-  sum_K += y_RK.sum(0);
-  gram_DD.addmm_(x_RD.t(), x_RD);
-  cross_DK.addmm_(x_RD.t(), y_RK);
+at::Tensor RidgeSums::part(int index, at::IntArrayRef shape) const {
+  const int64_t starts[] = {0, num_inputs_, num_inputs_ + num_targets_,
+                            num_inputs_ + num_targets_ + num_inputs_ * num_inputs_};
+  return values.narrow(0, starts[index], c10::multiply_integers(shape)).view(shape);
+}
+
+void RidgeSums::add(const Columns& x_D, const Columns& y_K) {
+  num_rows += x_D.rows;
+  double* sum = values.data_ptr<double>();
+  add_sums(x_D, sum);
+  add_sums(y_K, sum += num_inputs_);
+  add_dots(x_D, x_D, /*symmetric=*/true, sum += num_targets_);
+  add_dots(x_D, y_K, /*symmetric=*/false, sum + num_inputs_ * num_inputs_);
 }
 
 void RidgeSums::merge(const RidgeSums& other) {
   num_rows += other.num_rows;
-  sum_D += other.sum_D;
-  sum_K += other.sum_K;
-  gram_DD += other.gram_DD;
-  cross_DK += other.cross_DK;
+  values += other.values;
 }
 
-RidgeSolver::RidgeSolver(const RidgeSums& sums, at::Tensor shift_D, at::Tensor shift_K,
-                         std::span<const double> alphas, int64_t num_folds)
+RidgeSolver::RidgeSolver(const RidgeSums& sums, const at::Tensor& shift_D,
+                         const at::Tensor& shift_K, std::span<const double> alphas,
+                         int64_t num_folds)
     : alphas_(alphas.begin(), alphas.end()), num_rows_(sums.num_rows) {
   if (alphas_.empty()) {
     throw Error(ErrorKind::kConfiguration, "ridge: the list of penalties is empty",
@@ -82,69 +57,75 @@ RidgeSolver::RidgeSolver(const RidgeSums& sums, at::Tensor shift_D, at::Tensor s
                 fmt::format("ridge: penalty {} is not a finite number >= 0", alphas_.back()));
   }
   const double count = double(num_rows_);
-  const at::Tensor offset_D = sums.sum_D / count;
-  offset_K_ = (sums.sum_K / count).contiguous();
+  const at::Tensor offset_D = sums.sum_D() / count;
+  offset_K_ = (sums.sum_K() / count).contiguous();
   mean_D_ = shift_D + offset_D;
   mean_K_ = shift_K + offset_K_;
-  gram_DD_ = sums.gram_DD - count * at::outer(offset_D, offset_D);
-  cross_DK_ = sums.cross_DK - count * at::outer(offset_D, offset_K_);
+  gram_DD_ = sums.gram_DD() - count * at::outer(offset_D, offset_D);
+  cross_DK_ = sums.cross_DK() - count * at::outer(offset_D, offset_K_);
   if (!has_choice()) return;
 
-  const int64_t num_inputs = gram_DD_.size(0);
-  const int64_t num_targets = cross_DK_.size(1);
   auto [values_D, vectors_DD] = at::linalg_eigh(gram_DD_);
-  const double noise = values_D.abs().max().item<double>() * double(num_inputs) *
+  const double noise = values_D.abs().max().item<double>() * double(sums.num_inputs()) *
                        std::numeric_limits<double>::epsilon();
   values_D = at::where(values_D > noise, values_D, at::zeros_like(values_D));
-  vectors_DD_ = vectors_DD.contiguous();
-  shift_rotated_D_ = -at::mv(vectors_DD_.t(), offset_D);
-  const auto used = static_cast<int64_t>(alphas_.size());
-  const int64_t padded = (used + kLanes - 1) / kLanes * kLanes;
-  const at::Tensor alphas_A = at::full({padded}, alphas_.front(), at::kDouble);
-  std::copy(alphas_.begin(), alphas_.end(), alphas_A.data_ptr<double>());
-  const at::Tensor shrunk_DA = values_D.unsqueeze(1) + alphas_A;
+  vectors_DD_ = ColumnWeights(vectors_DD.t());
+  shift_rotated_D_ = -at::mv(vectors_DD.t(), offset_D);
+  const auto num_alphas = static_cast<int64_t>(alphas_.size());
+  const at::Tensor alphas_A = at::tensor(alphas_, at::kDouble);
+  const at::Tensor shrunk_AD = values_D + alphas_A.unsqueeze(1);
   // Directions of no variance carry no weight; with α = 0 their 1/0 must not turn into NaN.
-  inverse_DA_ =
-      at::where(shrunk_DA > 0, 1 / at::where(shrunk_DA > 0, shrunk_DA, at::ones_like(shrunk_DA)),
-                at::zeros_like(shrunk_DA))
-          .contiguous();
-  const at::Tensor rotated_DK = at::mm(vectors_DD_.t(), cross_DK_);
-  coefficients_DKA_ = (rotated_DK.unsqueeze(2) * inverse_DA_.unsqueeze(1))
-                          .reshape({num_inputs, num_targets * padded})
-                          .contiguous();
-  squares_FKA_ = at::zeros({num_folds, num_targets, padded}, at::kDouble);
-  most_taken_FA_ = at::zeros({num_folds, padded}, at::kDouble);
+  const at::Tensor inverse_AD =
+      at::where(shrunk_AD > 0, 1 / at::where(shrunk_AD > 0, shrunk_AD, at::ones_like(shrunk_AD)),
+                at::zeros_like(shrunk_AD));
+  inverse_AD_ = ColumnWeights(inverse_AD);
+  const at::Tensor rotated_KD = at::mm(cross_DK_.t(), vectors_DD);
+  coefficients_AKD_ = ColumnWeights(
+      (inverse_AD.unsqueeze(1) * rotated_KD).reshape({num_alphas * sums.num_targets(), -1}));
+  squares_FAK_ = at::zeros({num_folds, num_alphas, sums.num_targets()}, at::kDouble);
+  most_taken_FA_ = at::zeros({num_folds, num_alphas}, at::kDouble);
 }
 
-void RidgeSolver::add_errors(const at::Tensor& x_RD, const at::Tensor& y_RK, int64_t fold) {
-  const at::Tensor rotated_RD = at::addmm(shift_rotated_D_, x_RD, vectors_DD_);
-  const at::Tensor predicted = at::mm(rotated_RD, coefficients_DKA_);
-  const at::Tensor leverage = at::mm(rotated_RD.square(), inverse_DA_);
-  const int64_t num_alphas = inverse_DA_.size(1);
-  std::vector<double> scale(static_cast<size_t>(num_alphas));
-  add_squares(predicted.const_data_ptr<double>(), y_RK.const_data_ptr<double>(),
-              leverage.const_data_ptr<double>(), offset_K_.const_data_ptr<double>(),
-              1.0 - 1.0 / double(num_rows_), x_RD.size(0), y_RK.size(1), num_alphas, scale.data(),
-              squares_FKA_.data_ptr<double>() + fold * y_RK.size(1) * num_alphas,
-              most_taken_FA_.data_ptr<double>() + fold * num_alphas);
+void RidgeSolver::add_errors(const Columns& x_D, const Columns& y_K, int64_t fold,
+                             RidgeScratch& scratch) {
+  const int64_t rows = x_D.rows, stride = padded_rows(rows);
+  const int64_t num_alphas = std::ssize(alphas_);
+  const auto needed = static_cast<size_t>((x_D.count + y_K.count + num_alphas) * stride);
+  if (scratch.size() < needed) scratch.resize(needed);
+  const Columns rotated_D{scratch.data(), x_D.count, rows, stride};
+  const Columns centred_K{rotated_D.column(x_D.count), y_K.count, rows, stride};
+  const Columns scale_A{centred_K.column(y_K.count), num_alphas, rows, stride};
+
+  apply_columns(vectors_DD_, shift_rotated_D_.const_data_ptr<double>(), x_D, rotated_D);
+  clear_padding(rotated_D);
+  const double* offset_K = offset_K_.const_data_ptr<double>();
+  for (int64_t k = 0; k < y_K.count; ++k) {
+    for (int64_t r = 0; r < rows; ++r) centred_K.column(k)[r] = y_K.column(k)[r] - offset_K[k];
+  }
+  clear_padding(centred_K);
+  // The leave-one-out error of a row is (y − ŷ)/(1 − 1/N − leverage).
+  apply_to_squares(inverse_AD_, rotated_D, scale_A);
+  scale_by_freedom(1.0 / double(num_rows_), scale_A,
+                   most_taken_FA_.data_ptr<double>() + fold * num_alphas);
+  add_squared_errors(coefficients_AKD_, rotated_D, centred_K, scale_A,
+                     squares_FAK_.data_ptr<double>() + fold * num_alphas * y_K.count);
 }
 
 std::vector<double> RidgeSolver::choose_alphas(bool per_target) const {
   const auto num_targets = static_cast<size_t>(cross_DK_.size(1));
   std::vector<double> chosen(num_targets, alphas_.front());
   if (!has_choice()) return chosen;
-  const auto stride = static_cast<size_t>(squares_FKA_.size(2));
-  const at::Tensor squares_KA = squares_FKA_.sum(0).contiguous();
+  const at::Tensor squares_AK = squares_FAK_.sum(0).contiguous();
   const at::Tensor freedom_A = (1.0 - most_taken_FA_.amax(0)).contiguous();
-  const double* squares = squares_KA.const_data_ptr<double>();
+  const double* squares = squares_AK.const_data_ptr<double>();
   const double* freedom = freedom_A.const_data_ptr<double>();
   std::vector<double> least(num_targets, std::numeric_limits<double>::infinity());
   for (size_t a = 0; a < alphas_.size(); ++a) {
     if (freedom[a] < kLeastFreedom) continue;
     double all = 0;
-    for (size_t k = 0; k < num_targets; ++k) all += squares[k * stride + a];
+    for (size_t k = 0; k < num_targets; ++k) all += squares[a * num_targets + k];
     for (size_t k = 0; k < num_targets; ++k) {
-      const double error = per_target ? squares[k * stride + a] : all;
+      const double error = per_target ? squares[a * num_targets + k] : all;
       if (error < least[k]) {
         least[k] = error;
         chosen[k] = alphas_[a];

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "experiments/stacking/columns.h"
 #include "experiments/stacking/ridge.h"
 
 namespace baleen {
@@ -16,16 +17,32 @@ namespace baleen {
 /// What ridge regression needs to know of its rows: their number, and first and second moments
 /// about a point near the mean, so that little cancels. Sums of disjoint rows add up, whether rows
 /// differ by fold or by the rank that holds them.
-struct RidgeSums {
-  int64_t num_rows = 0;
-  at::Tensor sum_D, sum_K;       ///< of x − shift and y − shift
-  at::Tensor gram_DD, cross_DK;  ///< of the same: Σxᵀx and Σxᵀy
-
+class RidgeSums {
+ public:
   RidgeSums(int64_t num_inputs, int64_t num_targets);
-  /// Adds rows that are already shifted. @param x_RD, y_RK contiguous
-  void add(const at::Tensor& x_RD, const at::Tensor& y_RK);
+
+  /// Adds rows that are already shifted.
+  void add(const Columns& x_D, const Columns& y_K);
   void merge(const RidgeSums& other);
+
+  int64_t num_inputs() const { return num_inputs_; }
+  int64_t num_targets() const { return num_targets_; }
+  at::Tensor sum_D() const { return part(0, {num_inputs_}); }  ///< of x − shift
+  at::Tensor sum_K() const { return part(1, {num_targets_}); }
+  at::Tensor gram_DD() const { return part(2, {num_inputs_, num_inputs_}); }    ///< Σxᵀx
+  at::Tensor cross_DK() const { return part(3, {num_inputs_, num_targets_}); }  ///< Σxᵀy
+
+  int64_t num_rows = 0;
+  at::Tensor values;  ///< all sums in one table, to be added up over ranks
+
+ private:
+  at::Tensor part(int index, at::IntArrayRef shape) const;
+
+  int64_t num_inputs_, num_targets_;
 };
+
+/// Memory that RidgeSolver::add_errors works in; one for each thread.
+using RidgeScratch = std::vector<double>;
 
 /// Ridge regressions on the same rows for a grid of penalties, solved from sums alone.
 ///
@@ -35,17 +52,18 @@ class RidgeSolver {
  public:
   /// @param shift_D, shift_K the point that the sums are about
   /// @param alphas penalties to choose from, finite and >= 0; at least one
-  RidgeSolver(const RidgeSums& sums, at::Tensor shift_D, at::Tensor shift_K,
+  RidgeSolver(const RidgeSums& sums, const at::Tensor& shift_D, const at::Tensor& shift_K,
               std::span<const double> alphas, int64_t num_folds = 1);
 
   /// Whether leave-one-out errors are needed: there is more than one penalty.
   bool has_choice() const { return alphas_.size() > 1; }
-  /// Adds the squared leave-one-out errors of rows that are among those of the sums.
-  /// @param x_RD, y_RK shifted, as in RidgeSums::add
+  /// Adds the squared leave-one-out errors of rows that are among those of the sums. Threads may
+  /// add to different folds at once.
+  /// @param x_D, y_K shifted, as in RidgeSums::add
   /// @param fold theirs; each fold's errors are summed by themselves, wherever its rows live
-  void add_errors(const at::Tensor& x_RD, const at::Tensor& y_RK, int64_t fold = 0);
+  void add_errors(const Columns& x_D, const Columns& y_K, int64_t fold, RidgeScratch& scratch);
   /// The errors so far, to be added up over the ranks.
-  std::vector<at::Tensor> errors() const { return {squares_FKA_, most_taken_FA_}; }
+  std::vector<at::Tensor> errors() const { return {squares_FAK_, most_taken_FA_}; }
   /// The penalty with the least leave-one-out error, for all targets or for each; the largest of
   /// equals. As RidgeProblem::choose_alphas.
   std::vector<double> choose_alphas(bool per_target) const;
@@ -59,10 +77,11 @@ class RidgeSolver {
   at::Tensor mean_D_, mean_K_;     // as they are, not shifted
   at::Tensor offset_K_;            // mean of the shifted targets
   at::Tensor gram_DD_, cross_DK_;  // about the means
-  at::Tensor vectors_DD_, shift_rotated_D_;
-  at::Tensor coefficients_DKA_;  // rotated solutions, penalties fastest, padded to whole vectors
-  at::Tensor inverse_DA_;
-  at::Tensor squares_FKA_;    // by fold
+  ColumnWeights vectors_DD_;       // to the directions of the Gram matrix
+  at::Tensor shift_rotated_D_;
+  ColumnWeights coefficients_AKD_;  // rotated solutions, targets fastest
+  ColumnWeights inverse_AD_;
+  at::Tensor squares_FAK_;    // by fold
   at::Tensor most_taken_FA_;  // 1 less the least freedom of a fold's rows; 0 without rows
 };
 

@@ -7,6 +7,8 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "experiments/stacking/columns.h"
+#include "experiments/stacking/on_threads.h"
 
 namespace baleen {
 namespace {
@@ -50,21 +52,28 @@ at::Tensor readable(const at::Tensor& values) {
   return (plain ? here : here.to(at::kCPU, at::kDouble)).contiguous();
 }
 
+/// Rows of a table [N, C] as the padded columns of one [C, P].
 template <class T>
-void gather(const T* table, const int64_t* rows, int64_t count, int64_t columns, double* out) {
-  for (int64_t r = 0; r < count; ++r) {
-    const T* row = table + rows[r] * columns;
-    for (int64_t c = 0; c < columns; ++c) out[r * columns + c] = static_cast<double>(row[c]);
+void gather(const T* table, const int64_t* rows, int64_t count, const Columns& out) {
+  constexpr int64_t kBlock = 8;  // rows, whose values fill a line of the cache
+  for (int64_t first = 0; first < count; first += kBlock) {
+    const int64_t block = std::min(kBlock, count - first);
+    for (int64_t c = 0; c < out.count; ++c) {
+      double* to = out.column(c) + first;
+      for (int64_t r = 0; r < block; ++r)
+        to[r] = static_cast<double>(table[rows[first + r] * out.count + c]);
+    }
   }
+  clear_padding(out);
 }
 
-at::Tensor gathered(const at::Tensor& table_NL, const int64_t* rows, int64_t count) {
-  at::Tensor result = at::empty({count, table_NL.size(1)}, at::kDouble);
-  double* out = result.data_ptr<double>();
-  if (table_NL.scalar_type() == at::kFloat) {
-    gather(table_NL.const_data_ptr<float>(), rows, count, table_NL.size(1), out);
+at::Tensor gathered(const at::Tensor& table_NC, const int64_t* rows, int64_t count) {
+  at::Tensor result = at::empty({table_NC.size(1), padded_rows(count)}, at::kDouble);
+  const Columns out = columns_of(result, count);
+  if (table_NC.scalar_type() == at::kFloat) {
+    gather(table_NC.const_data_ptr<float>(), rows, count, out);
   } else {
-    gather(table_NL.const_data_ptr<double>(), rows, count, table_NL.size(1), out);
+    gather(table_NC.const_data_ptr<double>(), rows, count, out);
   }
   return result;
 }
@@ -103,14 +112,18 @@ std::vector<int64_t> complete_models(const StackInput& input, const at::Tensor& 
                                      int64_t num_folds, const StackOptions& options,
                                      const StackRanks& ranks) {
   const at::Tensor lacking_M = at::zeros({std::ssize(input.models)}, at::kDouble);
+  std::vector<Faults> faults_M(input.models.size());
+  on_threads(std::ssize(input.models), [&](int64_t m) {
+    const at::Tensor table_NL = oof_MNL[m];
+    faults_M[static_cast<size_t>(m)] = table_NL.scalar_type() == at::kFloat
+                                           ? find_faults(table_NL.const_data_ptr<float>(),
+                                                         input.folds, num_folds, table_NL.size(1))
+                                           : find_faults(table_NL.const_data_ptr<double>(),
+                                                         input.folds, num_folds, table_NL.size(1));
+  });
   ranks.agree([&] {
     for (size_t m = 0; m < input.models.size(); ++m) {
-      const at::Tensor table_NL = oof_MNL[static_cast<int64_t>(m)];
-      const Faults faults = table_NL.scalar_type() == at::kFloat
-                                ? find_faults(table_NL.const_data_ptr<float>(), input.folds,
-                                              num_folds, table_NL.size(1))
-                                : find_faults(table_NL.const_data_ptr<double>(), input.folds,
-                                              num_folds, table_NL.size(1));
+      const Faults& faults = faults_M[m];
       if (faults.missing_fold >= 0) {
         lacking_M[static_cast<int64_t>(m)] = 1;
         if (options.missing_models == "drop") continue;
@@ -195,25 +208,45 @@ StackTables::StackTables(const StackInput& input, const StackOptions& options,
     const int64_t count = num_rows() - start;
     counts_K[fold] = double(count);
     for (int64_t first = 0; first < count; first += kPieceRows)
-      pieces_.push_back({fold, start + first, std::min(kPieceRows, count - first)});
+      pieces_.push_back(
+          {std::ssize(pieces_), fold, start + first, std::min(kPieceRows, count - first)});
   }
   divide_folds(counts_K);
 
   oof_MNL_ = readable(input.oof_MNL);
   const at::Tensor targets_NL = readable(input.targets_NL);
-  y_NL_ = gathered(targets_NL, rows_N_.data(), num_rows());
+  num_labels_ = targets_NL.size(1);
   ranks_.agree([&] { check_targets(input, targets_NL.to(at::kDouble)); });
-  positives_KL_ = at::zeros({num_folds, num_labels()}, at::kDouble);
-  for (const RowPiece& piece : pieces_) positives_KL_[piece.fold] += targets(piece).sum(0);
+  positives_KL_ = at::zeros({num_folds, num_labels_}, at::kDouble);
+  for (const RowPiece& piece : pieces_) {
+    targets_P_.push_back(gathered(targets_NL, rows_N_.data() + piece.first, piece.count));
+    positives_KL_[piece.fold] += targets(piece).sum(1);
+  }
   ranks_.add_up({positives_KL_});
 
   kept_M_ = complete_models(input, oof_MNL_, num_folds, options, ranks_);
-  const at::Tensor sums_KL = at::zeros({num_folds, num_labels()}, at::kDouble);
-  for (int64_t m = 0; m < num_models(); ++m) {
-    for (const RowPiece& piece : pieces_) sums_KL[piece.fold] += probabilities(m, piece).sum(0);
-  }
-  ranks_.add_up({sums_KL});
-  centre_L_ = sums_KL.sum(0) / double(num_models() * num_rows_of_all());
+  find_means();
+}
+
+void StackTables::find_means() {
+  const at::Tensor inputs_MKL = at::zeros({num_models(), num_folds(), num_labels_}, at::kDouble);
+  const at::Tensor probabilities_MKL = at::zeros_like(inputs_MKL);
+  on_threads(num_models(), [&](int64_t m) {
+    const auto add = [&](const at::Tensor& values_LP, const RowPiece& piece,
+                         const at::Tensor& sums_MKL) {
+      add_sums(columns_of(values_LP, piece.count),
+               sums_MKL.data_ptr<double>() + (m * num_folds() + piece.fold) * num_labels_);
+    };
+    for (const RowPiece& piece : pieces_) {
+      add(probabilities(m, piece), piece, probabilities_MKL);
+      if (logits_) add(inputs(m, piece), piece, inputs_MKL);
+    }
+  });
+  ranks_.add_up({inputs_MKL, probabilities_MKL});
+  const auto rows = double(num_rows_of_all());
+  mean_inputs_ML_ = (logits_ ? inputs_MKL : probabilities_MKL).sum(1) / rows;
+  centre_L_ =
+      (probabilities_MKL.sum(at::IntArrayRef{0, 1}) / (double(num_models()) * rows)).contiguous();
 }
 
 void StackTables::divide_folds(const at::Tensor& counts_K) {
@@ -256,7 +289,11 @@ at::Tensor StackTables::probabilities(int64_t m, const RowPiece& piece) const {
 
 at::Tensor StackTables::inputs(int64_t m, const RowPiece& piece) const {
   at::Tensor values = probabilities(m, piece);
-  return logits_ ? at::logit(values, kLeastProbability) : values;
+  if (logits_) {
+    at::logit_(values, kLeastProbability);
+    clear_padding(columns_of(values, piece.count));
+  }
+  return values;
 }
 
 std::vector<RowPiece> StackTables::pieces_without(const std::vector<int64_t>& folds) const {
@@ -288,20 +325,27 @@ at::Tensor StackTables::everywhere(const std::vector<at::Tensor>& parts_RC, int6
 
 at::Tensor StackTables::inputs_without(int64_t m, const std::vector<int64_t>& folds) const {
   std::vector<at::Tensor> parts;
-  for (const RowPiece& piece : pieces_without(folds)) parts.push_back(inputs(m, piece));
+  for (const RowPiece& piece : pieces_without(folds))
+    parts.push_back(as_rows(inputs(m, piece), piece));
   return everywhere(parts, num_labels(), folds);
 }
 
 at::Tensor StackTables::targets_without(const std::vector<int64_t>& folds) const {
   std::vector<at::Tensor> parts;
-  for (const RowPiece& piece : pieces_without(folds)) parts.push_back(targets(piece));
+  for (const RowPiece& piece : pieces_without(folds))
+    parts.push_back(as_rows(targets(piece), piece));
   return everywhere(parts, num_labels(), folds);
 }
 
-at::Tensor StackTables::in_input_order(const at::Tensor& table_NL) const {
-  at::Tensor result = at::empty_like(table_NL);
-  result.index_copy_(0, at::tensor(rows_N_, at::kLong), table_NL);
-  return result;
+void StackTables::put_rows(const at::Tensor& rows_RC, const RowPiece& piece,
+                           const at::Tensor& table_NC) const {
+  const at::Tensor dense_RC = rows_RC.contiguous();
+  const int64_t num_columns = dense_RC.size(1);
+  const double* from = dense_RC.const_data_ptr<double>();
+  double* to = table_NC.data_ptr<double>();
+  for (int64_t r = 0; r < piece.count; ++r)
+    std::copy_n(from + r * num_columns, num_columns,
+                to + rows_N_[static_cast<size_t>(piece.first + r)] * num_columns);
 }
 
 }  // namespace baleen

@@ -12,14 +12,21 @@
 
 namespace baleen {
 
-// Shapes: M kept models, N samples of this rank, L labels, K folds, R rows of a piece.
+// Shapes: M kept models, N samples of this rank, L labels, K folds, R rows of a piece, P with the
+// padding of Columns.
 
 /// Consecutive rows of one fold, in the order of StackTables.
 struct RowPiece {
+  int64_t index = 0;  ///< among pieces()
   int64_t fold = 0;
   int64_t first = 0;
   int64_t count = 0;
 };
+
+/// A table [C, P] with the rows as columns, to be a piece's rows [R, C]. A view.
+inline at::Tensor as_rows(const at::Tensor& table_CP, const RowPiece& piece) {
+  return table_CP.narrow(1, 0, piece.count).t();
+}
 
 /// The input of a stack, checked, with its rows put in the order of their folds and read in pieces.
 class StackTables {
@@ -41,7 +48,7 @@ class StackTables {
   const std::vector<int64_t>& kept() const { return kept_M_; }  ///< columns of the input's models
   int64_t num_models() const { return static_cast<int64_t>(kept_M_.size()); }
   int64_t num_rows() const { return static_cast<int64_t>(rows_N_.size()); }
-  int64_t num_labels() const { return y_NL_.size(1); }
+  int64_t num_labels() const { return num_labels_; }
   int64_t num_folds() const { return static_cast<int64_t>(counts_K_.size()); }
   /// Rows of a fold, wherever they live.
   int64_t count_of(int64_t fold) const { return counts_K_[static_cast<size_t>(fold)]; }
@@ -52,7 +59,7 @@ class StackTables {
   /// Row of the input at each place.
   const std::vector<int64_t>& rows() const { return rows_N_; }
 
-  /// What level 1 sees of model `m` (a place in kept()), [R, L] in fp64: probabilities or logits.
+  /// What level 1 sees of model `m` (a place in kept()), [L, P] in fp64: probabilities or logits.
   at::Tensor inputs(int64_t m, const RowPiece& piece) const;
   /// The same of the predictions as they are.
   at::Tensor probabilities(int64_t m, const RowPiece& piece) const;
@@ -66,17 +73,22 @@ class StackTables {
   at::Tensor targets_without(const std::vector<int64_t>& folds) const;
   std::vector<RowPiece> pieces_without(const std::vector<int64_t>& folds) const;
 
-  at::Tensor targets(const RowPiece& piece) const {
-    return y_NL_.narrow(0, piece.first, piece.count);
+  /// [L, P]
+  const at::Tensor& targets(const RowPiece& piece) const {
+    return targets_P_[static_cast<size_t>(piece.index)];
   }
+  /// Mean of a model's inputs(), of all rows.
+  at::Tensor mean_input_L(int64_t m) const { return mean_inputs_ML_[m]; }
   /// Each label's mean probability: where first-level scores lie, for sums about it. Made without
   /// targets, so that the bits of a fit do not depend on those of rows that it leaves out.
   const at::Tensor& centre_L() const { return centre_L_; }
-  /// A table in the order of the folds, put back into the input's order.
-  at::Tensor in_input_order(const at::Tensor& table_NL) const;
+  /// Puts a piece's rows [R, C] where they belong in a table [N, C] in the input's order. Any
+  /// thread.
+  void put_rows(const at::Tensor& rows_RC, const RowPiece& piece, const at::Tensor& table_NC) const;
 
  private:
   void divide_folds(const at::Tensor& counts_K);
+  void find_means();
 
   StackRanks ranks_;
   std::function<void()> check_stop_;
@@ -87,8 +99,9 @@ class StackTables {
   at::Tensor positives_KL_;
   std::vector<RowPiece> pieces_;
   at::Tensor oof_MNL_;  // as it came, not copied
-  at::Tensor y_NL_;     // in the order of rows_N_
-  at::Tensor centre_L_;
+  int64_t num_labels_ = 0;
+  std::vector<at::Tensor> targets_P_;  // of each piece
+  at::Tensor mean_inputs_ML_, centre_L_;
   bool logits_ = false;
 };
 

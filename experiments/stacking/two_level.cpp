@@ -4,7 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "core/base/error.h"
-#include "experiments/stacking/level_fits.h"
+#include "experiments/stacking/level2_fits.h"
 #include "experiments/stacking/on_threads.h"
 #include "experiments/stacking/stack_tables.h"
 
@@ -25,8 +25,8 @@ void check_test(const StackInput& input, const at::Tensor& test_TL, size_t model
               "its training diverged: look at the model's curves");
 }
 
-/// Level-2 output [R, L] of level-1 scores [L, R, M]; labels without anything learnt as the options
-/// say. @param mean_of gives the models' mean prediction of a label
+/// Level-2 output [R, L] of level-1 scores [L, R, M] (any strides); labels without anything learnt
+/// as the options say. @param mean_of gives the models' mean prediction of a label
 template <class MeanOf>
 at::Tensor apply_level2(const StackFit& fit, const at::Tensor& x_LRM, const StackOptions& options,
                         const MeanOf& mean_of) {
@@ -101,34 +101,30 @@ at::Tensor transform_test(const StackInput& input, const StackTables& tables, co
 void fill_scores(const StackTables& tables, const Level1Fits& level1, StackResult& result,
                  bool keep_level1) {
   const int64_t num_rows = tables.num_rows(), num_labels = tables.num_labels();
-  at::Tensor z_NL = at::empty({num_rows, num_labels}, at::kDouble);
-  at::Tensor mean_NL = at::empty({num_rows, num_labels}, at::kDouble);
+  result.oof_NL = at::empty({num_rows, num_labels}, at::kDouble);
+  result.level1_mean_NL = at::empty({num_rows, num_labels}, at::kDouble);
   if (keep_level1) {
     result.level1_oof_MNL = at::empty({tables.num_models(), num_rows, num_labels}, at::kDouble);
   }
   const auto& pieces = tables.pieces();
-  on_threads(static_cast<int64_t>(pieces.size()), [&](int64_t p) {
+  on_threads(std::ssize(pieces), [&](int64_t p) {
     tables.check_stop();
     const RowPiece& piece = pieces[static_cast<size_t>(p)];
-    const at::Tensor x_LRM = level1.scores(piece, piece.fold);
-    mean_NL.narrow(0, piece.first, piece.count).copy_(x_LRM.mean(2).t());
-    if (keep_level1) {
-      const at::Tensor rows =
-          at::tensor(at::ArrayRef<int64_t>(tables.rows().data() + piece.first, size_t(piece.count)),
-                     at::kLong);
-      result.level1_oof_MNL.index_copy_(1, rows, x_LRM.permute({2, 1, 0}));
-    }
+    const at::Tensor x_LMR = level1.scores(piece, piece.fold).narrow(2, 0, piece.count) +
+                             tables.centre_L().reshape({-1, 1, 1});
+    tables.put_rows(x_LMR.mean(1).t(), piece, result.level1_mean_NL);
+    for (int64_t m = 0; keep_level1 && m < tables.num_models(); ++m)
+      tables.put_rows(x_LMR.select(1, m).t(), piece, result.level1_oof_MNL[m]);
     const StackFit& fit = result.by_fold_K[static_cast<size_t>(piece.fold)];
-    z_NL.narrow(0, piece.first, piece.count)
-        .copy_(apply_level2(fit, x_LRM, result.options, [&](int64_t l) {
-          at::Tensor sum = at::zeros({piece.count}, at::kDouble);
+    const at::Tensor z_RL =
+        apply_level2(fit, x_LMR.transpose(1, 2), result.options, [&](int64_t l) {
+          at::Tensor sum_R = at::zeros({piece.count}, at::kDouble);
           for (int64_t m = 0; m < tables.num_models(); ++m)
-            sum += tables.probabilities(m, piece).select(1, l);
-          return sum / double(tables.num_models());
-        }));
+            sum_R += as_rows(tables.probabilities(m, piece), piece).select(1, l);
+          return sum_R / double(tables.num_models());
+        });
+    tables.put_rows(z_RL, piece, result.oof_NL);
   });
-  result.oof_NL = tables.in_input_order(z_NL);
-  result.level1_mean_NL = tables.in_input_order(mean_NL);
 }
 
 }  // namespace
@@ -161,15 +157,14 @@ StackResult fit_stack(const StackInput& input, const StackOptions& options, bool
   const Level1Fits level1(tables, options, refit);
   const auto num_folds = static_cast<size_t>(tables.num_folds());
   // Each fold in turn is left out of both levels, then none where all rows are to be fitted again.
-  std::vector<StackFit> fits(num_folds + (refit ? 1 : 0));
-  const auto fit_without = [&](int64_t k) {
-    const int64_t without = k < tables.num_folds() ? k : -1;
-    fits[static_cast<size_t>(k)] = {
-        .level1_M = level1.models(without < 0 ? LeftOut{} : LeftOut{without}),
-        .level2_L = fit_level2(tables, level1, options, without),
-        .constant_L = are_constant(constant_values(tables, without))};
-  };
-  on_threads(static_cast<int64_t>(fits.size()), fit_without, !ranks.alone());
+  std::vector<std::vector<RidgeModel>> level2_FL = fit_level2(tables, level1, options, refit);
+  std::vector<StackFit> fits;
+  for (size_t k = 0; k < level2_FL.size(); ++k) {
+    const int64_t without = k < num_folds ? static_cast<int64_t>(k) : -1;
+    fits.push_back({.level1_M = level1.models(without < 0 ? LeftOut{} : LeftOut{without}),
+                    .level2_L = std::move(level2_FL[k]),
+                    .constant_L = are_constant(constant_values(tables, without))});
+  }
   if (refit) {
     result.refit = std::move(fits.back());
     fits.pop_back();

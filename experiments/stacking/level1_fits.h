@@ -3,15 +3,12 @@
 #include <map>
 #include <vector>
 
-#include "experiments/stacking/stack_tables.h"
+#include "experiments/stacking/columns.h"
+#include "experiments/stacking/level_sums.h"
 
 namespace baleen {
 
-// Shapes: M models, L labels, R rows of a piece.
-
-/// Folds that a fit leaves out: none, one, or two. Of two the first is the one that is left out
-/// throughout, and chose the penalties; the second is left out so that its rows can be scored.
-using LeftOut = std::vector<int64_t>;
+// Shapes: M models, L labels, R rows of a piece, P with the padding of Columns.
 
 /// The first level of a stack: for each model the ridges of all labels on all labels, without every
 /// set of folds that is asked for.
@@ -24,9 +21,14 @@ class Level1Fits {
   const RidgeModel& model(int64_t m, const LeftOut& folds) const;
   std::vector<RidgeModel> models(const LeftOut& folds) const;
 
-  /// What the second level sees of a piece when it leaves `without` out (-1: nothing), [L, R, M]:
-  /// each row by fits that never saw its fold, nor `without` where the options say `nested`.
+  /// What the second level sees of a piece when it leaves `without` out (-1: nothing), [L, M, P],
+  /// less the tables' centre_L: each row by fits that never saw its fold, nor `without` where the
+  /// options say `nested`.
+  /// @param inputs_M the piece's, of each model
+  at::Tensor scores(const std::vector<at::Tensor>& inputs_M, const RowPiece& piece,
+                    int64_t without) const;
   at::Tensor scores(const RowPiece& piece, int64_t without) const;
+  std::vector<at::Tensor> inputs_of(const RowPiece& piece) const;
 
  private:
   void fit_model(int64_t m);
@@ -35,10 +37,7 @@ class Level1Fits {
   const StackOptions& options_;
   std::map<LeftOut, size_t> index_;
   std::vector<std::vector<RidgeModel>> models_MS_;
+  std::vector<std::vector<ColumnWeights>> weights_MS_;  // the same models'; none without a level
 };
-
-/// The second level for each label, fitted on the rows outside a fold (-1: on all).
-std::vector<RidgeModel> fit_level2(const StackTables& tables, const Level1Fits& level1,
-                                   const StackOptions& options, int64_t without);
 
 }  // namespace baleen

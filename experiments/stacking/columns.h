@@ -1,0 +1,69 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace baleen {
+
+// Shapes: C columns of R rows each, P rows with padding, D inputs, O outputs, A penalties.
+
+/// Rows are worked on in groups of so many.
+constexpr int64_t kRowGroup = 32;
+
+/// Rows of a column with its padding.
+inline int64_t padded_rows(int64_t rows) { return (rows + kRowGroup - 1) / kRowGroup * kRowGroup; }
+
+/// Columns of a few hundred fp64 rows, each padded by zeros to whole groups. A view.
+struct Columns {
+  double* data = nullptr;
+  int64_t count = 0;
+  int64_t rows = 0;
+  int64_t stride = 0;  ///< from one column to the next; at least padded_rows(rows)
+
+  double* column(int64_t c) const { return data + c * stride; }
+  Columns narrow(int64_t first, int64_t columns) const {
+    return {column(first), columns, rows, stride};
+  }
+};
+
+/// The columns in the rows of a contiguous fp64 table [C, P].
+Columns columns_of(const at::Tensor& table_CP, int64_t rows);
+/// Makes the padding zero.
+void clear_padding(const Columns& columns);
+
+/// O linear functions of the same D inputs, laid out for the loops below.
+class ColumnWeights {
+ public:
+  ColumnWeights() = default;
+  /// @param weights_OD any strides
+  explicit ColumnWeights(const at::Tensor& weights_OD);
+
+  int64_t num_outputs() const { return num_outputs_; }
+  int64_t num_inputs() const { return num_inputs_; }
+  const double* tiles() const { return tiles_.data(); }
+
+ private:
+  int64_t num_outputs_ = 0, num_inputs_ = 0;
+  std::vector<double> tiles_;  // a few outputs at a time, input by input; zeros fill the last
+};
+
+/// out_o = offset_o + Σ_d weight_od · x_d, for O outputs. The padding of `out` is left undefined.
+/// @param offset_O empty: none
+void apply_columns(const ColumnWeights& weights, const double* offset_O, const Columns& x,
+                   const Columns& out);
+/// out_o = Σ_d weight_od · x_d².
+void apply_to_squares(const ColumnWeights& weights, const Columns& x, const Columns& out);
+/// Makes of leverages h_a the scale of leave-one-out errors, 1/(1 − of_mean − h_a), and raises
+/// most_taken_a to the greatest of_mean + h_a.
+void scale_by_freedom(double of_mean, const Columns& leverage_A, double* most_taken_A);
+/// Adds Σ_r ((y_k − Σ_d weight_od · x_d) · scale_a)² to squares_o, where o = a·K + k.
+void add_squared_errors(const ColumnWeights& weights, const Columns& x, const Columns& y_K,
+                        const Columns& scale_A, double* squares_AK);
+/// Adds Σ_r a_i · b_j to dots_ij. @param symmetric `b` is `a`
+void add_dots(const Columns& a, const Columns& b, bool symmetric, double* dots_AB);
+/// Adds Σ_r x_c to sums_c.
+void add_sums(const Columns& x, double* sums_C);
+
+}  // namespace baleen

@@ -1,0 +1,192 @@
+#include "experiments/stacking/level2_fits.h"
+
+#include <ATen/ATen.h>
+
+#include "experiments/stacking/level_sums.h"
+#include "experiments/stacking/on_threads.h"
+
+namespace baleen {
+namespace {
+
+/// The second level's fits, from the rows that all of them share.
+class Level2Fits {
+ public:
+  Level2Fits(const StackTables& tables, const Level1Fits& level1, const StackOptions& options,
+             int64_t num_fits)
+      : tables_(tables), level1_(level1), options_(options), num_fits_(num_fits) {
+    add_sums();
+  }
+
+  /// Penalties by leave-one-out errors, for each label.
+  std::vector<std::vector<RidgeModel>> fit_by_errors() const;
+  /// One penalty for all labels, by the metric.
+  std::vector<RidgeModel> fit_by_metric(int64_t fit) const;
+
+ private:
+  /// The fold that a fit leaves out; -1: none.
+  int64_t without(int64_t fit) const { return fit < tables_.num_folds() ? fit : -1; }
+  /// Fits that see the same first-level scores share them, and their sums.
+  int64_t view(int64_t fit) const { return options_.nested ? fit : 0; }
+  LeftOut left_out(int64_t fit) const {
+    return without(fit) < 0 ? LeftOut{} : LeftOut{without(fit)};
+  }
+  const std::vector<RidgeSums>& sums(int64_t fit, int64_t label) const {
+    return sums_VLK_[static_cast<size_t>(view(fit) * tables_.num_labels() + label)];
+  }
+
+  /// Calls visit(piece, fit, scores_LMP) for the rows of each fit, on a thread for each fold.
+  /// @param by_view once for all fits of a view
+  template <class Visit>
+  void visit_scores(bool by_view, const Visit& visit) const;
+  void add_sums();
+  RidgeSolver solver(int64_t fit, int64_t label, const LeftOut& folds,
+                     std::span<const double> alphas) const;
+  RidgeModel solved(const RidgeSolver& solver, int64_t fit, int64_t label, const LeftOut& folds,
+                    const std::vector<double>& alpha_1) const;
+
+  const StackTables& tables_;
+  const Level1Fits& level1_;
+  const StackOptions& options_;
+  int64_t num_fits_;
+  std::vector<std::vector<RidgeSums>> sums_VLK_;
+};
+
+Columns inputs_of_label(const at::Tensor& scores_LMP, int64_t label, const RowPiece& piece) {
+  const int64_t num_models = scores_LMP.size(1), stride = scores_LMP.size(2);
+  return {scores_LMP.data_ptr<double>() + label * num_models * stride, num_models, piece.count,
+          stride};
+}
+
+template <class Visit>
+void Level2Fits::visit_scores(bool by_view, const Visit& visit) const {
+  const bool all_share = !options_.nested;
+  on_threads(tables_.num_folds(), [&](int64_t fold) {
+    for (const RowPiece& piece : pieces_of(tables_, fold)) {
+      tables_.check_stop();
+      const std::vector<at::Tensor> inputs_M = level1_.inputs_of(piece);
+      at::Tensor scores_LMP;
+      for (int64_t fit = 0; fit < num_fits_; ++fit) {
+        const bool needed = all_share && by_view ? fit == 0 : without(fit) != fold;
+        if (!needed) continue;
+        if (!all_share || !scores_LMP.defined())
+          scores_LMP = level1_.scores(inputs_M, piece, without(fit));
+        visit(piece, fit, scores_LMP);
+      }
+    }
+  });
+}
+
+void Level2Fits::add_sums() {
+  const int64_t num_views = options_.nested ? num_fits_ : 1, num_labels = tables_.num_labels();
+  sums_VLK_.resize(static_cast<size_t>(num_views * num_labels));
+  for (std::vector<RidgeSums>& sums_K : sums_VLK_) {
+    for (int64_t k = 0; k < tables_.num_folds(); ++k) sums_K.emplace_back(tables_.num_models(), 1);
+  }
+  visit_scores(/*by_view=*/true, [&](const RowPiece& piece, int64_t fit, const at::Tensor& scores) {
+    const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
+    for (int64_t l = 0; l < num_labels; ++l) {
+      sums_VLK_[static_cast<size_t>(view(fit) * num_labels + l)][static_cast<size_t>(piece.fold)]
+          .add(inputs_of_label(scores, l, piece), targets_L.narrow(l, 1));
+    }
+  });
+  for (std::vector<RidgeSums>& sums_K : sums_VLK_) add_up(sums_K, tables_);
+}
+
+RidgeSolver Level2Fits::solver(int64_t fit, int64_t label, const LeftOut& folds,
+                               std::span<const double> alphas) const {
+  // Near enough to the first-level scores' means for a point to sum about.
+  return RidgeSolver(sums_without(sums(fit, label), folds),
+                     tables_.centre_L()[label].expand({tables_.num_models()}),
+                     at::zeros({1}, at::kDouble), alphas, tables_.num_folds());
+}
+
+RidgeModel Level2Fits::solved(const RidgeSolver& solver, int64_t fit, int64_t label,
+                              const LeftOut& folds, const std::vector<double>& alpha_1) const {
+  return solve(solver, alpha_1, [&] {
+    std::vector<at::Tensor> x;
+    for (const RowPiece& piece : tables_.pieces_without(folds)) {
+      const at::Tensor scores_LMP = level1_.scores(piece, without(fit));
+      x.push_back(as_rows(scores_LMP[label], piece) + tables_.centre_L()[label]);
+    }
+    return std::pair(tables_.everywhere(x, tables_.num_models(), folds),
+                     tables_.targets_without(folds).select(1, label).unsqueeze(1));
+  });
+}
+
+std::vector<RidgeModel> Level2Fits::fit_by_metric(int64_t fit) const {
+  const auto all_labels = [&](const LeftOut& folds, double alpha) {
+    const std::vector<double> one{alpha};
+    std::vector<RidgeModel> fits;
+    for (int64_t l = 0; l < tables_.num_labels(); ++l)
+      fits.push_back(solved(solver(fit, l, folds, one), fit, l, folds, one));
+    return fits;
+  };
+  const auto score = [&](int64_t fold, double alpha) {
+    const std::vector<RidgeModel> fits = all_labels(both(fold, without(fit)), alpha);
+    std::vector<at::Tensor> parts;
+    for (const RowPiece& piece : pieces_of(tables_, fold)) {
+      const at::Tensor scores_LMP = level1_.scores(piece, without(fit));
+      std::vector<at::Tensor> columns;
+      for (int64_t l = 0; l < tables_.num_labels(); ++l) {
+        const at::Tensor x_RM = as_rows(scores_LMP[l], piece) + tables_.centre_L()[l];
+        columns.push_back(predict(fits[static_cast<size_t>(l)], x_RM).squeeze(1));
+      }
+      parts.push_back(at::stack(columns, 1));
+    }
+    return parts;
+  };
+  return all_labels(left_out(fit), best_by_metric(tables_, options_, left_out(fit), score));
+}
+
+std::vector<std::vector<RidgeModel>> Level2Fits::fit_by_errors() const {
+  const int64_t num_labels = tables_.num_labels();
+  std::vector<std::vector<RidgeSolver>> solvers_FL(static_cast<size_t>(num_fits_));
+  on_threads(num_fits_, [&](int64_t fit) {
+    for (int64_t l = 0; l < num_labels; ++l) {
+      solvers_FL[static_cast<size_t>(fit)].push_back(
+          solver(fit, l, left_out(fit), options_.alphas));
+    }
+  });
+  if (options_.alphas.size() > 1) {
+    std::vector<RidgeScratch> scratch_K(static_cast<size_t>(tables_.num_folds()));
+    visit_scores(/*by_view=*/false,
+                 [&](const RowPiece& piece, int64_t fit, const at::Tensor& scores) {
+                   const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
+                   for (int64_t l = 0; l < num_labels; ++l) {
+                     solvers_FL[static_cast<size_t>(fit)][static_cast<size_t>(l)].add_errors(
+                         inputs_of_label(scores, l, piece), targets_L.narrow(l, 1), piece.fold,
+                         scratch_K[static_cast<size_t>(piece.fold)]);
+                   }
+                 });
+    for (const std::vector<RidgeSolver>& solvers_L : solvers_FL) {
+      for (const RidgeSolver& one : solvers_L) tables_.ranks().add_up(one.errors());
+    }
+  }
+  std::vector<std::vector<RidgeModel>> fits(static_cast<size_t>(num_fits_));
+  const auto finish = [&](int64_t fit) {
+    const std::vector<RidgeSolver>& solvers_L = solvers_FL[static_cast<size_t>(fit)];
+    for (int64_t l = 0; l < num_labels; ++l) {
+      const RidgeSolver& one = solvers_L[static_cast<size_t>(l)];
+      fits[static_cast<size_t>(fit)].push_back(
+          solved(one, fit, l, left_out(fit), one.choose_alphas(true)));
+    }
+  };
+  on_threads(num_fits_, finish, !tables_.ranks().alone());
+  return fits;
+}
+
+}  // namespace
+
+std::vector<std::vector<RidgeModel>> fit_level2(const StackTables& tables, const Level1Fits& level1,
+                                                const StackOptions& options, bool all_rows) {
+  const int64_t num_fits = tables.num_folds() + (all_rows ? 1 : 0);
+  const Level2Fits level2(tables, level1, options, num_fits);
+  if (options.alpha_by != "metric" || options.alphas.size() < 2) return level2.fit_by_errors();
+  std::vector<std::vector<RidgeModel>> fits(static_cast<size_t>(num_fits));
+  on_threads(
+      num_fits, [&](int64_t fit) { fits[static_cast<size_t>(fit)] = level2.fit_by_metric(fit); },
+      !tables.ranks().alone());
+  return fits;
+}
+
+}  // namespace baleen

@@ -1,0 +1,74 @@
+#include "experiments/stacking/level_sums.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace baleen {
+
+bool holds(const LeftOut& folds, int64_t fold) {
+  return std::find(folds.begin(), folds.end(), fold) != folds.end();
+}
+
+LeftOut both(int64_t fold, int64_t without) {
+  if (without < 0 || fold == without) return {fold};
+  return {without, fold};
+}
+
+void add_up(std::vector<RidgeSums>& sums_K, const StackTables& tables) {
+  std::vector<at::Tensor> tensors;
+  for (size_t k = 0; k < sums_K.size(); ++k) {
+    sums_K[k].num_rows = tables.count_of(static_cast<int64_t>(k));
+    tensors.push_back(sums_K[k].values);
+  }
+  tables.ranks().add_up(tensors);
+}
+
+RidgeSums sums_without(const std::vector<RidgeSums>& sums_K, const LeftOut& folds) {
+  RidgeSums all(sums_K[0].num_inputs(), sums_K[0].num_targets());
+  for (size_t k = 0; k < sums_K.size(); ++k) {
+    if (!holds(folds, static_cast<int64_t>(k))) all.merge(sums_K[k]);
+  }
+  return all;
+}
+
+RidgeModel solve(const RidgeSolver& solver, const std::vector<double>& alphas_K,
+                 const std::function<std::pair<at::Tensor, at::Tensor>()>& fetch) {
+  if (auto model = solver.fit(alphas_K)) return *model;
+  const auto [x_ND, y_NK] = fetch();
+  return RidgeProblem(x_ND, y_NK).fit(alphas_K);
+}
+
+double best_by_metric(
+    const StackTables& tables, const StackOptions& options, const LeftOut& without,
+    const std::function<std::vector<at::Tensor>(int64_t fold, double alpha)>& fit_and_score) {
+  std::vector<double> descending = options.alphas;
+  std::sort(descending.rbegin(), descending.rend());
+  const at::Tensor targets_NL = tables.targets_without(without);
+  double best = -1, chosen = 0;
+  for (const double alpha : descending) {
+    std::vector<at::Tensor> scores;
+    for (int64_t fold = 0; fold < tables.num_folds(); ++fold) {
+      if (holds(without, fold)) continue;
+      tables.check_stop();
+      for (at::Tensor& part : fit_and_score(fold, alpha)) scores.push_back(std::move(part));
+    }
+    const double value =
+        tables.metric()(tables.everywhere(scores, tables.num_labels(), without), targets_NL);
+    if (value > best + 1e-12) {
+      best = value;
+      chosen = alpha;
+    }
+  }
+  return chosen;
+}
+
+std::vector<RowPiece> pieces_of(const StackTables& tables, int64_t fold) {
+  std::vector<RowPiece> result;
+  for (const RowPiece& piece : tables.pieces()) {
+    if (piece.fold == fold) result.push_back(piece);
+  }
+  return result;
+}
+
+}  // namespace baleen

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "experiments/stacking/ridge_sums.h"
+#include "experiments/stacking/stack_tables.h"
+
+namespace baleen {
+
+// What the fits of both levels have in common: sums by fold, from which folds are left out.
+
+/// Folds that a fit leaves out: none, one, or two. Of two the first is the one that is left out
+/// throughout, and chose the penalties; the second is left out so that its rows can be scored.
+using LeftOut = std::vector<int64_t>;
+
+bool holds(const LeftOut& folds, int64_t fold);
+/// The set for scoring the rows of a fold where `without` is left out throughout (-1: nothing is).
+LeftOut both(int64_t fold, int64_t without);
+std::vector<RowPiece> pieces_of(const StackTables& tables, int64_t fold);
+
+/// [collective] The sums of each fold, from where its rows live.
+void add_up(std::vector<RidgeSums>& sums_K, const StackTables& tables);
+RidgeSums sums_without(const std::vector<RidgeSums>& sums_K, const LeftOut& folds);
+
+/// A fit for the penalties; for those that the sums cannot solve the rows are fetched.
+/// @param fetch inputs [N, D] and targets [N, K]; collective
+RidgeModel solve(const RidgeSolver& solver, const std::vector<double>& alphas_K,
+                 const std::function<std::pair<at::Tensor, at::Tensor>()>& fetch);
+
+/// [collective] The penalty whose scores on the held-out folds are best; the largest of equals.
+/// @param fit_and_score gives the scores of a fold's rows, [R, L] by piece, by a fit without it for
+/// one penalty
+double best_by_metric(
+    const StackTables& tables, const StackOptions& options, const LeftOut& without,
+    const std::function<std::vector<at::Tensor>(int64_t fold, double alpha)>& fit_and_score);
+
+}  // namespace baleen
