@@ -101,9 +101,10 @@ void predict(Backbone& network, const Loss& loss, std::span<const LookSource> so
   const at::Device device = network.parameters().at(0).device();
   std::vector<Reader> readers(sources.begin(), sources.end());
   while (!readers.empty() && !readers.front().at_end()) {
-    if (stop && stop()) throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
     Looks looks(fusion, loss);
     const auto look = [&](const at::Tensor& view) {
+      // Before each look, not each chunk: there may be dozens of looks at large images.
+      if (stop && stop()) throw Error(ErrorKind::kInterrupted, "a signal asked the run to stop");
       const AutocastScope autocast(device.type(), precision);
       looks.add(loss.probabilities(network.forward(view)).to(at::kFloat));
     };

@@ -31,7 +31,7 @@ struct LookSource {
 /// `fusion` makes one prediction of these, in evaluation mode. The result of a batch depends on its
 /// images and its size only, so that fixed chunks give the same bits on any number of ranks. Not
 /// collective. The network is back in the mode it was in when this returns or throws.
-/// @param stop polled between chunks; true ends the prediction with Error kInterrupted; may be
+/// @param stop polled before each look; true ends the prediction with Error kInterrupted; may be
 /// empty
 /// @throws Error kNumeric naming the first row whose prediction is not finite.
 void predict(Backbone& network, const Loss& loss, std::span<const LookSource> sources,

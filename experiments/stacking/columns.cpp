@@ -94,6 +94,15 @@ ColumnWeights::ColumnWeights(const at::Tensor& weights_OD)
 }
 
 BALEEN_EACH_INSTRUCTION_SET
+void subtract(const Columns& x, const double* offset_C, const Columns& out) {
+  for (int64_t c = 0; c < x.count; ++c) {
+    for (int64_t row = 0; row < x.rows; row += kLanes)
+      store(load(x.column(c) + row) - offset_C[c], out.column(c) + row);
+  }
+  clear_padding(out);
+}
+
+BALEEN_EACH_INSTRUCTION_SET
 void apply_columns(const ColumnWeights& weights, const double* offset_O, const Columns& x,
                    const Columns& out) {
   apply<false>(weights, offset_O, x, out);

@@ -33,6 +33,9 @@ Columns columns_of(const at::Tensor& table_CP, int64_t rows);
 /// Makes the padding zero.
 void clear_padding(const Columns& columns);
 
+/// out_c = x_c − offset_c, with padding of zeros. @param out may be x
+void subtract(const Columns& x, const double* offset_C, const Columns& out);
+
 /// O linear functions of the same D inputs, laid out for the loops below.
 class ColumnWeights {
  public:

@@ -2,10 +2,148 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "experiments/stacking/on_threads.h"
 
 namespace baleen {
+namespace {
+
+bool by_metric(const StackOptions& options) {
+  return options.alpha_by == "metric" && options.alphas.size() > 1;
+}
+
+/// The ridges of one model, step by step: sums and errors are added part by part of the folds, on
+/// any threads, and each step after them needs all parts.
+class ModelFit {
+ public:
+  using Places = std::map<LeftOut, size_t>;
+
+  ModelFit(const StackTables& tables, const StackOptions& options, const Places& places, int64_t m)
+      : tables_(tables), options_(options), places_(places), m_(m) {
+    for (int64_t s = 0; s < tables.num_parts(); ++s) sums_S_.push_back(no_sums());
+  }
+
+  void add_sums(int64_t part);
+  /// [collective] Makes the sums of folds.
+  void merge_sums();
+  void make_solvers();
+  void add_errors(int64_t part);
+  /// [collective] The model without each set of folds.
+  std::vector<RidgeModel> fit();
+
+ private:
+  int64_t num_labels() const { return tables_.num_labels(); }
+  RidgeSums no_sums() const { return {num_labels(), num_labels()}; }
+  at::Tensor shifted(const RowPiece& piece) const;
+  RidgeSolver solver_without(const LeftOut& folds, std::span<const double> alphas) const {
+    return RidgeSolver(sums_without(sums_K_, folds), tables_.mean_input_L(m_),
+                       at::zeros({num_labels()}, at::kDouble), alphas, tables_.num_parts());
+  }
+  RidgeModel solved(const RidgeSolver& solver, const LeftOut& folds,
+                    const std::vector<double>& alphas_L) const;
+  RidgeModel with_one(const LeftOut& folds, double alpha) const;
+  RidgeModel fit_by_metric(const LeftOut& folds) const;
+
+  const StackTables& tables_;
+  const StackOptions& options_;
+  const Places& places_;
+  int64_t m_;
+  std::vector<RidgeSums> sums_S_, sums_K_;
+  std::vector<std::pair<const LeftOut*, RidgeSolver>> solvers_;  // of sets that choose penalties
+};
+
+at::Tensor ModelFit::shifted(const RowPiece& piece) const {
+  at::Tensor x_LP = tables_.inputs(m_, piece);
+  const Columns x_L = columns_of(x_LP, piece.count);
+  subtract(x_L, tables_.mean_input_L(m_).const_data_ptr<double>(), x_L);
+  return x_LP;
+}
+
+void ModelFit::add_sums(int64_t part) {
+  for (const RowPiece& piece : tables_.pieces()) {
+    if (piece.part != part) continue;
+    tables_.check_stop();
+    const at::Tensor x_LP = shifted(piece);
+    sums_S_[static_cast<size_t>(part)].add(columns_of(x_LP, piece.count),
+                                           columns_of(tables_.targets(piece), piece.count));
+  }
+}
+
+void ModelFit::merge_sums() { sums_K_ = sums_of_folds(sums_S_, tables_); }
+
+void ModelFit::make_solvers() {
+  for (const auto& [folds, place] : places_) {
+    if (folds.size() < 2) solvers_.emplace_back(&folds, solver_without(folds, options_.alphas));
+  }
+}
+
+void ModelFit::add_errors(int64_t part) {
+  RidgeScratch scratch;
+  for (const RowPiece& piece : tables_.pieces()) {
+    if (piece.part != part) continue;
+    tables_.check_stop();
+    const at::Tensor x_LP = shifted(piece);
+    for (auto& [folds, solver] : solvers_) {
+      if (holds(*folds, piece.fold)) continue;
+      solver.add_errors(columns_of(x_LP, piece.count),
+                        columns_of(tables_.targets(piece), piece.count), part, scratch);
+    }
+  }
+}
+
+RidgeModel ModelFit::solved(const RidgeSolver& solver, const LeftOut& folds,
+                            const std::vector<double>& alphas_L) const {
+  return solve(solver, alphas_L, [&] {
+    return std::pair(tables_.inputs_without(m_, folds), tables_.targets_without(folds));
+  });
+}
+
+RidgeModel ModelFit::with_one(const LeftOut& folds, double alpha) const {
+  const std::vector<double> one{alpha};
+  return solved(solver_without(folds, one), folds,
+                std::vector<double>(static_cast<size_t>(num_labels()), alpha));
+}
+
+RidgeModel ModelFit::fit_by_metric(const LeftOut& folds) const {
+  const auto score = [&](int64_t fold, double alpha) {
+    LeftOut inner = folds;
+    inner.push_back(fold);
+    const RidgeModel model = with_one(inner, alpha);
+    std::vector<at::Tensor> parts;
+    for (const RowPiece& piece : pieces_of(tables_, fold))
+      parts.push_back(predict(model, as_rows(tables_.inputs(m_, piece), piece)));
+    return parts;
+  };
+  return with_one(folds, best_by_metric(tables_, options_, folds, score));
+}
+
+std::vector<RidgeModel> ModelFit::fit() {
+  std::vector<RidgeModel> models(places_.size());
+  if (by_metric(options_)) {
+    for (const auto& [folds, place] : places_) {
+      if (folds.size() < 2) models[place] = fit_by_metric(folds);
+    }
+  } else {
+    for (const auto& [folds, solver] : solvers_) {
+      if (solver.has_choice()) tables_.ranks().add_up(solver.errors());
+      models[places_.at(*folds)] =
+          solved(solver, *folds, solver.choose_alphas(options_.alpha_per_label));
+    }
+  }
+  // Fits without two folds take the penalties of the one without the first alone: those were chosen
+  // without the fold that is scored in the end.
+  for (const auto& [folds, place] : places_) {
+    if (folds.size() < 2) continue;
+    tables_.check_stop();
+    const std::vector<double>& alphas_L = models[places_.at({folds[0]})].alphas_K;
+    models[place] = solved(solver_without(folds, {alphas_L.data(), 1}), folds, alphas_L);
+  }
+  return models;
+}
+
+}  // namespace
 
 Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, bool all_rows)
     : tables_(tables), options_(options) {
@@ -24,112 +162,45 @@ Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, b
   }
   if (all_rows) sets.push_back({});
   for (size_t s = 0; s < sets.size(); ++s) index_[sets[s]] = s;
-  models_MS_.resize(static_cast<size_t>(tables.num_models()));
-  // One model per task: each is computed in one fixed order, whatever the number of threads.
-  on_threads(
-      tables.num_models(), [&](int64_t m) { fit_model(m); }, !tables.ranks().alone());
-  if (!options.first_level) return;
-  for (const std::vector<RidgeModel>& models : models_MS_) {
-    std::vector<ColumnWeights>& weights = weights_MS_.emplace_back();
-    for (const RidgeModel& model : models) weights.emplace_back(model.weights_DK.t());
+  if (options.first_level) {
+    fit_models();
+    return;
   }
+  const RidgeModel as_it_is{.weights_DK = at::eye(tables.num_labels(), at::kDouble),
+                            .intercept_K = at::zeros({tables.num_labels()}, at::kDouble),
+                            .alphas_K = {}};
+  models_MS_.assign(static_cast<size_t>(tables.num_models()),
+                    std::vector<RidgeModel>(index_.size(), as_it_is));
 }
 
-void Level1Fits::fit_model(int64_t m) {
-  const int64_t num_labels = tables_.num_labels();
-  if (!options_.first_level) {
-    const auto fp64 = at::TensorOptions(at::kDouble);
-    models_MS_[static_cast<size_t>(m)].assign(index_.size(),
-                                              {.weights_DK = at::eye(num_labels, fp64),
-                                               .intercept_K = at::zeros({num_labels}, fp64),
-                                               .alphas_K = {}});
-    return;
-  }
-  const at::Tensor shift_D = tables_.mean_input_L(m);
-  std::vector<RidgeSums> sums_K;
-  for (int64_t k = 0; k < tables_.num_folds(); ++k) sums_K.emplace_back(num_labels, num_labels);
-  const auto shifted = [&](const RowPiece& piece) {
-    at::Tensor x_DP = tables_.inputs(m, piece);
-    x_DP.narrow(1, 0, piece.count).sub_(shift_D.unsqueeze(1));
-    return x_DP;
-  };
-  const auto targets = [&](const RowPiece& piece) {
-    return columns_of(tables_.targets(piece), piece.count);
-  };
-  for (const RowPiece& piece : tables_.pieces()) {
-    tables_.check_stop();
-    const at::Tensor x_DP = shifted(piece);
-    sums_K[static_cast<size_t>(piece.fold)].add(columns_of(x_DP, piece.count), targets(piece));
-  }
-  add_up(sums_K, tables_);
-
-  const bool by_metric = options_.alpha_by == "metric" && options_.alphas.size() > 1;
-  const auto solver_without = [&](const LeftOut& folds, std::span<const double> alphas) {
-    return RidgeSolver(sums_without(sums_K, folds), shift_D, at::zeros({num_labels}, at::kDouble),
-                       alphas, tables_.num_folds());
-  };
-  const auto fit = [&](const RidgeSolver& solver, const LeftOut& folds,
-                       const std::vector<double>& alphas_K) {
-    return solve(solver, alphas_K, [&] {
-      return std::pair(tables_.inputs_without(m, folds), tables_.targets_without(folds));
-    });
-  };
-  const auto with_one = [&](const LeftOut& folds, double alpha) {
-    const std::vector<double> one{alpha};
-    return fit(solver_without(folds, one), folds,
-               std::vector<double>(static_cast<size_t>(num_labels), alpha));
-  };
-
-  std::vector<RidgeModel>& models = models_MS_[static_cast<size_t>(m)];
-  models.resize(index_.size());
-  // Fits without two folds take the penalties of the one without the first alone: those were chosen
-  // without the fold that is scored in the end.
-  const auto fit_pairs = [&] {
-    for (const auto& [folds, place] : index_) {
-      if (folds.size() < 2) continue;
-      tables_.check_stop();
-      const std::vector<double>& alphas_K = models[index_.at({folds[0]})].alphas_K;
-      models[place] = fit(solver_without(folds, {alphas_K.data(), 1}), folds, alphas_K);
+void Level1Fits::fit_models() {
+  const int64_t num_models = tables_.num_models(), num_parts = tables_.num_parts();
+  models_MS_.resize(static_cast<size_t>(num_models));
+  weights_MS_.resize(static_cast<size_t>(num_models));
+  // As many models at once as there are threads, and each in parts: what is held for a model grows
+  // with the square of the labels. Each sum is made in one order, whatever the number of threads.
+  const int64_t group_size = at::get_num_threads();
+  for (int64_t first = 0; first < num_models; first += group_size) {
+    std::vector<ModelFit> fits;
+    for (int64_t m = first; m < std::min(first + group_size, num_models); ++m)
+      fits.emplace_back(tables_, options_, index_, m);
+    const int64_t count = std::ssize(fits);
+    const auto each = [&](int64_t i) -> ModelFit& { return fits[static_cast<size_t>(i)]; };
+    on_threads(count * num_parts, [&](int64_t i) { each(i / num_parts).add_sums(i % num_parts); });
+    for (ModelFit& fit : fits) fit.merge_sums();
+    if (!by_metric(options_)) on_threads(count, [&](int64_t i) { each(i).make_solvers(); });
+    if (!by_metric(options_) && options_.alphas.size() > 1) {
+      on_threads(count * num_parts,
+                 [&](int64_t i) { each(i / num_parts).add_errors(i % num_parts); });
     }
-  };
-  if (by_metric) {
-    for (const auto& [folds, place] : index_) {
-      if (folds.size() == 2) continue;
-      const double alpha = best_by_metric(
-          tables_, options_, folds, [&, &left_out = folds](int64_t fold, double tried) {
-            LeftOut inner = left_out;
-            inner.push_back(fold);
-            const RidgeModel model = with_one(inner, tried);
-            std::vector<at::Tensor> parts;
-            for (const RowPiece& piece : pieces_of(tables_, fold))
-              parts.push_back(predict(model, as_rows(tables_.inputs(m, piece), piece)));
-            return parts;
-          });
-      models[place] = with_one(folds, alpha);
-    }
-    fit_pairs();
-    return;
+    const auto finish = [&](int64_t i) {
+      const auto m = static_cast<size_t>(first + i);
+      models_MS_[m] = each(i).fit();
+      for (const RidgeModel& model : models_MS_[m])
+        weights_MS_[m].emplace_back(model.weights_DK.t());
+    };
+    on_threads(count, finish, /*one_by_one=*/!tables_.ranks().alone());
   }
-  std::vector<std::pair<const LeftOut*, RidgeSolver>> solvers;
-  for (const auto& [folds, place] : index_) {
-    if (folds.size() < 2) solvers.emplace_back(&folds, solver_without(folds, options_.alphas));
-  }
-  if (options_.alphas.size() > 1) {
-    RidgeScratch scratch;
-    for (const RowPiece& piece : tables_.pieces()) {
-      tables_.check_stop();
-      const at::Tensor x_DP = shifted(piece);
-      for (auto& [folds, solver] : solvers) {
-        if (holds(*folds, piece.fold)) continue;
-        solver.add_errors(columns_of(x_DP, piece.count), targets(piece), piece.fold, scratch);
-      }
-    }
-    for (const auto& [folds, solver] : solvers) tables_.ranks().add_up(solver.errors());
-  }
-  for (const auto& [folds, solver] : solvers) {
-    models[index_.at(*folds)] = fit(solver, *folds, solver.choose_alphas(options_.alpha_per_label));
-  }
-  fit_pairs();
 }
 
 const RidgeModel& Level1Fits::model(int64_t m, const LeftOut& folds) const {

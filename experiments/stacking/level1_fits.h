@@ -31,13 +31,13 @@ class Level1Fits {
   std::vector<at::Tensor> inputs_of(const RowPiece& piece) const;
 
  private:
-  void fit_model(int64_t m);
+  void fit_models();
 
   const StackTables& tables_;
   const StackOptions& options_;
   std::map<LeftOut, size_t> index_;
   std::vector<std::vector<RidgeModel>> models_MS_;
-  std::vector<std::vector<ColumnWeights>> weights_MS_;  // the same models'; none without a level
+  std::vector<std::vector<ColumnWeights>> weights_MS_;  // the same, laid out; none without a level
 };
 
 }  // namespace baleen

@@ -34,7 +34,7 @@ class Level2Fits {
     return sums_VLK_[static_cast<size_t>(view(fit) * tables_.num_labels() + label)];
   }
 
-  /// Calls visit(piece, fit, scores_LMP) for the rows of each fit, on a thread for each fold.
+  /// Calls visit(piece, fit, scores_LMP) for the rows of each fit, the parts of folds on threads.
   /// @param by_view once for all fits of a view
   template <class Visit>
   void visit_scores(bool by_view, const Visit& visit) const;
@@ -60,13 +60,14 @@ Columns inputs_of_label(const at::Tensor& scores_LMP, int64_t label, const RowPi
 template <class Visit>
 void Level2Fits::visit_scores(bool by_view, const Visit& visit) const {
   const bool all_share = !options_.nested;
-  on_threads(tables_.num_folds(), [&](int64_t fold) {
-    for (const RowPiece& piece : pieces_of(tables_, fold)) {
+  on_threads(tables_.num_parts(), [&](int64_t part) {
+    for (const RowPiece& piece : tables_.pieces()) {
+      if (piece.part != part) continue;
       tables_.check_stop();
       const std::vector<at::Tensor> inputs_M = level1_.inputs_of(piece);
       at::Tensor scores_LMP;
       for (int64_t fit = 0; fit < num_fits_; ++fit) {
-        const bool needed = all_share && by_view ? fit == 0 : without(fit) != fold;
+        const bool needed = all_share && by_view ? fit == 0 : without(fit) != piece.fold;
         if (!needed) continue;
         if (!all_share || !scores_LMP.defined())
           scores_LMP = level1_.scores(inputs_M, piece, without(fit));
@@ -78,18 +79,20 @@ void Level2Fits::visit_scores(bool by_view, const Visit& visit) const {
 
 void Level2Fits::add_sums() {
   const int64_t num_views = options_.nested ? num_fits_ : 1, num_labels = tables_.num_labels();
-  sums_VLK_.resize(static_cast<size_t>(num_views * num_labels));
-  for (std::vector<RidgeSums>& sums_K : sums_VLK_) {
-    for (int64_t k = 0; k < tables_.num_folds(); ++k) sums_K.emplace_back(tables_.num_models(), 1);
+  std::vector<std::vector<RidgeSums>> sums_of_parts(static_cast<size_t>(num_views * num_labels));
+  for (std::vector<RidgeSums>& sums_S : sums_of_parts) {
+    for (int64_t s = 0; s < tables_.num_parts(); ++s) sums_S.emplace_back(tables_.num_models(), 1);
   }
   visit_scores(/*by_view=*/true, [&](const RowPiece& piece, int64_t fit, const at::Tensor& scores) {
     const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
     for (int64_t l = 0; l < num_labels; ++l) {
-      sums_VLK_[static_cast<size_t>(view(fit) * num_labels + l)][static_cast<size_t>(piece.fold)]
-          .add(inputs_of_label(scores, l, piece), targets_L.narrow(l, 1));
+      sums_of_parts[static_cast<size_t>(view(fit) * num_labels + l)]
+                   [static_cast<size_t>(piece.part)]
+                       .add(inputs_of_label(scores, l, piece), targets_L.narrow(l, 1));
     }
   });
-  for (std::vector<RidgeSums>& sums_K : sums_VLK_) add_up(sums_K, tables_);
+  for (const std::vector<RidgeSums>& sums_S : sums_of_parts)
+    sums_VLK_.push_back(sums_of_folds(sums_S, tables_));
 }
 
 RidgeSolver Level2Fits::solver(int64_t fit, int64_t label, const LeftOut& folds,
@@ -97,7 +100,7 @@ RidgeSolver Level2Fits::solver(int64_t fit, int64_t label, const LeftOut& folds,
   // Near enough to the first-level scores' means for a point to sum about.
   return RidgeSolver(sums_without(sums(fit, label), folds),
                      tables_.centre_L()[label].expand({tables_.num_models()}),
-                     at::zeros({1}, at::kDouble), alphas, tables_.num_folds());
+                     at::zeros({1}, at::kDouble), alphas, tables_.num_parts());
 }
 
 RidgeModel Level2Fits::solved(const RidgeSolver& solver, int64_t fit, int64_t label,
@@ -148,14 +151,14 @@ std::vector<std::vector<RidgeModel>> Level2Fits::fit_by_errors() const {
     }
   });
   if (options_.alphas.size() > 1) {
-    std::vector<RidgeScratch> scratch_K(static_cast<size_t>(tables_.num_folds()));
+    std::vector<RidgeScratch> scratch_S(static_cast<size_t>(tables_.num_parts()));
     visit_scores(/*by_view=*/false,
                  [&](const RowPiece& piece, int64_t fit, const at::Tensor& scores) {
                    const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
                    for (int64_t l = 0; l < num_labels; ++l) {
                      solvers_FL[static_cast<size_t>(fit)][static_cast<size_t>(l)].add_errors(
-                         inputs_of_label(scores, l, piece), targets_L.narrow(l, 1), piece.fold,
-                         scratch_K[static_cast<size_t>(piece.fold)]);
+                         inputs_of_label(scores, l, piece), targets_L.narrow(l, 1), piece.part,
+                         scratch_S[static_cast<size_t>(piece.part)]);
                    }
                  });
     for (const std::vector<RidgeSolver>& solvers_L : solvers_FL) {

@@ -15,13 +15,21 @@ LeftOut both(int64_t fold, int64_t without) {
   return {without, fold};
 }
 
-void add_up(std::vector<RidgeSums>& sums_K, const StackTables& tables) {
+std::vector<RidgeSums> sums_of_folds(const std::vector<RidgeSums>& sums_S,
+                                     const StackTables& tables) {
+  std::vector<RidgeSums> sums_K;
+  for (int64_t k = 0; k < tables.num_folds(); ++k)
+    sums_K.emplace_back(sums_S[0].num_inputs(), sums_S[0].num_targets());
+  for (int64_t s = 0; s < tables.num_parts(); ++s) {
+    sums_K[static_cast<size_t>(StackTables::fold_of_part(s))].merge(sums_S[static_cast<size_t>(s)]);
+  }
   std::vector<at::Tensor> tensors;
   for (size_t k = 0; k < sums_K.size(); ++k) {
     sums_K[k].num_rows = tables.count_of(static_cast<int64_t>(k));
     tensors.push_back(sums_K[k].values);
   }
   tables.ranks().add_up(tensors);
+  return sums_K;
 }
 
 RidgeSums sums_without(const std::vector<RidgeSums>& sums_K, const LeftOut& folds) {

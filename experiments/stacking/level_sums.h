@@ -19,8 +19,9 @@ bool holds(const LeftOut& folds, int64_t fold);
 LeftOut both(int64_t fold, int64_t without);
 std::vector<RowPiece> pieces_of(const StackTables& tables, int64_t fold);
 
-/// [collective] The sums of each fold, from where its rows live.
-void add_up(std::vector<RidgeSums>& sums_K, const StackTables& tables);
+/// [collective] The sums of each fold, from those of its parts, from where their rows live.
+std::vector<RidgeSums> sums_of_folds(const std::vector<RidgeSums>& sums_S,
+                                     const StackTables& tables);
 RidgeSums sums_without(const std::vector<RidgeSums>& sums_K, const LeftOut& folds);
 
 /// A fit for the penalties; for those that the sums cannot solve the rows are fetched.

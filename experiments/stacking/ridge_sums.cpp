@@ -45,7 +45,7 @@ void RidgeSums::merge(const RidgeSums& other) {
 
 RidgeSolver::RidgeSolver(const RidgeSums& sums, const at::Tensor& shift_D,
                          const at::Tensor& shift_K, std::span<const double> alphas,
-                         int64_t num_folds)
+                         int64_t num_parts)
     : alphas_(alphas.begin(), alphas.end()), num_rows_(sums.num_rows) {
   if (alphas_.empty()) {
     throw Error(ErrorKind::kConfiguration, "ridge: the list of penalties is empty",
@@ -82,11 +82,11 @@ RidgeSolver::RidgeSolver(const RidgeSums& sums, const at::Tensor& shift_D,
   const at::Tensor rotated_KD = at::mm(cross_DK_.t(), vectors_DD);
   coefficients_AKD_ = ColumnWeights(
       (inverse_AD.unsqueeze(1) * rotated_KD).reshape({num_alphas * sums.num_targets(), -1}));
-  squares_FAK_ = at::zeros({num_folds, num_alphas, sums.num_targets()}, at::kDouble);
-  most_taken_FA_ = at::zeros({num_folds, num_alphas}, at::kDouble);
+  squares_SAK_ = at::zeros({num_parts, num_alphas, sums.num_targets()}, at::kDouble);
+  most_taken_SA_ = at::zeros({num_parts, num_alphas}, at::kDouble);
 }
 
-void RidgeSolver::add_errors(const Columns& x_D, const Columns& y_K, int64_t fold,
+void RidgeSolver::add_errors(const Columns& x_D, const Columns& y_K, int64_t part,
                              RidgeScratch& scratch) {
   const int64_t rows = x_D.rows, stride = padded_rows(rows);
   const int64_t num_alphas = std::ssize(alphas_);
@@ -98,25 +98,21 @@ void RidgeSolver::add_errors(const Columns& x_D, const Columns& y_K, int64_t fol
 
   apply_columns(vectors_DD_, shift_rotated_D_.const_data_ptr<double>(), x_D, rotated_D);
   clear_padding(rotated_D);
-  const double* offset_K = offset_K_.const_data_ptr<double>();
-  for (int64_t k = 0; k < y_K.count; ++k) {
-    for (int64_t r = 0; r < rows; ++r) centred_K.column(k)[r] = y_K.column(k)[r] - offset_K[k];
-  }
-  clear_padding(centred_K);
+  subtract(y_K, offset_K_.const_data_ptr<double>(), centred_K);
   // The leave-one-out error of a row is (y − ŷ)/(1 − 1/N − leverage).
   apply_to_squares(inverse_AD_, rotated_D, scale_A);
   scale_by_freedom(1.0 / double(num_rows_), scale_A,
-                   most_taken_FA_.data_ptr<double>() + fold * num_alphas);
+                   most_taken_SA_.data_ptr<double>() + part * num_alphas);
   add_squared_errors(coefficients_AKD_, rotated_D, centred_K, scale_A,
-                     squares_FAK_.data_ptr<double>() + fold * num_alphas * y_K.count);
+                     squares_SAK_.data_ptr<double>() + part * num_alphas * y_K.count);
 }
 
 std::vector<double> RidgeSolver::choose_alphas(bool per_target) const {
   const auto num_targets = static_cast<size_t>(cross_DK_.size(1));
   std::vector<double> chosen(num_targets, alphas_.front());
   if (!has_choice()) return chosen;
-  const at::Tensor squares_AK = squares_FAK_.sum(0).contiguous();
-  const at::Tensor freedom_A = (1.0 - most_taken_FA_.amax(0)).contiguous();
+  const at::Tensor squares_AK = squares_SAK_.sum(0).contiguous();
+  const at::Tensor freedom_A = (1.0 - most_taken_SA_.amax(0)).contiguous();
   const double* squares = squares_AK.const_data_ptr<double>();
   const double* freedom = freedom_A.const_data_ptr<double>();
   std::vector<double> least(num_targets, std::numeric_limits<double>::infinity());

@@ -12,7 +12,8 @@
 
 namespace baleen {
 
-// Shapes: R rows of a piece, D inputs, K targets, A penalties. All in fp64 on the CPU.
+// Shapes: R rows of a piece, D inputs, K targets, A penalties, S parts.
+// All in fp64 on the CPU.
 
 /// What ridge regression needs to know of its rows: their number, and first and second moments
 /// about a point near the mean, so that little cancels. Sums of disjoint rows add up, whether rows
@@ -52,18 +53,19 @@ class RidgeSolver {
  public:
   /// @param shift_D, shift_K the point that the sums are about
   /// @param alphas penalties to choose from, finite and >= 0; at least one
+  /// @param num_parts of the rows, for add_errors()
   RidgeSolver(const RidgeSums& sums, const at::Tensor& shift_D, const at::Tensor& shift_K,
-              std::span<const double> alphas, int64_t num_folds = 1);
+              std::span<const double> alphas, int64_t num_parts = 1);
 
   /// Whether leave-one-out errors are needed: there is more than one penalty.
   bool has_choice() const { return alphas_.size() > 1; }
-  /// Adds the squared leave-one-out errors of rows that are among those of the sums. Threads may
-  /// add to different folds at once.
+  /// Adds the squared leave-one-out errors of rows that are among those of the sums.
   /// @param x_D, y_K shifted, as in RidgeSums::add
-  /// @param fold theirs; each fold's errors are summed by themselves, wherever its rows live
-  void add_errors(const Columns& x_D, const Columns& y_K, int64_t fold, RidgeScratch& scratch);
+  /// @param part theirs: a fold, or some of its rows. Each part's errors are summed by themselves,
+  /// wherever its rows live, and by different threads at once.
+  void add_errors(const Columns& x_D, const Columns& y_K, int64_t part, RidgeScratch& scratch);
   /// The errors so far, to be added up over the ranks.
-  std::vector<at::Tensor> errors() const { return {squares_FAK_, most_taken_FA_}; }
+  std::vector<at::Tensor> errors() const { return {squares_SAK_, most_taken_SA_}; }
   /// The penalty with the least leave-one-out error, for all targets or for each; the largest of
   /// equals. As RidgeProblem::choose_alphas.
   std::vector<double> choose_alphas(bool per_target) const;
@@ -81,8 +83,8 @@ class RidgeSolver {
   at::Tensor shift_rotated_D_;
   ColumnWeights coefficients_AKD_;  // rotated solutions, targets fastest
   ColumnWeights inverse_AD_;
-  at::Tensor squares_FAK_;    // by fold
-  at::Tensor most_taken_FA_;  // 1 less the least freedom of a fold's rows; 0 without rows
+  at::Tensor squares_SAK_;    // by part
+  at::Tensor most_taken_SA_;  // 1 less the least freedom of a part's rows; 0 without rows
 };
 
 }  // namespace baleen

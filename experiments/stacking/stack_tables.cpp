@@ -55,14 +55,18 @@ at::Tensor readable(const at::Tensor& values) {
 /// Rows of a table [N, C] as the padded columns of one [C, P].
 template <class T>
 void gather(const T* table, const int64_t* rows, int64_t count, const Columns& out) {
-  constexpr int64_t kBlock = 8;  // rows, whose values fill a line of the cache
-  for (int64_t first = 0; first < count; first += kBlock) {
-    const int64_t block = std::min(kBlock, count - first);
-    for (int64_t c = 0; c < out.count; ++c) {
-      double* to = out.column(c) + first;
-      for (int64_t r = 0; r < block; ++r)
-        to[r] = static_cast<double>(table[rows[first + r] * out.count + c]);
-    }
+  constexpr int64_t kBlock = 8;  // rows at once, whose values fill a line of the cache
+  int64_t first = 0;
+  for (; first + kBlock <= count; first += kBlock) {
+    const T* from[kBlock];
+    for (int64_t r = 0; r < kBlock; ++r) from[r] = table + rows[first + r] * out.count;
+    double* to = out.data + first;
+    for (int64_t c = 0; c < out.count; ++c, to += out.stride)
+      for (int64_t r = 0; r < kBlock; ++r) to[r] = static_cast<double>(from[r][c]);
+  }
+  for (; first < count; ++first) {
+    const T* from = table + rows[first] * out.count;
+    for (int64_t c = 0; c < out.count; ++c) out.column(c)[first] = static_cast<double>(from[c]);
   }
   clear_padding(out);
 }
@@ -207,9 +211,13 @@ StackTables::StackTables(const StackInput& input, const StackOptions& options,
     }
     const int64_t count = num_rows() - start;
     counts_K[fold] = double(count);
-    for (int64_t first = 0; first < count; first += kPieceRows)
-      pieces_.push_back(
-          {std::ssize(pieces_), fold, start + first, std::min(kPieceRows, count - first)});
+    for (int64_t first = 0; first < count; first += kPieceRows) {
+      pieces_.push_back({.index = std::ssize(pieces_),
+                         .fold = fold,
+                         .part = fold * kPartsOfFold + first * kPartsOfFold / count,
+                         .first = start + first,
+                         .count = std::min(kPieceRows, count - first)});
+    }
   }
   divide_folds(counts_K);
 

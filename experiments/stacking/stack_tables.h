@@ -19,6 +19,7 @@ namespace baleen {
 struct RowPiece {
   int64_t index = 0;  ///< among pieces()
   int64_t fold = 0;
+  int64_t part = 0;  ///< of the fold: halves, which threads work on side by side
   int64_t first = 0;
   int64_t count = 0;
 };
@@ -50,6 +51,8 @@ class StackTables {
   int64_t num_rows() const { return static_cast<int64_t>(rows_N_.size()); }
   int64_t num_labels() const { return num_labels_; }
   int64_t num_folds() const { return static_cast<int64_t>(counts_K_.size()); }
+  int64_t num_parts() const { return kPartsOfFold * num_folds(); }
+  static int64_t fold_of_part(int64_t part) { return part / kPartsOfFold; }
   /// Rows of a fold, wherever they live.
   int64_t count_of(int64_t fold) const { return counts_K_[static_cast<size_t>(fold)]; }
   int64_t num_rows_of_all() const;
@@ -87,6 +90,8 @@ class StackTables {
   void put_rows(const at::Tensor& rows_RC, const RowPiece& piece, const at::Tensor& table_NC) const;
 
  private:
+  static constexpr int64_t kPartsOfFold = 2;
+
   void divide_folds(const at::Tensor& counts_K);
   void find_means();
 

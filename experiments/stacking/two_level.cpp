@@ -25,21 +25,28 @@ void check_test(const StackInput& input, const at::Tensor& test_TL, size_t model
               "its training diverged: look at the model's curves");
 }
 
-/// Level-2 output [R, L] of level-1 scores [L, R, M] (any strides); labels without anything learnt
-/// as the options say. @param mean_of gives the models' mean prediction of a label
+/// Level-2 output [L, P] of level-1 scores [L, M, P] less `centre_L`; labels without anything
+/// learnt as the options say.
+/// @param mean_of gives the models' mean prediction of a label, [rows]
 template <class MeanOf>
-at::Tensor apply_level2(const StackFit& fit, const at::Tensor& x_LRM, const StackOptions& options,
-                        const MeanOf& mean_of) {
-  at::Tensor z_RL = at::empty({x_LRM.size(1), x_LRM.size(0)}, at::kDouble);
-  for (int64_t l = 0; l < x_LRM.size(0); ++l) {
+at::Tensor apply_level2(const StackFit& fit, const at::Tensor& x_LMP, const at::Tensor& centre_L,
+                        int64_t rows, const StackOptions& options, const MeanOf& mean_of) {
+  const int64_t num_labels = x_LMP.size(0);
+  at::Tensor z_LP = at::empty({num_labels, x_LMP.size(2)}, at::kDouble);
+  const Columns out_L = columns_of(z_LP, rows);
+  for (int64_t l = 0; l < num_labels; ++l) {
     const auto label = static_cast<size_t>(l);
     if (fit.constant_L[label] && options.constant_labels == "mean") {
-      z_RL.select(1, l).copy_(mean_of(l));
-    } else {
-      z_RL.select(1, l).copy_(predict(fit.level2_L[label], x_LRM[l]).squeeze(1));
+      z_LP[l].narrow(0, 0, rows).copy_(mean_of(l));
+      continue;
     }
+    const RidgeModel& model = fit.level2_L[label];
+    const double offset = model.intercept_K.item<double>() +
+                          centre_L[l].item<double>() * model.weights_DK.sum().item<double>();
+    apply_columns(ColumnWeights(model.weights_DK.t()), &offset, columns_of(x_LMP[l], rows),
+                  out_L.narrow(l, 1));
   }
-  return options.clip ? z_RL.clamp_(0, 1) : z_RL;
+  return options.clip ? z_LP.clamp_(0, 1) : z_LP;
 }
 
 /// For each label what it always is in the rows outside a fold (-1: in all rows), or NaN.
@@ -82,19 +89,24 @@ std::vector<ConstantLabel> find_constant_labels(const StackTables& tables) {
 at::Tensor transform_test(const StackInput& input, const StackTables& tables, const StackFit& fit,
                           const StackOptions& options) {
   const auto num_tests = static_cast<int64_t>(input.test_ids.size());
-  at::Tensor x_LTM = at::empty({tables.num_labels(), num_tests, tables.num_models()}, at::kDouble);
+  at::Tensor x_LMP =
+      at::empty({tables.num_labels(), tables.num_models(), padded_rows(num_tests)}, at::kDouble);
   const auto table = [&](int64_t m) {
     return to_double(input.test_MTL[tables.kept()[static_cast<size_t>(m)]]);
   };
   for (int64_t m = 0; m < tables.num_models(); ++m) {
-    x_LTM.select(2, m).copy_(
-        predict(fit.level1_M[static_cast<size_t>(m)], level1_input(table(m), options)).t());
+    x_LMP.select(1, m)
+        .narrow(1, 0, num_tests)
+        .copy_(predict(fit.level1_M[static_cast<size_t>(m)], level1_input(table(m), options)).t());
   }
-  return apply_level2(fit, x_LTM, options, [&](int64_t l) {
-    at::Tensor sum = at::zeros({num_tests}, at::kDouble);
-    for (int64_t m = 0; m < tables.num_models(); ++m) sum += table(m).select(1, l);
-    return sum / double(tables.num_models());
-  });
+  const at::Tensor z_LP = apply_level2(fit, x_LMP, at::zeros_like(tables.centre_L()), num_tests,
+                                       options, [&](int64_t l) {
+                                         at::Tensor sum = at::zeros({num_tests}, at::kDouble);
+                                         for (int64_t m = 0; m < tables.num_models(); ++m)
+                                           sum += table(m).select(1, l);
+                                         return sum / double(tables.num_models());
+                                       });
+  return z_LP.narrow(1, 0, num_tests).t().contiguous();
 }
 
 /// Out-of-fold scores of both levels, piece by piece.
@@ -106,24 +118,33 @@ void fill_scores(const StackTables& tables, const Level1Fits& level1, StackResul
   if (keep_level1) {
     result.level1_oof_MNL = at::empty({tables.num_models(), num_rows, num_labels}, at::kDouble);
   }
+  const ColumnWeights mean_of_models(
+      at::full({1, tables.num_models()}, 1 / double(tables.num_models()), at::kDouble));
   const auto& pieces = tables.pieces();
   on_threads(std::ssize(pieces), [&](int64_t p) {
     tables.check_stop();
     const RowPiece& piece = pieces[static_cast<size_t>(p)];
-    const at::Tensor x_LMR = level1.scores(piece, piece.fold).narrow(2, 0, piece.count) +
-                             tables.centre_L().reshape({-1, 1, 1});
-    tables.put_rows(x_LMR.mean(1).t(), piece, result.level1_mean_NL);
-    for (int64_t m = 0; keep_level1 && m < tables.num_models(); ++m)
-      tables.put_rows(x_LMR.select(1, m).t(), piece, result.level1_oof_MNL[m]);
+    const at::Tensor x_LMP = level1.scores(piece, piece.fold);
+    at::Tensor mean_LP = at::empty({num_labels, x_LMP.size(2)}, at::kDouble);
+    const Columns means_L = columns_of(mean_LP, piece.count);
+    for (int64_t l = 0; l < num_labels; ++l) {
+      apply_columns(mean_of_models, tables.centre_L().const_data_ptr<double>() + l,
+                    columns_of(x_LMP[l], piece.count), means_L.narrow(l, 1));
+    }
+    tables.put_rows(as_rows(mean_LP, piece), piece, result.level1_mean_NL);
+    for (int64_t m = 0; keep_level1 && m < tables.num_models(); ++m) {
+      tables.put_rows(as_rows(x_LMP.select(1, m), piece) + tables.centre_L(), piece,
+                      result.level1_oof_MNL[m]);
+    }
     const StackFit& fit = result.by_fold_K[static_cast<size_t>(piece.fold)];
-    const at::Tensor z_RL =
-        apply_level2(fit, x_LMR.transpose(1, 2), result.options, [&](int64_t l) {
+    const at::Tensor z_LP =
+        apply_level2(fit, x_LMP, tables.centre_L(), piece.count, result.options, [&](int64_t l) {
           at::Tensor sum_R = at::zeros({piece.count}, at::kDouble);
           for (int64_t m = 0; m < tables.num_models(); ++m)
             sum_R += as_rows(tables.probabilities(m, piece), piece).select(1, l);
           return sum_R / double(tables.num_models());
         });
-    tables.put_rows(z_RL, piece, result.oof_NL);
+    tables.put_rows(as_rows(z_LP, piece), piece, result.oof_NL);
   });
 }
 

@@ -1,6 +1,7 @@
 #include "experiments/stacking/two_level.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 
 #include <sstream>
 
@@ -224,6 +225,22 @@ TEST(TwoLevelStack, FitsThatLeaveTwoFoldsOutNeedThree) {
   fit_stack(input, {.alphas = {10}, .alpha_by = "metric"});
   for (size_t i = 0; i < 100; ++i) input.folds[i] = static_cast<int64_t>(i % 3);
   fit_stack(input, {.alphas = {1, 10}, .alpha_by = "metric", .nested = true});
+}
+
+TEST(TwoLevelStack, IsTheSameToTheBitOnAnyNumberOfThreads) {
+  const StackInput input = synthetic(5, 6000, .3, 8);
+  const int before = at::get_num_threads();
+  for (const bool nested : {false, true}) {
+    at::set_num_threads(1);
+    const StackResult alone = fit_stack(input, {.nested = nested});
+    for (const int threads : {2, 4, 4, 4}) {
+      at::set_num_threads(threads);
+      const StackResult together = fit_stack(input, {.nested = nested});
+      EXPECT_TRUE(at::equal(together.oof_NL, alone.oof_NL)) << threads;
+      EXPECT_TRUE(at::equal(together.weights_ML, alone.weights_ML)) << threads;
+    }
+  }
+  at::set_num_threads(before);
 }
 
 TEST(TwoLevelStack, StopsWithinItsFits) {

@@ -141,7 +141,7 @@ PHASES = {
     "predict": ("predict", {"backbones": ONE, "stages": [stage(epochs=1)],
                             "prediction": {"chunk": 4, "tta_random_passes": 60, "tta_augment": {"noise": 0.05}}}),
     "stacking": ("stacking", {"backbones": SMALL, "stages": [stage(epochs=1, size_px=8)],
-                              "stacking": {"alphas": [round(0.01 * i, 2) for i in range(1, 4000)]}}),
+                              "stacking": {"alphas": [round(0.01 * i, 2) for i in range(1, 40000)]}}),
     "masks": ("stacking", {"name": "masks", "dataset": "packed-known", "test": "", "backbones": [{"name": "unet"}],
                            "task": {"kind": "masks", "masks": "known-masks"}, "loss": {"kind": "bce_dice"},
                            "stages": [stage(size_px=32, epochs=1, batch=50)], "prediction": {"chunk": 16},
@@ -149,8 +149,8 @@ PHASES = {
     "cluster": ("cluster", {"dataset": "individuals", "test": "", "task": {"kind": "metric"}, "backbones": [{"name": "conv4"}],
                             "stages": [stage(size_px=16, epochs=3, batch=16)], "prediction": {"chunk": 16}, "loss": {},
                             "images": {"normalise": {"kind": "half"}},
-                            "metric": {"embedding": 16, "images_per_id": 4, "split": "disjoint",
-                                       "divide": {"learners": 3, "every_epochs": 1, "starts": 400}}}),
+                            "metric": {"embedding": 512, "images_per_id": 4, "split": "disjoint",
+                                       "divide": {"learners": 8, "every_epochs": 1, "starts": 100}}}),
     "mine": ("mine", {"dataset": "individuals", "test": "", "task": {"kind": "siamese"}, "backbones": [{"name": "conv4"}],
                       "stages": [stage(size_px=16, epochs=3, pair_noise=[{"amplitude": 1}])], "prediction": {"chunk": 16},
                       "loss": {}, "images": {"normalise": {"kind": "half"}},
@@ -162,9 +162,12 @@ PHASES = {
 PER_RUN = 5
 
 
-def step_seconds(run, batch):
-    """What a step takes at the moment, by the slowest chain in work; 0 where none has told."""
+def step_seconds(run, reference, batch):
+    """What a step takes at the moment, by the slowest chain in work; as the reference's where none has told yet, such as after a
+    resume into validation."""
     rates = [chain["samples_per_s"] for chain in status_of(run).get("in_work", [])]
+    if not any(rates):
+        rates = [json.loads(line).get("samples_per_s") for line in (reference / "metrics.jsonl").read_text().splitlines()]
     return max((batch / rate for rate in rates if rate), default=0.0)
 
 
@@ -226,7 +229,9 @@ def signals(directory, campaign):
         time.sleep(draw.uniform(0, 1.0 if phase == "train" else 0.1))
         victims = job.ranks()
         who = draw.choice(["all ranks", "one rank", "mpirun"] if number == signal.SIGUSR1 else ["all ranks", "one rank"])
-        step = step_seconds(run, PHASES[phase][1]["stages"][0]["batch"]) if phase in ("train", "validate", "statistics") else 0.0
+        step = 0.0
+        if phase in ("train", "validate", "statistics"):
+            step = step_seconds(run, directory / f"reference-{phase}", PHASES[phase][1]["stages"][0]["batch"])
         load = OtherLoad([job.process.pid, *victims.values()])
         send({"all ranks": list(victims.values()), "one rank": [draw.choice(sorted(victims.values()))] if victims else [],
               "mpirun": [job.process.pid]}[who], number)
