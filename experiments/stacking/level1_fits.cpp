@@ -1,6 +1,7 @@
 #include "experiments/stacking/level1_fits.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
