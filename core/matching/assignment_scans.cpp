@@ -4,22 +4,17 @@
 #include <cstring>
 #include <limits>
 
-#include "core/base/instruction_sets.h"
+#include "core/base/double_lanes.h"
 
 namespace baleen::assignment {
 namespace {
 
-constexpr int64_t kLanes = 8;
+using lanes::broadcast, lanes::Doubles, lanes::kLanes, lanes::load, lanes::store;
+
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-typedef double Doubles __attribute__((vector_size(64)));
 typedef int64_t Longs __attribute__((vector_size(64)));
 typedef float Floats __attribute__((vector_size(32)));
 
-BALEEN_INLINE Doubles load(const double* from) {
-  Doubles values;
-  std::memcpy(&values, from, sizeof values);
-  return values;
-}
 BALEEN_INLINE Doubles load(const float* from) {
   Floats values;
   std::memcpy(&values, from, sizeof values);
@@ -30,11 +25,6 @@ BALEEN_INLINE Longs load(const int64_t* from) {
   std::memcpy(&values, from, sizeof values);
   return values;
 }
-template <class Vector, class Element>
-BALEEN_INLINE void store(const Vector& values, Element* to) {
-  std::memcpy(to, &values, sizeof values);
-}
-BALEEN_INLINE Doubles broadcast(double value) { return Doubles{} + value; }
 BALEEN_INLINE Doubles smaller(const Doubles& a, const Doubles& b) { return a < b ? a : b; }
 BALEEN_INLINE double least_lane(const Doubles& values) {
   double least = values[0];

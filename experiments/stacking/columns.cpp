@@ -3,29 +3,19 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cstring>
 
-#include "core/base/instruction_sets.h"
+#include "core/base/double_lanes.h"
 
 namespace baleen {
 namespace {
 
-constexpr int64_t kLanes = 8;
+using lanes::broadcast, lanes::Doubles, lanes::kLanes, lanes::load, lanes::store;
+
 // Outputs that are computed together for one group of rows: 4 x 4 sums, and what makes them, fill
 // the registers of AVX-512.
 constexpr int64_t kTile = 4;
 constexpr int64_t kVectors = kRowGroup / kLanes;
-typedef double Doubles __attribute__((vector_size(64)));
 
-BALEEN_INLINE Doubles load(const double* from) {
-  Doubles values;
-  std::memcpy(&values, from, sizeof values);
-  return values;
-}
-BALEEN_INLINE void store(const Doubles& values, double* to) {
-  std::memcpy(to, &values, sizeof values);
-}
-BALEEN_INLINE Doubles broadcast(double value) { return Doubles{} + value; }
 BALEEN_INLINE double sum_of_lanes(const Doubles& values) {
   return ((values[0] + values[1]) + (values[2] + values[3])) +
          ((values[4] + values[5]) + (values[6] + values[7]));
@@ -82,14 +72,14 @@ void clear_padding(const Columns& columns) {
     std::fill(columns.column(c) + columns.rows, columns.column(c) + padded_rows(columns.rows), 0.0);
 }
 
-ColumnWeights::ColumnWeights(const at::Tensor& weights_OD)
-    : num_outputs_(weights_OD.size(0)), num_inputs_(weights_OD.size(1)) {
+ColumnWeights::ColumnWeights(const at::Tensor& weights_OD) : num_outputs_(weights_OD.size(0)) {
+  const int64_t num_inputs = weights_OD.size(1);
   const at::Tensor dense_OD = weights_OD.contiguous();
   const double* weights = dense_OD.const_data_ptr<double>();
-  tiles_.resize(static_cast<size_t>((num_outputs_ + kTile - 1) / kTile * kTile * num_inputs_));
+  tiles_.resize(static_cast<size_t>((num_outputs_ + kTile - 1) / kTile * kTile * num_inputs));
   for (int64_t o = 0; o < num_outputs_; ++o) {
-    double* tile = tiles_.data() + o / kTile * kTile * num_inputs_ + o % kTile;
-    for (int64_t d = 0; d < num_inputs_; ++d) tile[d * kTile] = weights[o * num_inputs_ + d];
+    double* tile = tiles_.data() + o / kTile * kTile * num_inputs + o % kTile;
+    for (int64_t d = 0; d < num_inputs; ++d) tile[d * kTile] = weights[o * num_inputs + d];
   }
 }
 

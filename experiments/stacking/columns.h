@@ -44,16 +44,15 @@ class ColumnWeights {
   explicit ColumnWeights(const at::Tensor& weights_OD);
 
   int64_t num_outputs() const { return num_outputs_; }
-  int64_t num_inputs() const { return num_inputs_; }
   const double* tiles() const { return tiles_.data(); }
 
  private:
-  int64_t num_outputs_ = 0, num_inputs_ = 0;
+  int64_t num_outputs_ = 0;
   std::vector<double> tiles_;  // a few outputs at a time, input by input; zeros fill the last
 };
 
 /// out_o = offset_o + Σ_d weight_od · x_d, for O outputs. The padding of `out` is left undefined.
-/// @param offset_O empty: none
+/// @param offset_O null: none
 void apply_columns(const ColumnWeights& weights, const double* offset_O, const Columns& x,
                    const Columns& out);
 /// out_o = Σ_d weight_od · x_d².

@@ -63,8 +63,7 @@ at::Tensor ModelFit::shifted(const RowPiece& piece) const {
 }
 
 void ModelFit::add_sums(int64_t part) {
-  for (const RowPiece& piece : tables_.pieces()) {
-    if (piece.part != part) continue;
+  for (const RowPiece& piece : pieces_of_part(tables_, part)) {
     tables_.check_stop();
     const at::Tensor x_LP = shifted(piece);
     sums_S_[static_cast<size_t>(part)].add(columns_of(x_LP, piece.count),
@@ -82,8 +81,7 @@ void ModelFit::make_solvers() {
 
 void ModelFit::add_errors(int64_t part) {
   RidgeScratch scratch;
-  for (const RowPiece& piece : tables_.pieces()) {
-    if (piece.part != part) continue;
+  for (const RowPiece& piece : pieces_of_part(tables_, part)) {
     tables_.check_stop();
     const at::Tensor x_LP = shifted(piece);
     for (auto& [folds, solver] : solvers_) {

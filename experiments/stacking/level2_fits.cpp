@@ -61,8 +61,7 @@ template <class Visit>
 void Level2Fits::visit_scores(bool by_view, const Visit& visit) const {
   const bool all_share = !options_.nested;
   on_threads(tables_.num_parts(), [&](int64_t part) {
-    for (const RowPiece& piece : tables_.pieces()) {
-      if (piece.part != part) continue;
+    for (const RowPiece& piece : pieces_of_part(tables_, part)) {
       tables_.check_stop();
       const std::vector<at::Tensor> inputs_M = level1_.inputs_of(piece);
       at::Tensor scores_LMP;

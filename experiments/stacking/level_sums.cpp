@@ -73,9 +73,15 @@ double best_by_metric(
 
 std::vector<RowPiece> pieces_of(const StackTables& tables, int64_t fold) {
   std::vector<RowPiece> result;
-  for (const RowPiece& piece : tables.pieces()) {
-    if (piece.fold == fold) result.push_back(piece);
-  }
+  std::ranges::copy_if(tables.pieces(), std::back_inserter(result),
+                       [&](const RowPiece& piece) { return piece.fold == fold; });
+  return result;
+}
+
+std::vector<RowPiece> pieces_of_part(const StackTables& tables, int64_t part) {
+  std::vector<RowPiece> result;
+  std::ranges::copy_if(tables.pieces(), std::back_inserter(result),
+                       [&](const RowPiece& piece) { return piece.part == part; });
   return result;
 }
 

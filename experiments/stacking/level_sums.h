@@ -18,6 +18,7 @@ bool holds(const LeftOut& folds, int64_t fold);
 /// The set for scoring the rows of a fold where `without` is left out throughout (-1: nothing is).
 LeftOut both(int64_t fold, int64_t without);
 std::vector<RowPiece> pieces_of(const StackTables& tables, int64_t fold);
+std::vector<RowPiece> pieces_of_part(const StackTables& tables, int64_t part);
 
 /// [collective] The sums of each fold, from those of its parts, from where their rows live.
 std::vector<RidgeSums> sums_of_folds(const std::vector<RidgeSums>& sums_S,

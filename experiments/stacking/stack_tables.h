@@ -59,8 +59,6 @@ class StackTables {
   /// Samples of each fold that have a label, on all ranks, [K, L].
   const at::Tensor& positives_KL() const { return positives_KL_; }
   const std::vector<RowPiece>& pieces() const { return pieces_; }
-  /// Row of the input at each place.
-  const std::vector<int64_t>& rows() const { return rows_N_; }
 
   /// What level 1 sees of model `m` (a place in kept()), [L, P] in fp64: probabilities or logits.
   at::Tensor inputs(int64_t m, const RowPiece& piece) const;
