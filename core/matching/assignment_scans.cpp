@@ -4,19 +4,21 @@
 #include <cstring>
 #include <limits>
 
-#include "core/base/double_lanes.h"
+#include "core/base/lanes.h"
 
 namespace baleen::assignment {
 namespace {
 
-using lanes::broadcast, lanes::Doubles, lanes::kLanes, lanes::load, lanes::store;
+using lanes::broadcast, lanes::Doubles, lanes::store;
 
+constexpr int64_t kLanes = lanes::kLanesOf<double>;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 typedef int64_t Longs __attribute__((vector_size(64)));
-typedef float Floats __attribute__((vector_size(32)));
+typedef float EightFloats __attribute__((vector_size(32)));
 
+BALEEN_INLINE Doubles load(const double* from) { return lanes::load(from); }
 BALEEN_INLINE Doubles load(const float* from) {
-  Floats values;
+  EightFloats values;
   std::memcpy(&values, from, sizeof values);
   return __builtin_convertvector(values, Doubles);
 }

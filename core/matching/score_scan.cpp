@@ -1,15 +1,14 @@
 #include "core/matching/score_scan.h"
 
-#include <cstring>
-
-#include "core/base/instruction_sets.h"
+#include "core/base/lanes.h"
 
 namespace baleen {
 namespace {
 
-constexpr int64_t kLanes = 16;
+using lanes::Floats;
+
+constexpr int64_t kLanes = lanes::kLanesOf<float>;
 constexpr int64_t kVectors = 8;
-typedef float Floats __attribute__((vector_size(64)));
 
 }  // namespace
 
@@ -17,10 +16,9 @@ BALEEN_EACH_INSTRUCTION_SET int64_t first_above(const float* scores, int64_t beg
                                                 float bound) {
   int64_t j = begin;
   for (; j + kLanes * kVectors <= count; j += kLanes * kVectors) {
-    Floats largest = Floats{} + bound;
+    Floats largest = lanes::broadcast(bound);
     for (int64_t vector = 0; vector < kVectors; ++vector) {
-      Floats x;
-      std::memcpy(&x, scores + j + vector * kLanes, sizeof x);
+      const Floats x = lanes::load(scores + j + vector * kLanes);
       largest = x > largest ? x : largest;
     }
     bool above = false;

@@ -6,20 +6,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/instruction_sets.h"
 #include "core/base/tensor_threads.h"
+
+#include "core/base/lanes.h"
 
 namespace baleen {
 namespace {
 
-constexpr int64_t kLanes = 16;
+using lanes::Floats;
+
+constexpr int64_t kLanes = lanes::kLanesOf<float>;
 constexpr int64_t kTile = 2 * kLanes;  ///< second images that are compared with one side by side
 constexpr int64_t kFields = 6;
-typedef float Floats __attribute__((vector_size(64)));
 
 /// One feature's channels of one image with kLanes others.
 struct Channels {
@@ -27,8 +28,7 @@ struct Channels {
 };
 
 BALEEN_INLINE Channels channels_of(float u, const float* v) {
-  Floats other;
-  std::memcpy(&other, v, sizeof other);
+  const Floats other = lanes::load(v);
   const Floats difference = u - other;
   const Floats negative = -difference;
   return {u * other, u + other, difference > negative ? difference : negative,
@@ -46,7 +46,7 @@ BALEEN_INLINE Floats unit(const float* w, const Channels& c) {
 BALEEN_INSTRUCTION_SETS("avx512f", "arch=haswell", "default")
 void score_tile(const float* u, const float* v, int64_t num_features, const float* hidden,
                 const float* weighted, float constant, float* out) {
-  Floats first = Floats{} + constant, second = first;
+  Floats first = lanes::broadcast(constant), second = first;
   for (int64_t d = 0; d < num_features; ++d) {
     const Channels a = channels_of(u[d], v + d * kTile);
     const Channels b = channels_of(u[d], v + d * kTile + kLanes);
@@ -59,8 +59,8 @@ void score_tile(const float* u, const float* v, int64_t num_features, const floa
     first += weighted[d] * sum_a;
     second += weighted[d] * sum_b;
   }
-  std::memcpy(out, &first, sizeof first);
-  std::memcpy(out + kLanes, &second, sizeof second);
+  lanes::store(first, out);
+  lanes::store(second, out + kLanes);
 }
 
 }  // namespace

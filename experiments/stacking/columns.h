@@ -7,7 +7,8 @@
 
 namespace baleen {
 
-// Shapes: C columns of R rows each, P rows with padding, D inputs, O outputs, A penalties.
+// Shapes: C columns of R rows each, P rows with padding, D inputs, O outputs, A penalties, K
+// targets.
 
 /// Rows are worked on in groups of so many.
 constexpr int64_t kRowGroup = 32;
@@ -15,18 +16,21 @@ constexpr int64_t kRowGroup = 32;
 /// Rows of a column with its padding.
 inline int64_t padded_rows(int64_t rows) { return (rows + kRowGroup - 1) / kRowGroup * kRowGroup; }
 
-/// Columns of a few hundred fp64 rows, each padded by zeros to whole groups. A view.
-struct Columns {
-  double* data = nullptr;
+/// Columns of a few hundred rows, fp64 or fp32, each padded by zeros to whole groups. A view.
+template <class T>
+struct ColumnsOf {
+  T* data = nullptr;
   int64_t count = 0;
   int64_t rows = 0;
   int64_t stride = 0;  ///< from one column to the next; at least padded_rows(rows)
 
-  double* column(int64_t c) const { return data + c * stride; }
-  Columns narrow(int64_t first, int64_t columns) const {
+  T* column(int64_t c) const { return data + c * stride; }
+  ColumnsOf narrow(int64_t first, int64_t columns) const {
     return {column(first), columns, rows, stride};
   }
 };
+using Columns = ColumnsOf<double>;
+using FloatColumns = ColumnsOf<float>;
 
 /// The columns in the rows of a contiguous fp64 table [C, P].
 Columns columns_of(const at::Tensor& table_CP, int64_t rows);
@@ -35,21 +39,28 @@ void clear_padding(const Columns& columns);
 
 /// out_c = x_c − offset_c, with padding of zeros. @param out may be x
 void subtract(const Columns& x, const double* offset_C, const Columns& out);
+/// out_c = (x_c − offset_c) · factor_c in fp32, with padding of zeros.
+/// @param offset_C, factor_C null: 0 and 1
+void to_floats(const Columns& x, const double* offset_C, const double* factor_C,
+               const FloatColumns& out);
 
 /// O linear functions of the same D inputs, laid out for the loops below.
-class ColumnWeights {
+template <class T>
+class WeightsOf {
  public:
-  ColumnWeights() = default;
-  /// @param weights_OD any strides
-  explicit ColumnWeights(const at::Tensor& weights_OD);
+  WeightsOf() = default;
+  /// @param weights_OD fp64, any strides
+  explicit WeightsOf(const at::Tensor& weights_OD);
 
   int64_t num_outputs() const { return num_outputs_; }
-  const double* tiles() const { return tiles_.data(); }
+  const T* tiles() const { return tiles_.data(); }
 
  private:
   int64_t num_outputs_ = 0;
-  std::vector<double> tiles_;  // a few outputs at a time, input by input; zeros fill the last
+  std::vector<T> tiles_;  // a few outputs at a time, input by input; zeros fill the last
 };
+using ColumnWeights = WeightsOf<double>;
+using FloatWeights = WeightsOf<float>;
 
 /// out_o = offset_o + Σ_d weight_od · x_d, for O outputs. The padding of `out` is left undefined.
 /// @param offset_O null: none
@@ -57,15 +68,22 @@ void apply_columns(const ColumnWeights& weights, const double* offset_O, const C
                    const Columns& out);
 /// out_o = Σ_d weight_od · x_d².
 void apply_to_squares(const ColumnWeights& weights, const Columns& x, const Columns& out);
-/// Makes of leverages h_a the scale of leave-one-out errors, 1/(1 − of_mean − h_a), and raises
-/// most_taken_a to the greatest of_mean + h_a.
-void scale_by_freedom(double of_mean, const Columns& leverage_A, double* most_taken_A);
-/// Adds Σ_r ((y_k − Σ_d weight_od · x_d) · scale_a)² to squares_o, where o = a·K + k.
+void apply_to_squares(const FloatWeights& weights, const FloatColumns& x, const FloatColumns& out);
+
+/// Makes of leverages h_a the weights of squared leave-one-out errors, 1/(1 − t)² with
+/// t = of_mean + h_a, and raises most_taken_a to the greatest t.
+void weigh_by_freedom(double of_mean, const Columns& leverage_A, double* most_taken_A);
+/// The same less 1: what leaving a row out adds to its squared error, t(2 − t)/(1 − t)².
+void surplus_by_freedom(double of_mean, const FloatColumns& leverage_A, double* most_taken_A);
+/// Adds Σ_r (y_k − Σ_d weight_od · x_d)² · factor_a to squares_o, where o = a·K + k.
 void add_squared_errors(const ColumnWeights& weights, const Columns& x, const Columns& y_K,
-                        const Columns& scale_A, double* squares_AK);
+                        const Columns& factor_A, double* squares_AK);
+void add_squared_errors(const FloatWeights& weights, const FloatColumns& x, const FloatColumns& y_K,
+                        const FloatColumns& factor_A, double* squares_AK);
 /// Adds Σ_r a_i · b_j to dots_ij. @param symmetric `b` is `a`
 void add_dots(const Columns& a, const Columns& b, bool symmetric, double* dots_AB);
-/// Adds Σ_r x_c to sums_c.
+/// Adds Σ_r x_c to sums_c, and Σ_r x_c² to squares_c.
 void add_sums(const Columns& x, double* sums_C);
+void add_squares(const Columns& x, double* squares_C);
 
 }  // namespace baleen

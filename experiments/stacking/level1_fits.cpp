@@ -30,6 +30,11 @@ class ModelFit {
   /// [collective] Makes the sums of folds.
   void merge_sums();
   void make_solvers();
+  void estimate_errors(int64_t part);
+  /// [collective]
+  void narrow();
+  /// Whether penalties are left for add_errors() to compare.
+  bool is_open() const;
   void add_errors(int64_t part);
   /// [collective] The model without each set of folds.
   std::vector<RidgeModel> fit();
@@ -38,6 +43,9 @@ class ModelFit {
   int64_t num_labels() const { return tables_.num_labels(); }
   RidgeSums no_sums() const { return {num_labels(), num_labels()}; }
   at::Tensor shifted(const RowPiece& piece) const;
+  /// Calls action(solver, inputs, targets) with the rows of a part that the solver has seen.
+  template <class Action>
+  void visit_rows(int64_t part, const Action& action);
   RidgeSolver solver_without(const LeftOut& folds, std::span<const double> alphas) const {
     return RidgeSolver(sums_without(sums_K_, folds), tables_.mean_input_L(m_),
                        at::zeros({num_labels()}, at::kDouble), alphas, tables_.num_parts());
@@ -79,17 +87,42 @@ void ModelFit::make_solvers() {
   }
 }
 
-void ModelFit::add_errors(int64_t part) {
-  RidgeScratch scratch;
+template <class Action>
+void ModelFit::visit_rows(int64_t part, const Action& action) {
   for (const RowPiece& piece : pieces_of_part(tables_, part)) {
     tables_.check_stop();
     const at::Tensor x_LP = shifted(piece);
     for (auto& [folds, solver] : solvers_) {
-      if (holds(*folds, piece.fold)) continue;
-      solver.add_errors(columns_of(x_LP, piece.count),
-                        columns_of(tables_.targets(piece), piece.count), part, scratch);
+      if (!holds(*folds, piece.fold))
+        action(solver, columns_of(x_LP, piece.count),
+               columns_of(tables_.targets(piece), piece.count));
     }
   }
+}
+
+void ModelFit::estimate_errors(int64_t part) {
+  RidgeScratch scratch;
+  visit_rows(part, [&](RidgeSolver& solver, const Columns& x_L, const Columns& y_L) {
+    solver.estimate_errors(x_L, y_L, part, scratch);
+  });
+}
+
+void ModelFit::narrow() {
+  for (auto& [folds, solver] : solvers_) {
+    tables_.ranks().add_up(solver.estimates());
+    solver.narrow(options_.alpha_per_label);
+  }
+}
+
+bool ModelFit::is_open() const {
+  return std::ranges::any_of(solvers_, [](const auto& one) { return one.second.is_open(); });
+}
+
+void ModelFit::add_errors(int64_t part) {
+  RidgeScratch scratch;
+  visit_rows(part, [&](RidgeSolver& solver, const Columns& x_L, const Columns& y_L) {
+    if (solver.is_open()) solver.add_errors(x_L, y_L, part, scratch);
+  });
 }
 
 RidgeModel ModelFit::solved(const RidgeSolver& solver, const LeftOut& folds,
@@ -126,9 +159,8 @@ std::vector<RidgeModel> ModelFit::fit() {
     }
   } else {
     for (const auto& [folds, solver] : solvers_) {
-      if (solver.has_choice()) tables_.ranks().add_up(solver.errors());
-      models[places_.at(*folds)] =
-          solved(solver, *folds, solver.choose_alphas(options_.alpha_per_label));
+      tables_.ranks().add_up(solver.errors());
+      models[places_.at(*folds)] = solved(solver, *folds, solver.choose_alphas());
     }
   }
   // Fits without two folds take the penalties of the one without the first alone: those were chosen
@@ -185,12 +217,17 @@ void Level1Fits::fit_models() {
       fits.emplace_back(tables_, options_, index_, m);
     const int64_t count = std::ssize(fits);
     const auto each = [&](int64_t i) -> ModelFit& { return fits[static_cast<size_t>(i)]; };
-    on_threads(count * num_parts, [&](int64_t i) { each(i / num_parts).add_sums(i % num_parts); });
+    const auto in_parts = [&](void (ModelFit::*add)(int64_t part)) {
+      on_threads(count * num_parts, [&](int64_t i) { (each(i / num_parts).*add)(i % num_parts); });
+    };
+    in_parts(&ModelFit::add_sums);
     for (ModelFit& fit : fits) fit.merge_sums();
-    if (!by_metric(options_)) on_threads(count, [&](int64_t i) { each(i).make_solvers(); });
-    if (!by_metric(options_) && options_.alphas.size() > 1) {
-      on_threads(count * num_parts,
-                 [&](int64_t i) { each(i / num_parts).add_errors(i % num_parts); });
+    if (!by_metric(options_)) {
+      on_threads(count, [&](int64_t i) { each(i).make_solvers(); });
+      if (options_.alphas.size() > 1) in_parts(&ModelFit::estimate_errors);
+      on_threads(
+          count, [&](int64_t i) { each(i).narrow(); }, !tables_.ranks().alone());
+      if (std::ranges::any_of(fits, &ModelFit::is_open)) in_parts(&ModelFit::add_errors);
     }
     const auto finish = [&](int64_t i) {
       const auto m = static_cast<size_t>(first + i);

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "experiments/stacking/level_sums.h"
 #include "experiments/stacking/on_threads.h"
 
@@ -34,10 +36,17 @@ class Level2Fits {
     return sums_VLK_[static_cast<size_t>(view(fit) * tables_.num_labels() + label)];
   }
 
-  /// Calls visit(piece, fit, scores_LMP) for the rows of each fit, the parts of folds on threads.
-  /// @param by_view once for all fits of a view
-  template <class Visit>
-  void visit_scores(bool by_view, const Visit& visit) const;
+  using Solvers = std::vector<std::vector<RidgeSolver>>;  // [fits][L]
+  static std::vector<RidgeSolver>& of(int64_t fit, Solvers& solvers_FL) {
+    return solvers_FL[static_cast<size_t>(fit)];
+  }
+
+  /// Calls visit(piece, fit, scores_LMP) for the fits that need(fit, fold) says see a fold's rows,
+  /// the parts of folds on threads.
+  template <class Needed, class Visit>
+  void visit_scores(const Needed& needed, const Visit& visit) const;
+  /// [collective] Brings each solver to where it can choose its penalty.
+  void choose_by_errors(Solvers& solvers_FL) const;
   void add_sums();
   RidgeSolver solver(int64_t fit, int64_t label, const LeftOut& folds,
                      std::span<const double> alphas) const;
@@ -57,18 +66,17 @@ Columns inputs_of_label(const at::Tensor& scores_LMP, int64_t label, const RowPi
           stride};
 }
 
-template <class Visit>
-void Level2Fits::visit_scores(bool by_view, const Visit& visit) const {
-  const bool all_share = !options_.nested;
+template <class Needed, class Visit>
+void Level2Fits::visit_scores(const Needed& needed, const Visit& visit) const {
   on_threads(tables_.num_parts(), [&](int64_t part) {
     for (const RowPiece& piece : pieces_of_part(tables_, part)) {
       tables_.check_stop();
-      const std::vector<at::Tensor> inputs_M = level1_.inputs_of(piece);
+      std::vector<at::Tensor> inputs_M;
       at::Tensor scores_LMP;
       for (int64_t fit = 0; fit < num_fits_; ++fit) {
-        const bool needed = all_share && by_view ? fit == 0 : without(fit) != piece.fold;
-        if (!needed) continue;
-        if (!all_share || !scores_LMP.defined())
+        if (!needed(fit, piece.fold)) continue;
+        if (inputs_M.empty()) inputs_M = level1_.inputs_of(piece);
+        if (options_.nested || !scores_LMP.defined())
           scores_LMP = level1_.scores(inputs_M, piece, without(fit));
         visit(piece, fit, scores_LMP);
       }
@@ -82,7 +90,10 @@ void Level2Fits::add_sums() {
   for (std::vector<RidgeSums>& sums_S : sums_of_parts) {
     for (int64_t s = 0; s < tables_.num_parts(); ++s) sums_S.emplace_back(tables_.num_models(), 1);
   }
-  visit_scores(/*by_view=*/true, [&](const RowPiece& piece, int64_t fit, const at::Tensor& scores) {
+  const auto once_per_view = [&](int64_t fit, int64_t fold) {
+    return options_.nested ? without(fit) != fold : fit == 0;
+  };
+  visit_scores(once_per_view, [&](const RowPiece& piece, int64_t fit, const at::Tensor& scores) {
     const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
     for (int64_t l = 0; l < num_labels; ++l) {
       sums_of_parts[static_cast<size_t>(view(fit) * num_labels + l)]
@@ -140,37 +151,55 @@ std::vector<RidgeModel> Level2Fits::fit_by_metric(int64_t fit) const {
   return all_labels(left_out(fit), best_by_metric(tables_, options_, left_out(fit), score));
 }
 
+void Level2Fits::choose_by_errors(Solvers& solvers_FL) const {
+  const int64_t num_labels = tables_.num_labels();
+  std::vector<RidgeScratch> scratch_S(static_cast<size_t>(tables_.num_parts()));
+  const auto all_rows = [&](const auto& needed, auto add) {
+    visit_scores(
+        [&](int64_t fit, int64_t fold) {
+          return without(fit) != fold && std::ranges::any_of(of(fit, solvers_FL), needed);
+        },
+        [&](const RowPiece& piece, int64_t fit, const at::Tensor& scores) {
+          const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
+          for (int64_t l = 0; l < num_labels; ++l) {
+            RidgeSolver& one = of(fit, solvers_FL)[static_cast<size_t>(l)];
+            if (!needed(one)) continue;
+            (one.*add)(inputs_of_label(scores, l, piece), targets_L.narrow(l, 1), piece.part,
+                       scratch_S[static_cast<size_t>(piece.part)]);
+          }
+        });
+  };
+  const auto each = [&](const auto& action) {
+    on_threads(
+        num_fits_, [&](int64_t fit) { std::ranges::for_each(of(fit, solvers_FL), action); },
+        !tables_.ranks().alone());
+  };
+  all_rows([](const RidgeSolver& one) { return one.has_choice(); }, &RidgeSolver::estimate_errors);
+  each([&](RidgeSolver& one) {
+    tables_.ranks().add_up(one.estimates());
+    one.narrow(/*per_target=*/true);
+  });
+  all_rows([](const RidgeSolver& one) { return one.is_open(); }, &RidgeSolver::add_errors);
+  each([&](const RidgeSolver& one) { tables_.ranks().add_up(one.errors()); });
+}
+
 std::vector<std::vector<RidgeModel>> Level2Fits::fit_by_errors() const {
   const int64_t num_labels = tables_.num_labels();
-  std::vector<std::vector<RidgeSolver>> solvers_FL(static_cast<size_t>(num_fits_));
+  Solvers solvers_FL(static_cast<size_t>(num_fits_));
   on_threads(num_fits_, [&](int64_t fit) {
     for (int64_t l = 0; l < num_labels; ++l) {
       solvers_FL[static_cast<size_t>(fit)].push_back(
           solver(fit, l, left_out(fit), options_.alphas));
     }
   });
-  if (options_.alphas.size() > 1) {
-    std::vector<RidgeScratch> scratch_S(static_cast<size_t>(tables_.num_parts()));
-    visit_scores(/*by_view=*/false,
-                 [&](const RowPiece& piece, int64_t fit, const at::Tensor& scores) {
-                   const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
-                   for (int64_t l = 0; l < num_labels; ++l) {
-                     solvers_FL[static_cast<size_t>(fit)][static_cast<size_t>(l)].add_errors(
-                         inputs_of_label(scores, l, piece), targets_L.narrow(l, 1), piece.part,
-                         scratch_S[static_cast<size_t>(piece.part)]);
-                   }
-                 });
-    for (const std::vector<RidgeSolver>& solvers_L : solvers_FL) {
-      for (const RidgeSolver& one : solvers_L) tables_.ranks().add_up(one.errors());
-    }
-  }
+  choose_by_errors(solvers_FL);
   std::vector<std::vector<RidgeModel>> fits(static_cast<size_t>(num_fits_));
   const auto finish = [&](int64_t fit) {
     const std::vector<RidgeSolver>& solvers_L = solvers_FL[static_cast<size_t>(fit)];
     for (int64_t l = 0; l < num_labels; ++l) {
       const RidgeSolver& one = solvers_L[static_cast<size_t>(l)];
       fits[static_cast<size_t>(fit)].push_back(
-          solved(one, fit, l, left_out(fit), one.choose_alphas(true)));
+          solved(one, fit, l, left_out(fit), one.choose_alphas()));
     }
   };
   on_threads(num_fits_, finish, !tables_.ranks().alone());

@@ -30,8 +30,9 @@ class RidgeSums {
   int64_t num_targets() const { return num_targets_; }
   at::Tensor sum_D() const { return part(0, {num_inputs_}); }  ///< of x − shift
   at::Tensor sum_K() const { return part(1, {num_targets_}); }
-  at::Tensor gram_DD() const { return part(2, {num_inputs_, num_inputs_}); }    ///< Σxᵀx
-  at::Tensor cross_DK() const { return part(3, {num_inputs_, num_targets_}); }  ///< Σxᵀy
+  at::Tensor squares_K() const { return part(2, {num_targets_}); }              ///< Σy²
+  at::Tensor gram_DD() const { return part(3, {num_inputs_, num_inputs_}); }    ///< Σxᵀx
+  at::Tensor cross_DK() const { return part(4, {num_inputs_, num_targets_}); }  ///< Σxᵀy
 
   int64_t num_rows = 0;
   at::Tensor values;  ///< all sums in one table, to be added up over ranks
@@ -42,49 +43,80 @@ class RidgeSums {
   int64_t num_inputs_, num_targets_;
 };
 
-/// Memory that RidgeSolver::add_errors works in; one for each thread.
-using RidgeScratch = std::vector<double>;
+/// Memory that RidgeSolver reads rows in; one for each thread.
+struct RidgeScratch {
+  std::vector<double> doubles;
+  std::vector<float> floats;
+};
 
-/// Ridge regressions on the same rows for a grid of penalties, solved from sums alone.
+/// Ridge regressions on the same rows for a grid of penalties, solved from sums alone. Models are
+/// those of RidgeProblem to rounding.
 ///
-/// The leave-one-out errors need the rows once more: give each of them to add_errors(), in any
-/// pieces, before choose_alphas(). Models are those of RidgeProblem to rounding.
+/// To choose penalties by their leave-one-out errors the rows are needed once more, in any pieces.
+/// An error is what the sums give without leaving anything out, and a little more, which
+/// estimate_errors() finds in fp32: it is so little that hardly ever two penalties are too near to
+/// be told apart. narrow() keeps those that may be the best. Where there are several, add_errors()
+/// compares these in fp64. So the choice is that of RidgeProblem::choose_alphas.
 class RidgeSolver {
  public:
   /// @param shift_D, shift_K the point that the sums are about
   /// @param alphas penalties to choose from, finite and >= 0; at least one
-  /// @param num_parts of the rows, for add_errors()
+  /// @param num_parts of the rows: folds, or some of their rows. Each part's errors are summed by
+  /// themselves, wherever its rows live, and by different threads at once.
   RidgeSolver(const RidgeSums& sums, const at::Tensor& shift_D, const at::Tensor& shift_K,
               std::span<const double> alphas, int64_t num_parts = 1);
 
   /// Whether leave-one-out errors are needed: there is more than one penalty.
   bool has_choice() const { return alphas_.size() > 1; }
-  /// Adds the squared leave-one-out errors of rows that are among those of the sums.
+  /// Adds rows that are among those of the sums.
   /// @param x_D, y_K shifted, as in RidgeSums::add
-  /// @param part theirs: a fold, or some of its rows. Each part's errors are summed by themselves,
-  /// wherever its rows live, and by different threads at once.
+  void estimate_errors(const Columns& x_D, const Columns& y_K, int64_t part, RidgeScratch& scratch);
+  /// What was added so far, to be added up over the ranks; nothing without a choice.
+  std::vector<at::Tensor> estimates() const;
+  /// Drops the penalties that cannot be the best. Once, after all rows.
+  /// @param per_target a penalty for each target; else one for all
+  void narrow(bool per_target);
+  /// Whether penalties are left to be compared by add_errors().
+  bool is_open() const { return !left_A_.empty(); }
   void add_errors(const Columns& x_D, const Columns& y_K, int64_t part, RidgeScratch& scratch);
-  /// The errors so far, to be added up over the ranks.
-  std::vector<at::Tensor> errors() const { return {squares_SAK_, most_taken_SA_}; }
-  /// The penalty with the least leave-one-out error, for all targets or for each; the largest of
-  /// equals. As RidgeProblem::choose_alphas.
-  std::vector<double> choose_alphas(bool per_target) const;
+  /// Squared leave-one-out errors of the penalties that are left, by part, penalty and target, and
+  /// the greatest leverages; to be added up over the ranks. Nothing unless it is_open().
+  std::vector<at::Tensor> errors() const;
+  /// [K], after narrow() and, where it is_open(), add_errors() of all rows; the largest of equals.
+  std::vector<double> choose_alphas() const;
   /// Empty where a penalty of 0 or a broken factorisation asks for the rows themselves: then
   /// RidgeProblem solves it.
   std::optional<RidgeModel> fit(const std::vector<double>& alphas_K) const;
 
  private:
+  int64_t num_targets() const { return cross_DK_.size(1); }
+  at::Tensor inverse_AD(const std::vector<double>& alphas_A) const;
+  Columns rotated(const Columns& x_D, RidgeScratch& scratch, int64_t further_columns) const;
+  struct Bounds {
+    double lowest = 0, highest = 0;
+  };
+  /// Between which the squared leave-one-out errors lie.
+  std::vector<Bounds> bounds_AK() const;
+
   std::vector<double> alphas_;  // descending
   int64_t num_rows_;
+  bool per_target_ = false;
   at::Tensor mean_D_, mean_K_;     // as they are, not shifted
   at::Tensor offset_K_;            // mean of the shifted targets
   at::Tensor gram_DD_, cross_DK_;  // about the means
-  ColumnWeights vectors_DD_;       // to the directions of the Gram matrix
-  at::Tensor shift_rotated_D_;
-  ColumnWeights coefficients_AKD_;  // rotated solutions, targets fastest
-  ColumnWeights inverse_AD_;
-  at::Tensor squares_SAK_;    // by part
-  at::Tensor most_taken_SA_;  // 1 less the least freedom of a part's rows; 0 without rows
+  at::Tensor squares_K_;           // of the targets about their means
+  // The directions of the Gram matrix: its eigenvalues, what is too little to be told from none,
+  // and the products of inputs and targets along them.
+  at::Tensor values_D_, rotated_KD_, shift_rotated_D_;
+  double noise_ = 0;
+  ColumnWeights vectors_DD_;
+  at::Tensor to_unit_D_;  // makes the variances along the directions equal, as fp32 needs
+  FloatWeights float_inverse_AD_, float_solutions_AKD_;  // targets fastest
+  at::Tensor surplus_SAK_, most_taken_SA_;
+  std::vector<double> left_A_;  // descending; none where the estimates decide
+  std::vector<double> chosen_K_;
+  ColumnWeights inverse_AD_, solutions_AKD_;  // of the penalties that are left
+  at::Tensor squares_SAK_, most_left_SA_;
 };
 
 }  // namespace baleen

@@ -1,6 +1,7 @@
 #include "experiments/stacking/threshold_search.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -63,18 +64,26 @@ class Search {
       rows_.push_back(i);
     }
     counts_.resize(rows_.size());
-    gain_.resize(rows_.size());
     sum_above_.resize(rows_.size() + 1);
     target_.resize(all.num_labels() * rows_.size());
+    // No threshold lies below the start and the minimum: the samples there are never predicted.
+    const double lowest = std::min(options.start, options.minimum);
     for (size_t label = 0; label < all.num_labels(); ++label) {
+      const std::vector<uint32_t>& all_order = all.order(label);
+      const auto end = std::ranges::partition_point(
+          all_order, [&](uint32_t i) { return all.score(label, i) > lowest; });
       std::vector<uint32_t>& order = order_.emplace_back();
       std::vector<double>& sorted = sorted_.emplace_back();
-      order.reserve(rows_.size());
-      sorted.reserve(rows_.size());
-      for (const uint32_t i : all.order(label)) {
-        if (place[i] == kAbsent) continue;
-        order.push_back(place[i]);
-        sorted.push_back(all.score(label, i));
+      std::vector<uint8_t>& ordered_target = ordered_target_.emplace_back();
+      const auto most = static_cast<size_t>(end - all_order.begin());
+      order.reserve(most);
+      sorted.reserve(most);
+      ordered_target.reserve(most);
+      for (auto i = all_order.begin(); i != end; ++i) {
+        if (place[*i] == kAbsent) continue;
+        order.push_back(place[*i]);
+        sorted.push_back(all.score(label, *i));
+        ordered_target.push_back(all.target(label, *i));
       }
       for (size_t n = 0; n < rows_.size(); ++n) {
         target_[label * rows_.size() + n] = all.target(label, rows_[n]);
@@ -104,24 +113,24 @@ class Search {
   bool improve(size_t label) {
     const double before = threshold_[label];
     count(label, false);
-    double base = 0;
-    for (size_t n = 0; n < counts_.size(); ++n) {
-      const Counts& c = counts_[n];
-      const double without = score_(c.hits, c.predicted, c.actual);
-      base += without;
-      gain_[n] =
-          score_(size_t{c.hits} + target(label, n), c.predicted + size_t{1}, c.actual) - without;
-    }
-    // sum_above[c]: what predicting the label for the c best samples adds.
+    // sum_above[c]: what predicting the label for the c best samples adds. Those that no threshold
+    // leaves out or lets in add the same to every candidate.
     const std::vector<uint32_t>& order = order_[label];
+    const size_t most = count_above(label, options_.minimum);
     sum_above_[0] = 0;
-    for (size_t c = 0; c < order.size(); ++c) sum_above_[c + 1] = sum_above_[c] + gain_[order[c]];
-    double best = 0;
+    for (size_t c = 0; c < most; ++c) {
+      const Counts& counts = counts_[order[c]];
+      const size_t hits = size_t{counts.hits} + ordered_target_[label][c];
+      sum_above_[c + 1] = sum_above_[c] +
+                          score_(hits, counts.predicted + size_t{1}, counts.actual) -
+                          score_(counts.hits, counts.predicted, counts.actual);
+    }
+    double best = -std::numeric_limits<double>::infinity();
     threshold_[label] = options_.minimum;
-    visit_candidates(label, [&](double threshold, size_t above) {
-      const double mean = (base + sum_above_[above]) / double(counts_.size());
-      if (mean > best + kTie) {
-        best = mean;
+    visit_candidates(label, most, [&](double threshold, size_t above) {
+      const double gain = sum_above_[above] / double(counts_.size());
+      if (gain > best + kTie) {
+        best = gain;
         threshold_[label] = threshold;
       }
     });
@@ -146,14 +155,19 @@ class Search {
 
   uint8_t target(size_t label, size_t n) const { return target_[label * rows_.size() + n]; }
 
-  void count(size_t label, bool add) {
-    const std::vector<uint32_t>& order = order_[label];
+  size_t count_above(size_t label, double threshold) const {
     const std::vector<double>& sorted = sorted_[label];
-    const uint16_t one = add ? 1 : static_cast<uint16_t>(-1);
-    for (size_t c = 0; c < order.size() && sorted[c] > threshold_[label]; ++c) {
-      Counts& counts = counts_[order[c]];
+    const auto end = std::ranges::partition_point(sorted, [&](double s) { return s > threshold; });
+    return static_cast<size_t>(end - sorted.begin());
+  }
+
+  void count(size_t label, bool add) {
+    const int one = add ? 1 : -1;
+    const size_t above = count_above(label, threshold_[label]);
+    for (size_t c = 0; c < above; ++c) {
+      Counts& counts = counts_[order_[label][c]];
       counts.predicted = static_cast<uint16_t>(counts.predicted + one);
-      if (target(label, order[c])) counts.hits = static_cast<uint16_t>(counts.hits + one);
+      counts.hits = static_cast<uint16_t>(counts.hits + one * ordered_target_[label][c]);
     }
   }
 
@@ -174,11 +188,10 @@ class Search {
   }
 
   /// Calls visit(threshold, number of samples above) in ascending order of thresholds, none below
-  /// the minimum or above the maximum.
+  /// the minimum or above the maximum. @param above of the minimum
   template <class Visit>
-  void visit_candidates(size_t label, const Visit& visit) const {
+  void visit_candidates(size_t label, size_t above, const Visit& visit) const {
     const std::vector<double>& sorted = sorted_[label];
-    size_t above = sorted.size();
     if (options_.method == "grid") {
       for (int k = 0; k < 100; ++k) {
         const double threshold = k / 100.0;
@@ -188,7 +201,6 @@ class Search {
       }
       return;
     }
-    while (above > 0 && !(sorted[above - 1] > options_.minimum)) --above;
     visit(options_.minimum, above);
     while (above > 0) {
       const double lower = sorted[above - 1];
@@ -209,13 +221,15 @@ class Search {
   const ThresholdOptions& options_;
   SampleScore score_;
   std::vector<size_t> rows_;
-  std::vector<std::vector<uint32_t>> order_;  // places in rows_, best first
-  std::vector<std::vector<double>> sorted_;   // their scores
+  std::vector<std::vector<uint32_t>>
+      order_;  // places in rows_ of those that may be predicted, best first
+  std::vector<std::vector<double>> sorted_;  // their scores
+  std::vector<std::vector<uint8_t>> ordered_target_;
   std::vector<uint8_t> target_;
   std::vector<double> threshold_;
   std::vector<bool> forced_;
   std::vector<Counts> counts_;
-  std::vector<double> gain_, sum_above_;
+  std::vector<double> sum_above_;
 };
 
 }  // namespace
@@ -231,29 +245,26 @@ ScoreOrder::ScoreOrder(const at::Tensor& scores_NL, const at::Tensor& targets_NL
   }
   num_samples_ = static_cast<size_t>(scores_NL.size(0));
   num_labels_ = static_cast<size_t>(scores_NL.size(1));
-  const at::Tensor scores = scores_NL.detach().to(at::kCPU, at::kDouble).contiguous();
+  scores_NL_ = scores_NL.detach().to(at::kCPU, at::kDouble).contiguous();
   const at::Tensor targets = targets_NL.detach().to(at::kCPU).ne(0).to(at::kByte).contiguous();
-  const double* score = scores.const_data_ptr<double>();
+  scores_ = scores_NL_.const_data_ptr<double>();
   const uint8_t* target = targets.const_data_ptr<uint8_t>();
-  scores_LN_.resize(num_labels_ * num_samples_);
   targets_LN_.resize(num_labels_ * num_samples_);
   order_LN_.resize(num_labels_);
   for (size_t i = 0; i < num_samples_; ++i) {
     for (size_t l = 0; l < num_labels_; ++l) {
       const size_t at_row = i * num_labels_ + l;
-      if (!std::isfinite(score[at_row])) {
+      if (!std::isfinite(scores_[at_row])) {
         throw Error(ErrorKind::kNumeric,
                     fmt::format("thresholds: the score of row {}, label {} is not finite", i, l));
       }
-      scores_LN_[l * num_samples_ + i] = score[at_row];
       targets_LN_[l * num_samples_ + i] = target[at_row];
     }
   }
   split_over_threads(0, static_cast<int64_t>(num_labels_), 1, [&](int64_t begin, int64_t end) {
     std::vector<std::pair<double, uint32_t>> keyed(num_samples_);
     for (auto l = static_cast<size_t>(begin); l < static_cast<size_t>(end); ++l) {
-      for (size_t i = 0; i < num_samples_; ++i)
-        keyed[i] = {-scores_LN_[l * num_samples_ + i], static_cast<uint32_t>(i)};
+      for (size_t i = 0; i < num_samples_; ++i) keyed[i] = {-score(l, i), static_cast<uint32_t>(i)};
       std::sort(keyed.begin(), keyed.end());
       order_LN_[l].resize(num_samples_);
       for (size_t i = 0; i < num_samples_; ++i) order_LN_[l][i] = keyed[i].second;

@@ -2,6 +2,8 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <cmath>
+
 #include "tests/experiments/oracle.h"
 
 namespace baleen {
@@ -40,45 +42,117 @@ void in_pieces(const at::Tensor& x_ND, const at::Tensor& y_NK, const at::Tensor&
   }
 }
 
+RidgeSums sums_of(const at::Tensor& x_ND, const at::Tensor& y_NK, const at::Tensor& shift_D) {
+  RidgeSums sums(x_ND.size(1), y_NK.size(1));
+  in_pieces(x_ND, y_NK, shift_D,
+            [&](const Columns& x, const Columns& y, int64_t) { sums.add(x, y); });
+  return sums;
+}
+
+/// A solver that has seen all rows as often as it wants to.
+RidgeSolver chooser(const RidgeSums& sums, const at::Tensor& x_ND, const at::Tensor& y_NK,
+                    const at::Tensor& shift_D, const std::vector<double>& grid, bool per_target) {
+  RidgeSolver solver(sums, shift_D, at::zeros({y_NK.size(1)}, at::kDouble), grid, 2);
+  RidgeScratch scratch;
+  in_pieces(x_ND, y_NK, shift_D, [&](const Columns& x, const Columns& y, int64_t fold) {
+    solver.estimate_errors(x, y, fold, scratch);
+  });
+  solver.narrow(per_target);
+  if (!solver.is_open()) return solver;
+  in_pieces(x_ND, y_NK, shift_D, [&](const Columns& x, const Columns& y, int64_t fold) {
+    solver.add_errors(x, y, fold, scratch);
+  });
+  return solver;
+}
+
 TEST(RidgeSums, InPiecesOfAnyLengthGiveTheProblemOfAllRows) {
-  double worst_fit = 0, worst_error = 0;
+  double worst_fit = 0;
   for (const auto& [num_rows, num_inputs, num_targets] :
        std::vector<std::tuple<int64_t, int64_t, int64_t>>{
            {12, 1, 1}, {70, 3, 1}, {95, 4, 4}, {130, 5, 2}, {300, 17, 17}, {64, 11, 1}}) {
     const at::Tensor x_ND = uniform({num_rows, num_inputs}, 1);
     const at::Tensor y_NK = (uniform({num_rows, num_targets}, 2) < .4).to(at::kDouble);
     const at::Tensor shift_D = x_ND.mean(0) + .01;
-    RidgeSums sums(num_inputs, num_targets);
-    in_pieces(x_ND, y_NK, shift_D,
-              [&](const Columns& x, const Columns& y, int64_t) { sums.add(x, y); });
+    const RidgeSums sums = sums_of(x_ND, y_NK, shift_D);
     EXPECT_EQ(sums.num_rows, num_rows);
     EXPECT_TRUE(at::equal(sums.gram_DD(), sums.gram_DD().t()));
-    RidgeSolver solver(sums, shift_D, at::zeros({num_targets}, at::kDouble), kGrid, 2);
-    RidgeScratch scratch;
-    in_pieces(x_ND, y_NK, shift_D, [&](const Columns& x, const Columns& y, int64_t fold) {
-      solver.add_errors(x, y, fold, scratch);
-    });
-
     const RidgeProblem whole(x_ND, y_NK);
-    const at::Tensor squares_AK = solver.errors()[0].sum(0);
-    for (size_t a = 0; a < kGrid.size(); ++a) {  // the solver's go from the largest
-      const at::Tensor expected_K = whole.leave_one_out_mse_K(kGrid[kGrid.size() - 1 - a]);
-      worst_error = std::max(
-          worst_error,
-          worst_difference(squares_AK[static_cast<int64_t>(a)] / double(num_rows), expected_K));
-    }
     for (const bool per_target : {false, true}) {
-      const std::vector<double> alphas_K = solver.choose_alphas(per_target);
+      const RidgeSolver solver = chooser(sums, x_ND, y_NK, shift_D, kGrid, per_target);
+      const std::vector<double> alphas_K = solver.choose_alphas();
       EXPECT_EQ(alphas_K, whole.choose_alphas(kGrid, per_target));
       const RidgeModel model = solver.fit(alphas_K).value(), expected = whole.fit(alphas_K);
       worst_fit = std::max({worst_fit, worst_difference(model.weights_DK, expected.weights_DK),
                             worst_difference(model.intercept_K, expected.intercept_K)});
     }
   }
-  std::printf("worst difference to the problem of all rows: fit %.2e, leave-one-out %.2e\n",
-              worst_fit, worst_error);
+  std::printf("worst difference of a fit to the problem of all rows: %.2e\n", worst_fit);
   EXPECT_LE(worst_fit, 1e-10);
-  EXPECT_LE(worst_error, 1e-12);
+}
+
+TEST(RidgeSums, PenaltiesTooNearToBeEstimatedAreComparedExactly) {
+  const at::Tensor x_ND = uniform({300, 5}, 1);
+  const at::Tensor y_NK = (x_ND.narrow(1, 0, 2) + uniform({300, 2}, 2) < 1).to(at::kDouble);
+  const at::Tensor shift_D = x_ND.mean(0);
+  const std::vector<double> grid{1 + 2e-9, 1 + 1e-9, 1};  // as the solver orders them
+  const RidgeSolver solver =
+      chooser(sums_of(x_ND, y_NK, shift_D), x_ND, y_NK, shift_D, grid, /*per_target=*/true);
+  ASSERT_TRUE(solver.is_open());
+  const RidgeProblem whole(x_ND, y_NK);
+  const at::Tensor squares_AK = solver.errors()[0].sum(0);
+  ASSERT_EQ(squares_AK.size(0), 3);
+  for (size_t a = 0; a < grid.size(); ++a) {
+    EXPECT_LE(worst_difference(squares_AK[static_cast<int64_t>(a)] / 300.0,
+                               whole.leave_one_out_mse_K(grid[a])),
+              1e-12);
+  }
+  EXPECT_EQ(solver.choose_alphas(), whole.choose_alphas(grid, true));
+}
+
+// What fp32 could get wrong: inputs that are nearly one, errors that are nearly none, few rows,
+// penalties close to each other, targets that never vary.
+TEST(RidgeSums, TheChoiceIsThatOfAllRowsWhateverTheData) {
+  std::vector<double> fine;
+  for (int i = -24; i <= 24; ++i) fine.push_back(std::pow(10.0, i / 8.0));
+  int64_t num_problems = 0, num_open = 0;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    const int64_t num_rows = seed % 4 == 0 ? 40 : 700,
+                  num_inputs = 1 + static_cast<int64_t>(seed) % 13;
+    const double nearness = std::pow(10.0, -static_cast<double>(seed % 7));
+    const double noise = std::pow(10.0, -static_cast<double>(seed % 5));
+    const at::Tensor x_ND =
+        uniform({num_rows, 1}, 3 * seed) + nearness * uniform({num_rows, num_inputs}, 3 * seed + 1);
+    const at::Tensor spread_NK = noise * (uniform({num_rows, 3}, 3 * seed + 2) - .5);
+    at::Tensor y_NK = x_ND.mean(1, true) + spread_NK;
+    if (seed % 2 == 0) y_NK = (y_NK > y_NK.mean(0)).to(at::kDouble);
+    if (seed % 3 == 0) y_NK.select(1, 2).fill_(1);
+    const at::Tensor shift_D = x_ND.mean(0) + .01;
+    const RidgeSums sums = sums_of(x_ND, y_NK, shift_D);
+    const RidgeProblem whole(x_ND, y_NK);
+    for (const bool per_target : {false, true}) {
+      for (const std::vector<double>& grid : {kGrid, fine}) {
+        const RidgeSolver solver = chooser(sums, x_ND, y_NK, shift_D, grid, per_target);
+        const std::vector<double> chosen_K = solver.choose_alphas();
+        const std::vector<double> expected_K = whole.choose_alphas(grid, per_target);
+        for (size_t k = 0; k < chosen_K.size(); ++k) {
+          if (chosen_K[k] == expected_K[k]) continue;
+          // Errors that are equal to the rounding of both sides may be ordered either way.
+          const auto error = [&](double alpha) {
+            const at::Tensor mse_K = whole.leave_one_out_mse_K(alpha);
+            return (per_target ? mse_K[static_cast<int64_t>(k)] : mse_K.sum()).item<double>();
+          };
+          EXPECT_NEAR(error(chosen_K[k]), error(expected_K[k]),
+                      1e-13 * error(expected_K[k]) + 1e-15)
+              << seed << " " << k << ": " << chosen_K[k] << " " << expected_K[k];
+        }
+        ++num_problems;
+        num_open += solver.is_open();
+      }
+    }
+  }
+  std::printf("%ld of %ld problems needed exact errors\n", num_open, num_problems);
+  EXPECT_GT(num_open, 10);
+  EXPECT_LT(num_open, num_problems * 3 / 4);
 }
 
 // A penalty of 0 on as many inputs as rows: each row determines its own prediction.
@@ -86,15 +160,10 @@ TEST(RidgeSums, ARowThatDeterminesItselfForbidsThePenalty) {
   const at::Tensor x_ND = at::tensor({0.0, 1.0, 1.0, 0.0, 0.5, 0.1}, at::kDouble).reshape({3, 2});
   const at::Tensor y_NK = at::tensor({0.0, 1.0, 1.0}, at::kDouble).unsqueeze(1);
   const at::Tensor shift_D = at::zeros({2}, at::kDouble);
-  RidgeSums sums(2, 1);
-  in_pieces(x_ND, y_NK, shift_D,
-            [&](const Columns& x, const Columns& y, int64_t) { sums.add(x, y); });
-  RidgeSolver solver(sums, shift_D, at::zeros({1}, at::kDouble), std::vector<double>{0, 1}, 2);
-  RidgeScratch scratch;
-  in_pieces(x_ND, y_NK, shift_D, [&](const Columns& x, const Columns& y, int64_t fold) {
-    solver.add_errors(x, y, fold, scratch);
-  });
-  EXPECT_EQ(solver.choose_alphas(true), std::vector<double>{1});
+  const std::vector<double> grid{0, 1};
+  const RidgeSolver solver =
+      chooser(sums_of(x_ND, y_NK, shift_D), x_ND, y_NK, shift_D, grid, /*per_target=*/true);
+  EXPECT_EQ(solver.choose_alphas(), std::vector<double>{1});
 }
 
 }  // namespace
