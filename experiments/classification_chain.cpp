@@ -103,9 +103,11 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
             held_out_rows +
             (context_.test ? static_cast<double>(context_.test->originals().size()) : 0.0);
         double first_row = 0;  // of the table that is being made, among the rows of both
+        Stopwatch since_begin;
         job.told = [&](double share) {
           const auto rows = static_cast<double>(job.rows.size());
           where.predicted = (first_row + share * rows) / all_rows;
+          where.samples_per_s = share * rows / std::max(since_begin.elapsed_s(), 1e-9);
         };
         StepTimes times;  // of chunks
         Stopwatch since_last;
@@ -136,6 +138,8 @@ ChainOutcome ClassificationChains::run(const ChainSpec& chain, Communicator& gro
           job.parts_name = file.stem().string();
           job.identity = digest_hex(context_.plan_hash + "/" + chain.name);
           predicted = what;
+          since_begin.restart();
+          where.samples_per_s = 0;
           say("predicting the " + what);
           sink.progress(where);
           job.dataset = sample_table(std::move(source));
