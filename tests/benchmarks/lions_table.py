@@ -1,21 +1,32 @@
 #!/usr/bin/env python3
-"""How well lions that training never saw are recognised, by part of the body, beside references that need no training.
+"""How well lions that training never saw are recognised, by loss, over seeds, fused, and by part of the body, beside references
+that need no training: the tables of docs/re-identification.md.
 
-    build/venv/bin/python tests/benchmarks/lions_by_part.py lion/val runs/lions/chains/resnet18-f0-s1/oof.h5 ...
+    build/venv/bin/python tests/benchmarks/lions_table.py --baleen build/release/bin/baleen --lions lion --work lions
 
-Each image asks all others, by cosine: recall@1, and mAP@5, the mean of 1 / place of the right lion among the five first lions met.
+Trains fold 0 of experiments/recipes/lions.yaml (and lions-siamese.yaml) on one rank with one thread, once per model and seed; a model
+that was trained into --work before is not trained again. Each image of val asks all others: recall@1, and mAP@5, the mean of
+1 / place of the right lion among the five first lions met.
 """
 
-import argparse
 import pathlib
-import statistics
+import subprocess
+import sys
 
-import h5py
 import numpy as np
 import torch
 import torchvision
 from PIL import Image
 
+from retrieval_table import RECIPES, SOURCE, mapped, measure, parser_for
+
+MARGIN = RECIPES / "lions.yaml"
+MODELS = {
+    "margin": (MARGIN, []),
+    "margin, D&C of 2": (MARGIN, ["metric.divide.learners=2", "metric.divide.every_epochs=4"]),
+    "ArcFace": (MARGIN, ["metric.losses=[{kind: arcface}]"]),
+    "siamese + LAP": (RECIPES / "lions-siamese.yaml", []),
+}
 PARTS = ("face", "portrait", "ear", "whiskers", "nose", "teeth", "body")
 
 
@@ -51,9 +62,13 @@ def untrained(files, size):
         return network((images - 0.45) / 0.225).numpy()
 
 
-def places(features, names):
+def cosines(features):
+    return unit(features) @ unit(features).T
+
+
+def places(scores, names):
     """Each image's place of the right lion among lions, by its nearest image; 0: it has no other image."""
-    scores = unit(features) @ unit(features).T
+    scores = scores.copy()
     np.fill_diagonal(scores, -np.inf)
     found = []
     for row, name in zip(scores, names):
@@ -67,30 +82,42 @@ def summary(found):
     return f"{np.mean(found == 1):.3f} / {np.mean(np.where(found <= 5, 1 / found, 0)):.3f}"
 
 
+def prepare(arguments):
+    work = arguments.work
+    if (work / "packed/lions/manifest.json").exists():
+        return
+    (work / "recipes").mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, SOURCE / "launch/list_individuals.py", "lions", arguments.lions, work / "lions"], check=True)
+    description = (RECIPES / "lions-data.yaml").read_text().replace("../../lion\n", f"{arguments.lions}\n").replace("../../", "../")
+    (work / "recipes/lions-data.yaml").write_text(description)
+    subprocess.run([arguments.baleen, "pack", "recipes/lions-data.yaml"], cwd=work, check=True)
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("embeddings", nargs="*", help="oof.h5 of finished chains")
-    parser.add_argument("--size", type=int, default=64)
-    options = parser.parse_args()
-    files = sorted(options.folder.glob("*/*.png"))
+    parser = parser_for(__doc__, MODELS)
+    parser.add_argument("--lions", type=pathlib.Path, required=True, help="the folder with train and val")
+    parser.add_argument("--size", type=int, default=64, help="side in pixels for the references")
+    arguments = parser.parse_args()
+    arguments.baleen, arguments.lions, arguments.work = (p.resolve() for p in (arguments.baleen, arguments.lions, arguments.work))
+    prepare(arguments)
+    files = sorted((arguments.lions / "val").glob("*/*.png"))
     names = [file.parent.name for file in files]
-    rows = {"pixels": pixels(files, options.size), "untrained": untrained(files, options.size), "colours": colours(files)}
-    for number, embedding in enumerate(options.embeddings, 1):
-        with h5py.File(embedding) as file:
-            row_of = {name.decode(): row for row, name in enumerate(file["ids"][:])}
-            values = file["predictions"][:]
-        rows[f"trained {number}"] = values[[row_of[file.relative_to(options.folder.parent).as_posix()] for file in files]]
+    scores = {"pixels": [cosines(pixels(files, arguments.size))], "untrained": [cosines(untrained(files, arguments.size))],
+              "colours": [cosines(colours(files))]}
+    ids, distances = measure(arguments, MODELS, "resnet18-f0-s{seed}")
+    order = [ids.index(file.relative_to(arguments.lions).as_posix()) for file in files]
+    for model in arguments.models:
+        scores[model] = [mapped(distances[model, seed])[np.ix_(order, order)] for seed in arguments.seeds]
+    if len(arguments.models) > 1:
+        scores["fused"] = [sum(scores[model][i] for model in arguments.models) for i in range(len(arguments.seeds))]
     parts = np.array([part_of(file) for file in files])
-    found = {name: places(values, names) for name, values in rows.items()}
-    print(f"{'recall@1 / mAP@5':18} {'images':>6} " + " ".join(f"{name:>15}" for name in found))
+    found = {name: [places(one, names) for one in each] for name, each in scores.items()}
+    print(f"\n{'recall@1 / mAP@5':18} {'images':>6} " + " ".join(f"{name:>17}" for name in found))
     for part in ("all", *PARTS, "other"):
         here = parts == part if part != "all" else np.ones(len(files), bool)
         if here.any():
-            print(f"{part:18} {here.sum():6} " + " ".join(f"{summary(values[here]):>15}" for values in found.values()))
-    trained = [np.mean(values == 1) for name, values in found.items() if name.startswith("trained")]
-    if len(trained) > 1:
-        print(f"trained: recall@1 {statistics.mean(trained):.3f} ± {statistics.stdev(trained):.3f} of {len(trained)}")
+            cells = (summary(np.concatenate([one[here] for one in each])) for each in found.values())
+            print(f"{part:18} {here.sum():6} " + " ".join(f"{cell:>17}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -119,10 +119,11 @@ TEST(PairNoiseTest, IsTheStagesOrPiottesTable) {
   EXPECT_EQ(pair_noise({}, 0, 10), 100);
 }
 
-std::string problems_with(const std::vector<std::string>& assignments) {
+std::string problems_with(const std::vector<std::string>& assignments,
+                          const std::string& recipe = "omniglot-siamese") {
   Extensions known = testing::built_in_extensions();
   try {
-    (void)load_recipe(testing::shipped_recipe("omniglot-siamese"), assignments, known);
+    (void)load_recipe(testing::shipped_recipe(recipe), assignments, known);
   } catch (const Error& error) {
     return error.what();
   }
@@ -131,6 +132,7 @@ std::string problems_with(const std::vector<std::string>& assignments) {
 
 TEST(SiameseChecks, MistakesAreNamedWithTheirKeys) {
   EXPECT_EQ(problems_with({}), "");
+  EXPECT_EQ(problems_with({}, "lions-siamese"), "");
   EXPECT_THAT(problems_with({"stages=[{size_px: 32, batch: 63}]"}), HasSubstr("pairs"));
   EXPECT_THAT(problems_with({"task.kind=labels"}), HasSubstr("task.kind: siamese only"));
   EXPECT_THAT(problems_with({"loss.kind=cross_entropy"}), HasSubstr("loss.kind"));
