@@ -60,6 +60,9 @@ int count_of(int64_t n) {
   return static_cast<int>(n);
 }
 
+// From so many elements on, ranks meet before they sum.
+constexpr int64_t kLarge = 1 << 14;
+
 void* data_of(const at::Tensor& tensor) { return tensor.defined() ? tensor.data_ptr() : nullptr; }
 
 }  // namespace
@@ -153,6 +156,7 @@ c10::intrusive_ptr<c10d::Work> MpiBackend::allreduce(std::vector<at::Tensor>& te
   return submit(
       [this, tensors, op = mpi_op(options.reduceOp)] {
         for (const at::Tensor& tensor : tensors) {
+          if (tensor.numel() >= kLarge) meet();
           check_mpi(MPI_Allreduce(MPI_IN_PLACE, tensor.data_ptr(), count_of(tensor.numel()),
                                   mpi_type(tensor.scalar_type()), op, comm_),
                     "MPI_Allreduce");
@@ -238,6 +242,12 @@ c10::intrusive_ptr<c10d::Work> MpiBackend::barrier(const c10d::BarrierOptions&) 
                 c10d::OpType::BARRIER);
 }
 
+void MpiBackend::meet() {
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Ibarrier(comm_, &request), "MPI_Ibarrier");
+  wait_asleep(request, "MPI_Ibarrier", std::chrono::microseconds(200), [] {});
+}
+
 at::Tensor MpiBackend::scratch(int64_t numel, const at::TensorOptions& options) {
   if (!scratch_.defined() || scratch_.numel() < numel || scratch_.dtype() != options.dtype()) {
     scratch_ = at::empty({numel}, options);
@@ -274,6 +284,7 @@ void MpiBackend::run_tree(int64_t num_shards, const std::vector<at::Tensor>& par
                 "tree_all_reduce: partial sums do not match this rank's nodes");
   }
 
+  if (n >= kLarge) meet();
   // One exchange per node slot: chunk j of each of my nodes goes to rank j.
   const at::Tensor received =
       scratch(my_length * size * static_cast<int64_t>(num_slots), out.options());

@@ -63,6 +63,9 @@ class MpiBackend final : public c10d::Backend {
   c10::intrusive_ptr<c10d::Work> submit(std::function<void()> job, std::vector<at::Tensor> results,
                                         c10d::OpType op);
   void loop();
+  /// [collective] Waits asleep for all ranks. A rank that has its gradients a little before the
+  /// others goes on computing then, while MPI's own waiting would take half of its processor.
+  void meet();
   at::Tensor scratch(int64_t numel, const at::TensorOptions& options);
   void run_tree(int64_t num_shards, const std::vector<at::Tensor>& partials, const at::Tensor& out);
 

@@ -34,19 +34,10 @@ MpiCommunicator::~MpiCommunicator() {
 }
 
 void MpiCommunicator::wait(MPI_Request request, const char* operation) {
-  // A short spin catches peers that arrive together; after that, sleep ever longer up to 2 ms.
-  const auto start = std::chrono::steady_clock::now();
-  auto pause = std::chrono::microseconds(20);
   std::optional<Activity::Waiting> waiting;
-  for (;;) {
-    int done = 0;
-    check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), operation);
-    if (done) return;
-    if (std::chrono::steady_clock::now() - start < std::chrono::microseconds(50)) continue;
+  wait_asleep(request, operation, std::chrono::milliseconds(2), [&] {
     if (!waiting && activity_) waiting.emplace(activity_.get(), name_for_people(operation));
-    std::this_thread::sleep_for(pause);
-    pause = std::min(pause * 2, std::chrono::microseconds(2000));
-  }
+  });
 }
 
 void MpiCommunicator::barrier() {

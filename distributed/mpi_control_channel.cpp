@@ -52,7 +52,7 @@ bool MpiControlChannel::receive(int tag, double timeout_s, Message& message) {
       return false;
     }
     std::this_thread::sleep_for(std::min<Clock::duration>(pause, deadline - now));
-    pause = std::min(pause * 2, kLongestPause);
+    pause = std::min(pause * 4, kLongestPause);
   }
 }
 

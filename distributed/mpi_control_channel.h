@@ -26,7 +26,7 @@ class MpiControlChannel final : public ControlChannel {
   bool receive(int tag, double timeout_s, Message& message) override;
 
   static constexpr std::chrono::microseconds kShortestPause{50};
-  static constexpr std::chrono::microseconds kLongestPause{10000};
+  static constexpr std::chrono::microseconds kLongestPause{20000};
 
   /// [collective] Waits until every message handed over has left, then frees the communicator.
   void close();

@@ -1,13 +1,14 @@
 // What a step on several ranks takes, against computing alone and communicating alone.
 //
-//   mpirun -n 2 overlap_bench --networks resnet18,densenet121 --sizes 64,128 --rounds 7 --steps 3
+//   mpirun -n 2 overlap_bench --networks resnet18,densenet121 --sizes 64,128 --rounds 31
 //
 // Alone, a rank trains on its own batch while the others do the same, without a word between them;
 // or it fills the gradients' buckets and sums them over the ranks, without computing any. Together
 // is what training does. All three are interleaved with each way to sum (tree: the fixed tree;
 // plain: the backend's all-reduce), in rotating order; medians count. The bound for processors that
 // compute and communicate themselves is the sum of the two; each step ends with an exchange of
-// losses, which counts as communication.
+// losses, which counts as communication. Ranks meet after `--steps`, alone, too: by default after
+// each, so that both wait for whichever rank is the slower one.
 #include <fmt/format.h>
 
 #include <torch/csrc/distributed/c10d/reducer.hpp>
@@ -29,8 +30,8 @@ namespace {
 struct Arguments : TrainingRunOptions {
   std::vector<std::string> networks = {"resnet18", "densenet121"};
   std::vector<int64_t> sizes = {64, 128};
-  int64_t rounds = 7;
-  int64_t steps = 3;
+  int64_t rounds = 31;
+  int64_t steps = 1;
   int64_t threads = 1;
 };
 
