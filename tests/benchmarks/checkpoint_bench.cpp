@@ -157,15 +157,17 @@ void measure(const Arguments& a, MpiEnvironment& mpi) {
   std::printf("%s, %ld px, batch %ld: %.0f MB a checkpoint, %.3f s a step without\n",
               a.network.c_str(), static_cast<long>(a.size), static_cast<long>(a.batch),
               bench.checkpoint_mb(), alone_s);
-  // What one checkpoint takes, from the interval at which most of them were measured and writing
-  // did not hold up the next one.
-  double price_s = 0;
+  // What one checkpoint takes: the median of what the intervals say in which there were some. Where
+  // they are rare, the machine's own ups and downs are larger than what is measured.
+  std::vector<double> prices_s;
   for (const Line& line : lines) {
     if (!line.checkpoints) continue;
-    const double share = 1 - alone_s / median(line.step_s);
-    print_line(line.name, 1 / median(line.written), share);
-    if (line.training.checkpoint_every_steps == 10) price_s = share / median(line.written);
+    const double share = 1 - alone_s / median(line.step_s), written = median(line.written);
+    print_line(line.name, 1 / written, share);
+    if (written > 0) prices_s.push_back(share / written);
   }
+  const double price_s = median(prices_s);
+  std::printf("a checkpoint takes %.3f s of training\n", price_s);
   const double rate = by_default.written.front();
   std::printf("default, for %.0f s: %.0f checkpoints, measured %.2f %% of the time\n",
               a.default_seconds, rate * a.default_seconds,
