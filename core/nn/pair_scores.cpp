@@ -69,6 +69,7 @@ PairScores::PairScores(const SymmetricHead& head) {
   const at::NoGradGuard no_grad;
   const std::vector<at::Tensor> weights = head.parameters();
   std::vector<at::Tensor> here;
+  here.reserve(weights.size());
   for (const at::Tensor& weight : weights)
     here.push_back(weight.detach().to(at::kCPU, at::kFloat).contiguous());
   // In the order of SymmetricHead's layers: weight and bias of hidden, feature, weighted.
