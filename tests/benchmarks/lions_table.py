@@ -10,15 +10,13 @@ and seed; a model that was trained into --work before is not trained again. Each
 """
 
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import torch
 import torchvision
 from PIL import Image
 
-from retrieval_table import RECIPES, SOURCE, mapped, measure, parser_for
+from retrieval_table import RECIPES, mapped, measure, parser_for, prepare
 
 MARGIN = RECIPES / "lions.yaml"
 SIAMESE = RECIPES / "lions-siamese.yaml"
@@ -103,24 +101,13 @@ def summary(found):
     return f"{np.mean(found == 1):.3f} / {np.mean(np.where(found <= 5, 1 / found, 0)):.3f}"
 
 
-def prepare(arguments):
-    work = arguments.work
-    if (work / "packed/lions/manifest.json").exists():
-        return
-    (work / "recipes").mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, SOURCE / "launch/list_individuals.py", "lions", arguments.lions, work / "lions"], check=True)
-    description = (RECIPES / "lions-data.yaml").read_text().replace("../../lion\n", f"{arguments.lions}\n").replace("../../", "../")
-    (work / "recipes/lions-data.yaml").write_text(description)
-    subprocess.run([arguments.baleen, "pack", "recipes/lions-data.yaml"], cwd=work, check=True)
-
-
 def main():
     parser = parser_for(__doc__, MODELS)
     parser.add_argument("--lions", type=pathlib.Path, required=True, help="the folder with train and val")
     parser.add_argument("--size", type=int, default=64, help="side in pixels for the references")
     arguments = parser.parse_args()
-    arguments.baleen, arguments.lions, arguments.work = (p.resolve() for p in (arguments.baleen, arguments.lions, arguments.work))
-    prepare(arguments)
+    arguments.lions = arguments.lions.resolve()
+    prepare(arguments, "lions", arguments.lions, [("../../lion\n", f"{arguments.lions}\n")])
     files = sorted((arguments.lions / "val").glob("*/*.png"))
     names = [file.parent.name for file in files]
     scores = {"pixels": [cosines(pixels(files, arguments.size))], "untrained": [cosines(untrained(files, arguments.size))],

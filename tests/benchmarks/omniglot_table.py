@@ -9,10 +9,8 @@ is on it: recall@1 and mAP@5 over five distinct answers.
 """
 
 import pathlib
-import subprocess
-import sys
 
-from retrieval_table import RECIPES, SOURCE, measure, parser_for
+from retrieval_table import RECIPES, measure, parser_for, prepare
 
 # Recipe, and what is set in it.
 MARGIN = RECIPES / "omniglot.yaml"
@@ -25,24 +23,11 @@ MODELS = {
 }
 
 
-def prepare(arguments):
-    """Lists, packed drawings and recipes in the working folder."""
-    work = arguments.work
-    if (work / "packed/omniglot/manifest.json").exists():
-        return
-    (work / "recipes").mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, SOURCE / "launch/list_individuals.py", "omniglot", arguments.zip, work / "omniglot"], check=True)
-    description = (RECIPES / "omniglot-data.yaml").read_text().replace("../../", "../")
-    (work / "recipes/omniglot-data.yaml").write_text(description)
-    subprocess.run([arguments.baleen, "pack", "recipes/omniglot-data.yaml"], cwd=work, check=True)
-
-
 def main():
     parser = parser_for(__doc__, MODELS)
     parser.add_argument("--zip", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
-    arguments.baleen, arguments.zip, arguments.work = (p.resolve() for p in (arguments.baleen, arguments.zip, arguments.work))
-    prepare(arguments)
+    prepare(arguments, "omniglot", arguments.zip.resolve())
     measure(arguments, MODELS, "conv4-f0-s{seed}")
 
 

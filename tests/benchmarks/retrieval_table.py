@@ -119,6 +119,22 @@ def row(name, scores, seconds):
     return f"| {name} | {cells} | {seconds} |"
 
 
+def prepare(arguments, dataset, images, changes=()):
+    """Resolves paths; lists, packed images and their description in the working folder, once.
+    dataset: of launch/list_individuals.py and the recipe's name; changes: (from, to) in the description."""
+    arguments.baleen, arguments.work = arguments.baleen.resolve(), arguments.work.resolve()
+    work = arguments.work
+    if (work / f"packed/{dataset}/manifest.json").exists():
+        return
+    (work / "recipes").mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, SOURCE / "launch/list_individuals.py", dataset, images, work / dataset], check=True)
+    description = (RECIPES / f"{dataset}-data.yaml").read_text()
+    for before, after in (*changes, ("../../", "../")):
+        description = description.replace(before, after)
+    (work / f"recipes/{dataset}-data.yaml").write_text(description)
+    subprocess.run([arguments.baleen, "pack", f"recipes/{dataset}-data.yaml"], cwd=work, check=True)
+
+
 def parser_for(description, models):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--baleen", type=pathlib.Path, required=True)
