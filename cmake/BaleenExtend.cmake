@@ -23,6 +23,8 @@ endfunction()
 function(baleen_add_plugin name)
   add_library(${name} MODULE ${ARGN})
   target_link_libraries(${name} PRIVATE Baleen::headers)
+  # fmt of its own: a program that opens plug-ins need not export one.
+  target_compile_definitions(${name} PRIVATE FMT_HEADER_ONLY)
   # Its own functions stay its own, even where the program or another plug-in has some of the same name.
   target_link_options(${name} PRIVATE -Wl,-Bsymbolic-functions)
 endfunction()

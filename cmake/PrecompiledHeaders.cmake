@@ -44,8 +44,8 @@ function(baleen_weigh_includes file out)
   set(${out} ${weight} PARENT_SCOPE)
 endfunction()
 
-# baleen_precompile(target [TESTS]): gives each source of `target` that lies in the source tree its precompiled header.
-# TESTS: those with GoogleTest in them. Call it where the target is made.
+# baleen_precompile(target [TESTS]): gives each source of `target` that lies in the source tree, and each unit of such sources,
+# its precompiled header. TESTS: those with GoogleTest in them. Call it where the target is made.
 function(baleen_precompile target)
   cmake_parse_arguments(arg "TESTS" "" "" ${ARGN})
   if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
@@ -55,11 +55,17 @@ function(baleen_precompile target)
   foreach(source IN LISTS sources)
     cmake_path(ABSOLUTE_PATH source NORMALIZE)
     cmake_path(IS_PREFIX PROJECT_BINARY_DIR "${source}" generated)
-    if(generated OR NOT source MATCHES "\\.cpp$")
+    get_property(weight GLOBAL PROPERTY "baleen_unit_${source}")
+    if(NOT source MATCHES "\\.cpp$" OR (generated AND "${weight}" STREQUAL ""))
       continue()
+    elseif(generated)
+      # Of a unit GCC thinks as of a header: that what is anonymous there would be another thing in each file. And a name of one
+      # file's own may well be a local one in another.
+      set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS -Wno-subobject-linkage -Wno-shadow)
+    else()
+      cmake_path(RELATIVE_PATH source BASE_DIRECTORY "${PROJECT_SOURCE_DIR}" OUTPUT_VARIABLE file)
+      baleen_weigh_includes("${file}" weight)
     endif()
-    cmake_path(RELATIVE_PATH source BASE_DIRECTORY "${PROJECT_SOURCE_DIR}" OUTPUT_VARIABLE file)
-    baleen_weigh_includes("${file}" weight)
     list(GET BALEEN_PRECOMPILED ${weight} kind)
     if(arg_TESTS)
       string(REPLACE tensor aten kind "${kind}")

@@ -5,10 +5,10 @@
 namespace baleen {
 namespace {
 
-constexpr int kTagStop = 111;  ///< to rank 0: a signal arrived here
-constexpr int kTagDone = 112;  ///< from rank 0: its work is over
-constexpr int kTagHalt = 113;  ///< from rank 0: a signal arrived somewhere
-constexpr int kTagOver = 114;  ///< to rank 0: this rank's work is over
+constexpr int kTagSignal = 111;  ///< to rank 0: a signal arrived here
+constexpr int kTagDone = 112;    ///< from rank 0: its work is over
+constexpr int kTagHalt = 113;    ///< from rank 0: a signal arrived somewhere
+constexpr int kTagOver = 114;    ///< to rank 0: this rank's work is over
 constexpr double kPause_s = 0.1;
 
 void wait_and_pass_on_signals(ControlChannel& control, const std::function<bool()>& stop) {
@@ -16,7 +16,7 @@ void wait_and_pass_on_signals(ControlChannel& control, const std::function<bool(
   Message message;
   while (!control.receive(kTagDone, kPause_s, message)) {
     if (passed_on || !stop || !stop()) continue;
-    control.send(0, kTagStop, "stop");
+    control.send(0, kTagSignal, "stop");
     passed_on = true;
   }
 }
@@ -32,11 +32,11 @@ class SharedStop {
     if (stopping_) return true;
     Message message;
     const bool here = stop_ && stop_();
-    stopping_ = here || control_.receive(rank_ == 0 ? kTagStop : kTagHalt, 0, message);
+    stopping_ = here || control_.receive(rank_ == 0 ? kTagSignal : kTagHalt, 0, message);
     if (stopping_ && rank_ == 0) {
       for (int rank = 1; rank < num_ranks_; ++rank) control_.send(rank, kTagHalt, "stop");
     } else if (here) {
-      control_.send(0, kTagStop, "stop");
+      control_.send(0, kTagSignal, "stop");
     }
     return stopping_;
   }
@@ -44,7 +44,7 @@ class SharedStop {
   /// Takes what came too late out of the channel.
   void clear() {
     Message late;
-    while (control_.receive(rank_ == 0 ? kTagStop : kTagHalt, 0, late)) {
+    while (control_.receive(rank_ == 0 ? kTagSignal : kTagHalt, 0, late)) {
     }
   }
 
@@ -117,7 +117,7 @@ void work_on_first_rank(Communicator& world, ControlChannel& control,
     try {
       work([&] {
         stopping = stopping || (stop_requested && stop_requested()) ||
-                   control.receive(kTagStop, 0, message);
+                   control.receive(kTagSignal, 0, message);
         if (stopping) throw_interrupted();
       });
     } catch (...) {
@@ -129,7 +129,7 @@ void work_on_first_rank(Communicator& world, ControlChannel& control,
   // What came too late is taken out of the channel.
   agreed_and_cleared(world, work_or_wait, [&] {
     Message late;
-    while (world.rank() == 0 && control.receive(kTagStop, 0, late)) {
+    while (world.rank() == 0 && control.receive(kTagSignal, 0, late)) {
     }
   });
 }

@@ -19,8 +19,7 @@ code is ctest's.
 
 Environment:
   BALEEN_CLUSTER=1   all tests labelled cluster instead of a share: a real Slurm and two hosts, a minute each, as root
-
-  BALEEN_SLOW=1      those labelled slow, too: minutes each, of what others test in a smaller way
+  BALEEN_SLOW=1      those labelled slow, too: minutes each, of what others test in a smaller way; networks of every depth
 
 Examples:
   tests/run.sh                            all that CI runs

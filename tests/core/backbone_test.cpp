@@ -19,6 +19,7 @@ namespace baleen {
 namespace {
 
 using testing::all_backbones;
+using testing::tested_backbones;
 
 std::shared_ptr<Backbone> make(const std::string& name, int64_t num_outputs = 5,
                                int64_t in_channels = 3, double dropout = 0.0) {
@@ -89,7 +90,7 @@ TEST(BackboneTest, ParameterCountsAreThePublishedOnes) {
 }
 
 TEST(BackboneTest, HeadNameIsThePrefixOfTheLastLayer) {
-  for (const BackboneInfo& info : all_backbones().list()) {
+  for (const BackboneInfo& info : tested_backbones()) {
     const auto network = make(info.name, 7);
     const auto parameters = network->named_parameters();
     const std::string head = network->head_name();
@@ -100,7 +101,7 @@ TEST(BackboneTest, HeadNameIsThePrefixOfTheLastLayer) {
 
 TEST(BackboneTest, EveryNetworkWorksFromItsSmallestSizeOn) {
   at::NoGradGuard no_grad;
-  for (const BackboneInfo& info : all_backbones().list()) {
+  for (const BackboneInfo& info : tested_backbones()) {
     const auto network = make(info.name, 5, 1);
     for (int64_t size : {info.min_size_px, info.min_size_px + 1, int64_t{28}, int64_t{45}}) {
       if (size < info.min_size_px) continue;
@@ -117,7 +118,7 @@ TEST(BackboneTest, EveryNetworkWorksFromItsSmallestSizeOn) {
 
 TEST(BackboneTest, OnePixelBelowTheSmallestSizeWorksOrIsRefusedClearly) {
   at::NoGradGuard no_grad;
-  for (const BackboneInfo& info : all_backbones().list()) {
+  for (const BackboneInfo& info : tested_backbones()) {
     const auto network = make(info.name);
     for (const auto& [height, width] : {std::pair{info.min_size_px - 1, info.min_size_px + 9},
                                         std::pair{info.min_size_px + 9, info.min_size_px - 1}}) {
@@ -138,7 +139,7 @@ TEST(BackboneTest, OnePixelBelowTheSmallestSizeWorksOrIsRefusedClearly) {
 
 TEST(BackboneTest, StemAndHeadAreModulesAndStagesHaveTheChannelsTold) {
   at::NoGradGuard no_grad;
-  for (const BackboneInfo& info : all_backbones().list()) {
+  for (const BackboneInfo& info : tested_backbones()) {
     for (const int64_t in_channels : {1, 3, 4}) {
       const auto network = make(info.name, 7, in_channels);
       const auto modules = network->named_modules();

@@ -5,8 +5,8 @@
 
 #include "core/base/error.h"
 #include "core/nn/memory_format.h"
-#include "core/nn/registry.h"
 #include "core/weights/named_tensors.h"
+#include "tests/support/backbones.h"
 
 namespace baleen {
 namespace {
@@ -48,9 +48,7 @@ int64_t count(const torch::nn::Module& network) {
 
 /// A layer that a network calls past batch_norm() would silently stay local.
 TEST(SynchronisedStatisticsTest, EveryLayerOfEveryNetworkAsksAndOneShardIsThePlainFunction) {
-  BackboneRegistry registry;
-  register_backbones(registry);
-  for (const BackboneInfo& info : registry.list()) {
+  for (const BackboneInfo& info : testing::tested_backbones()) {
     for (const bool channels_last : {false, true}) {
       SCOPED_TRACE(info.name + (channels_last ? ", channels_last" : ""));
       const auto make = [&] {
@@ -58,7 +56,7 @@ TEST(SynchronisedStatisticsTest, EveryLayerOfEveryNetworkAsksAndOneShardIsThePla
         BackboneOptions options;
         options.name = info.name;
         options.num_outputs = 3;
-        auto network = registry.create(options);
+        auto network = testing::all_backbones().create(options);
         network->to(at::kDouble);
         if (channels_last) to_channels_last(*network);
         return network;

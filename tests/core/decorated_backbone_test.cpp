@@ -18,6 +18,7 @@ namespace baleen {
 namespace {
 
 using testing::all_backbones;
+using testing::tested_backbones;
 
 std::shared_ptr<Backbone> make(const BackboneOptions& options) {
   return all_backbones().create(options);
@@ -88,7 +89,7 @@ TEST(CoordinatesTest, LayoutTypeAndGradientAreTheImages) {
 }
 
 TEST(CoordinatesTest, EveryNetworkStartsAsTheFunctionWithoutThem) {
-  for (const BackboneInfo& info : all_backbones().list()) {
+  for (const BackboneInfo& info : tested_backbones()) {
     const auto plain = make({.name = info.name, .num_outputs = 3});
     const auto located = make({.name = info.name, .num_outputs = 3, .coordinates = true});
     EXPECT_EQ(names_of(*plain), names_of(*located)) << info.name;
@@ -115,7 +116,7 @@ TEST(CoordinatesTest, EveryNetworkStartsAsTheFunctionWithoutThem) {
 }
 
 TEST(GapHeadTest, EveryNetworksStagesReachTheHead) {
-  for (const BackboneInfo& info : all_backbones().list()) {
+  for (const BackboneInfo& info : tested_backbones()) {
     const auto plain = make({.name = info.name, .num_outputs = 3});
     const auto gap = make({.name = info.name, .num_outputs = 3, .dropout = 0.25, .head = "gap"});
     EXPECT_EQ(gap->head_name(), "gap_fc");

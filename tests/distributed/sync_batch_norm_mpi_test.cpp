@@ -12,6 +12,7 @@
 #include "core/weights/state.h"
 #include "distributed/data_parallel.h"
 #include "tests/support/mpi_world.h"
+#include "tests/support/thorough.h"
 
 namespace baleen {
 namespace {
@@ -27,7 +28,7 @@ struct Scenario {
   double dropout = 0.0;
   bool channels_last = false;
   std::string loss = "cross_entropy";
-  int64_t steps = 3;
+  int64_t steps = testing::thorough() ? 3 : 2;
 };
 
 class Batches final : public BatchSource {

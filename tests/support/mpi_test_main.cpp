@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/test_selection.h"
+
 namespace {
 
 class FailureCollector : public ::testing::EmptyTestEventListener {
@@ -40,6 +42,7 @@ int main(int argc, char** argv) {
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   at::set_num_threads(1);
   ::testing::InitGoogleTest(&argc, argv);
+  if (!baleen::testing::select_tests(argc, argv)) MPI_Abort(MPI_COMM_WORLD, 2);
   auto& listeners = ::testing::UnitTest::GetInstance()->listeners();
   auto* collector = new FailureCollector;
   if (rank != 0) delete listeners.Release(listeners.default_result_printer());
