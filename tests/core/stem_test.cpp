@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "core/nn/registry.h"
 #include "core/weights/pretrained.h"
+#include "tests/support/backbones.h"
 #include "tests/support/temporary_directory.h"
 
 namespace baleen {
@@ -67,7 +67,7 @@ class StemOfEveryNetworkTest : public ::testing::Test {
     options.name = info.name;
     options.num_outputs = kOutputs;
     options.in_channels = channels;
-    auto network = registry_.create(options);
+    auto network = testing::all_backbones().create(options);
     network->to(at::kDouble);
     network->eval();
     return network;
@@ -91,14 +91,12 @@ class StemOfEveryNetworkTest : public ::testing::Test {
     EXPECT_LE((actual - expected).abs().max().item<double>(), 1e-11 * scale);
   }
 
-  StemOfEveryNetworkTest() { register_backbones(registry_); }
-  BackboneRegistry registry_;
   testing::TemporaryDirectory directory_;
 };
 
 TEST_F(StemOfEveryNetworkTest, GreyAndFourChannelsAreTheColourFunction) {
   const at::NoGradGuard no_grad;
-  for (const BackboneInfo& info : registry_.list()) {
+  for (const BackboneInfo& info : testing::tested_backbones()) {
     SCOPED_TRACE(info.name);
     at::manual_seed(7);
     const auto colour = make(info, 3);
