@@ -165,13 +165,15 @@ class ResidualParityTest : public ::testing::Test {
     std::filesystem::remove(path);
   }
 
-  /// Every name at both sizes, the layouts in turn.
+  /// Every name at both sizes, or at one of them where tests are to be quick; the layouts in turn.
   std::vector<Case> cases_of(const std::vector<std::string>& names, int64_t even_px,
                              int64_t odd_px) {
     std::vector<Case> cases;
     for (const std::string& name : names) {
-      for (const int64_t size_px : {even_px, odd_px})
+      for (const int64_t size_px : {even_px, odd_px}) {
+        if (!testing::thorough() && (size_px == odd_px) == (name == names.front())) continue;
         cases.push_back({{.name = name, .num_outputs = kOutputs}, size_px, size_px == odd_px});
+      }
     }
     return cases;
   }
