@@ -35,7 +35,7 @@ def phases_of(run, since):
     return {chain.get("phase") or "start" for chain in status.get("in_work", [])} | {status.get("phase", "")}
 
 
-def wait_for_phase(run, job, phase, since, seconds=60):
+def wait_for_phase(run, job, phase, since, seconds=180):
     """Returns whether the job came to the phase before it ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and job.process.poll() is None:
@@ -124,7 +124,7 @@ def work_lost_s(run, now):
     return lost
 
 
-def wait_for_start(run, job, since, seconds=60):
+def wait_for_start(run, job, since, seconds=180):
     """Returns whether a start of the job that began after `since` came to hand out chains, before it ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and job.process.poll() is None:
