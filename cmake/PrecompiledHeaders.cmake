@@ -58,11 +58,7 @@ function(baleen_precompile target)
     get_property(weight GLOBAL PROPERTY "baleen_unit_${source}")
     if(NOT source MATCHES "\\.cpp$" OR (generated AND "${weight}" STREQUAL ""))
       continue()
-    elseif(generated)
-      # Of a unit GCC thinks as of a header: that what is anonymous there would be another thing in each file. And a name of one
-      # file's own may well be a local one in another.
-      set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS -Wno-subobject-linkage -Wno-shadow)
-    else()
+    elseif(NOT generated)
       cmake_path(RELATIVE_PATH source BASE_DIRECTORY "${PROJECT_SOURCE_DIR}" OUTPUT_VARIABLE file)
       baleen_weigh_includes("${file}" weight)
     endif()
