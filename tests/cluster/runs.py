@@ -23,7 +23,7 @@ def prepare(directory, epochs=2):
     """Data and planet.yaml as the guides have it; the digests of an undisturbed run on one rank."""
     harness.make_dataset(directory, samples=120)
     harness.make_dataset(directory, "test", samples=30, seed=1)
-    recipe = json.loads(harness.write_recipe(directory).read_text())
+    recipe = json.loads(harness.write_recipe(directory, **harness.DEEP_NETWORKS).read_text())
     # Three chains for two ranks: the last one is shared between them, so that gradients cross the network.
     recipe.update(name="planet", folds={"count": 3}, backbones=[{"name": "simplenet_cifar", "dropout": 0.1}])
     recipe.pop("run_dir")

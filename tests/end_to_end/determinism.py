@@ -5,7 +5,7 @@ BALEEN_SLOW=1 takes all scenarios on all numbers of ranks; without, a share of b
 
 import os
 
-from harness import call, expect, expect_same_results, journal, main, make_dataset, result_digests, write_recipe
+from harness import DEEP_NETWORKS, call, expect, expect_same_results, journal, main, make_dataset, result_digests, write_recipe
 
 # LibTorch's bfloat16 kernels want maps of more than a pixel (docs/determinism.md).
 BF16_STAGES = [{"size_px": 20, "epochs": 1, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}},
@@ -23,7 +23,7 @@ THOROUGH = os.environ.get("BALEEN_SLOW") == "1"
 
 # Name, changes to the recipe, ranks to compare with one rank; first, those that are always compared.
 SCENARIOS = [
-    ("four shards, dropout, float32, groups that change between stages", {"training__regroup_gain_s": 0},
+    ("four shards, dropout, float32, groups that change between stages", {"training__regroup_gain_s": 0, **DEEP_NETWORKS},
      (2, 3, 4) if THOROUGH else (4,)),
     ("three shards, accumulation, clipping",
      {"training__logical_shards": 3, "training__accumulate": 2, "training__clip_norm": 1.0}, (3,)),

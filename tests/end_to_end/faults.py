@@ -12,8 +12,12 @@ import time
 
 import h5py
 
-from harness import (Job, call, environment, expect, expect_same_results, journal, main, make_dataset, no_process_left,
+from harness import (DEEP_NETWORKS, Job, call, environment, expect, expect_same_results, journal, main, make_dataset, no_process_left,
                      result_digests, write_recipe, FAULTY_NETWORK)
+
+
+# Longer than any test waits.
+LONG = [{"size_px": 16, "epochs": 20000, "batch": 24, "optimizer": {"kind": "sgd"}}]
 
 
 def wait_for_training(run, job, seconds=60):
@@ -53,8 +57,7 @@ def named_after(run, sent):
 
 
 def stopped_rank(directory):
-    recipe = write_recipe(directory, stages=[{"size_px": 12, "epochs": 500, "batch": 24, "optimizer": {"kind": "sgd"}}],
-                          reliability={"hang_timeout_s": 4})
+    recipe = write_recipe(directory, stages=LONG, reliability={"hang_timeout_s": 4})
     job = Job(["run", recipe], directory, ranks=3)
     wait_for_training(directory / "run", job)
     victims = job.ranks()
@@ -71,7 +74,7 @@ def stopped_rank(directory):
 
 
 def killed_rank(directory):
-    recipe = write_recipe(directory, stages=[{"size_px": 12, "epochs": 500, "batch": 24, "optimizer": {"kind": "sgd"}}])
+    recipe = write_recipe(directory, stages=LONG)
     job = Job(["run", recipe], directory, ranks=3)
     wait_for_training(directory / "run", job)
     time.sleep(2)  # until neighbours have heard of each other
@@ -122,7 +125,7 @@ def flipped_byte(directory):
     found = call(["verify", "data"], directory, code=1)
     mentions(found, shard.name)
     # On a group of two ranks only one of them reads it: the chain fails, not the job.
-    recipe = write_recipe(directory, backbones=[{"name": "simplenet_cifar", "min_ranks": 2}])
+    recipe = write_recipe(directory, backbones=[{"name": "conv4", "min_ranks": 2}])
     text = call(["run", recipe, "--run-dir", "groups"], directory, ranks=2, code=4)
     mentions(text, shard.name)
     failed = {record["chain"] for record in journal(directory / "groups") if record["type"] == "chain_failed"}
@@ -154,7 +157,7 @@ def full_disk(directory):
         print("SKIPPED: mounting a tmpfs needs root")
         sys.exit(77)
     try:
-        recipe = write_recipe(directory, training__keep_best=False)
+        recipe = write_recipe(directory, training__keep_best=False, **DEEP_NETWORKS)
         text = call(["run", recipe, "--run-dir", small / "run"], directory, ranks=2, code=74)
         mentions(text, "small/run", "No space left on device", "rank")
         # What was written before is whole.
@@ -168,7 +171,7 @@ def full_disk(directory):
 
 def signal_and_resume(directory):
     """Each signal that asks for the end, to one rank alone: saved, 75, and a resume comes to the end."""
-    recipe = write_recipe(directory)
+    recipe = write_recipe(directory, stages__0__epochs=10)
     for number, rank in ((signal.SIGTERM, 0), (signal.SIGUSR1, 1), (signal.SIGUSR2, 1), (signal.SIGINT, 0)):
         run = directory / number.name
         job = Job(["run", recipe, "--run-dir", run.name], directory, ranks=2)
@@ -184,7 +187,7 @@ def signal_and_resume(directory):
 
 def damaged_checkpoint(directory):
     """Where the newest checkpoint is damaged, all ranks of a chain go on from the one before, to the same bytes."""
-    recipe = write_recipe(directory, backbones=[{"name": "resnet18", "dropout": 0.2}], stages__0__epochs=6)
+    recipe = write_recipe(directory, stages__0__epochs=15)
     call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
     run = directory / "run"
     job = Job(["run", recipe], directory, ranks=2)
@@ -215,8 +218,8 @@ def damaged_checkpoint(directory):
 
 def chain_set_aside(directory):
     """What is complete is gathered and stacked without the network that lacks a fold; the same command completes it."""
-    stage = {"size_px": 8, "epochs": 1, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}}
-    networks = [{"name": "simplenet_cifar"}, {"name": "faulty", "priority": -1}]  # the faulty one's chains come last
+    stage = {"size_px": 16, "epochs": 1, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}}
+    networks = [{"name": "conv4"}, {"name": "faulty", "priority": -1}]  # the faulty one's chains come last
     recipe = write_recipe(directory, plugins=[FAULTY_NETWORK], backbones=networks, stages=[stage])
     call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
 
@@ -229,12 +232,12 @@ def chain_set_aside(directory):
     expect(len(failed) == 1 and len(finished) == 3, f"failed: {failed}, finished: {finished}\n{text}")
     chain = failed.pop()
     left_out = f"faulty is left out: {chain} is not finished"
-    mentions(text, left_out, "fails as it was told", "simplenet_cifar")
+    mentions(text, left_out, "fails as it was told", "conv4")
     with h5py.File(run / "oof.h5") as oof, h5py.File(directory / "reference/oof.h5") as whole:
         expect(oof["oof"].shape[0] == 1, f"oof.h5 holds {oof['oof'].shape}")
         expect((oof["oof"][0] == whole["oof"][0]).all(), "other predictions than those of the whole run")
     stack = json.loads((run / "stack/stack.json").read_text())
-    expect((stack["models"], stack["dropped_models"]) == (["simplenet_cifar"], ["faulty"]), f"{stack}")
+    expect((stack["models"], stack["dropped_models"]) == (["conv4"], ["faulty"]), f"{stack}")
     mentions((run / "stack/scores.txt").read_text(), left_out)
     mentions((run / "report.html").read_text(), left_out, "fails as it was told")
     mentions((run / "failure.json").read_text(), chain, "fails as it was told")
@@ -266,7 +269,7 @@ def chain_set_aside(directory):
 
 
 def second_job(directory):
-    recipe = write_recipe(directory, stages=[{"size_px": 12, "epochs": 500, "batch": 24, "optimizer": {"kind": "sgd"}}])
+    recipe = write_recipe(directory, stages=LONG)
     job = Job(["run", recipe], directory, ranks=1)
     wait_for_training(directory / "run", job)
     text = call(["run", recipe], directory, ranks=1, code=2)

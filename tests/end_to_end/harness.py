@@ -3,6 +3,7 @@
 Environment (set by ctest): BALEEN_BIN, BALEEN_SOURCE, BALEEN_DATA.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -63,7 +64,21 @@ def change(content, changes):
         *path, last = key.split("__")
         for part in path:
             target = target.setdefault(part, {}) if isinstance(target, dict) else target[int(part)]
-        target[last] = value
+        target[last] = copy.deepcopy(value)  # constants stay what they are
+
+
+def two_stages(first_px, second_px):
+    """Two resolutions, each with what the other lacks of augmentation, optimiser and moving averages."""
+    return [
+        {"size_px": first_px, "epochs": 2, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02}, "augment": {"flip_vertical": True}},
+        {"size_px": second_px, "epochs": 1, "batch": 24, "optimizer": {"kind": "adamw", "lr": 0.0005},
+         "ema": {"enabled": True, "decay": 0.9}},
+    ]
+
+
+# Changes to write_recipe() for what small networks would not show: steps of a good part of a second, checkpoints of many MB.
+DEEP_NETWORKS = {"backbones": [{"name": "resnet18", "dropout": 0.2}, {"name": "simplenet_cifar", "dropout": 0.1}],
+                 "stages": two_stages(8, 12)}
 
 
 def write_recipe(directory, **changes):
@@ -74,13 +89,8 @@ def write_recipe(directory, **changes):
         "dataset": "data",
         "test": "test",
         "folds": {"count": 2},
-        "backbones": [{"name": "resnet18", "dropout": 0.2}, {"name": "simplenet_cifar", "dropout": 0.1}],
-        "stages": [
-            {"size_px": 8, "epochs": 2, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02},
-             "augment": {"flip_vertical": True}},
-            {"size_px": 12, "epochs": 1, "batch": 24, "optimizer": {"kind": "adamw", "lr": 0.0005},
-             "ema": {"enabled": True, "decay": 0.9}},
-        ],
+        "backbones": [{"name": "conv4", "dropout": 0.2}, {"name": "simplenet64", "dropout": 0.1}],
+        "stages": two_stages(16, 20),
         "loss": {"kind": "cross_entropy"},
         "images": {"normalise": {"kind": "half"}},
         "training": {"logical_shards": 4, "checkpoint_every_steps": 2},

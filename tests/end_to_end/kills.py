@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-from harness import (Job, call, expect, expect_same_results, journal, main, make_dataset, no_process_left, result_digests,
+from harness import (DEEP_NETWORKS, Job, call, expect, expect_same_results, journal, main, make_dataset, no_process_left, result_digests,
                      write_recipe)
 
 
@@ -45,7 +45,7 @@ def test(directory):
     random.seed(int(sys.argv[2]) if len(sys.argv) > 2 else 20)
     make_dataset(directory)
     make_dataset(directory, "test", samples=60, seed=1)
-    recipe = write_recipe(directory)
+    recipe = write_recipe(directory, **DEEP_NETWORKS)
     start = time.monotonic()
     call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
     duration = time.monotonic() - start

@@ -52,8 +52,8 @@ def make_data(directory):
 def recipe(directory, name, **more):
     content = {
         "name": name, "run_dir": name, "dataset": "data", "test": "test", "folds": {"count": 2},
-        "backbones": [{"name": "simplenet_cifar", "dropout": 0.1}],
-        "stages": [{"size_px": 12, "epochs": 3, "batch": 24, "optimizer": {"kind": "adamw", "lr": 0.003},
+        "backbones": [{"name": "conv4", "dropout": 0.1}],
+        "stages": [{"size_px": 16, "epochs": 3, "batch": 24, "optimizer": {"kind": "adamw", "lr": 0.003},
                     "augment": {"flip_horizontal": True}}],
         "loss": {"kind": "cross_entropy"}, "images": {"normalise": {"kind": "dataset"}},
         "training": {"logical_shards": 2, "checkpoint_every_steps": 10}, "prediction": {"chunk": 16},
@@ -151,9 +151,9 @@ def check_rounds(directory):
 def check_snapshots(directory):
     """Cycles that end within epochs, columns, and the mean of what each predicts."""
     random.seed(4)
-    stages = [{"size_px": 12, "epochs": 4, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.05},
+    stages = [{"size_px": 16, "epochs": 4, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.05},
                "schedule": {"kind": "cosine", "cycles": 3}, "ema": {"enabled": True, "decay": 0.5}},
-              {"size_px": 16, "epochs": 2, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02},
+              {"size_px": 20, "epochs": 2, "batch": 24, "optimizer": {"kind": "sgd", "lr": 0.02},
                "schedule": {"kind": "cosine", "cycles": 2}}]
     file = recipe(directory, "snapshots", stages=stages, snapshots={"last": 4, "columns": True})
     call(["run", file], directory, ranks=1)
@@ -165,7 +165,7 @@ def check_snapshots(directory):
     with h5py.File(run / "oof.h5") as oof:
         models = [name.decode() for name in oof["models"][:]]
         values = oof["oof"][:].astype(np.float64)
-    expect(models == ["simplenet_cifar"] + [f"simplenet_cifar-snapshot{i}" for i in (1, 2, 3)], f"models {models}")
+    expect(models == ["conv4"] + [f"conv4-snapshot{i}" for i in (1, 2, 3)], f"models {models}")
     # What is left of the mean is the final weights' part: probabilities, too, and none of the others.
     final = 4 * values[0] - values[1:].sum(0)
     expect(final.min() > -1e-5 and np.allclose(final.sum(1), 1, atol=1e-4), "the model is not the mean of its snapshots")
@@ -220,7 +220,7 @@ def check_sampling(directory):
     expect(sum(train_rows(directory, "taught")) == 240, "the teacher's pictures of nobody known are not learnt from")
     expect((directory / "taught/oof.h5").read_bytes() != (directory / "uniform/oof.h5").read_bytes(), "the teacher teaches nothing")
     temperatures = (directory / "calibrated/stack/temperatures.txt").read_text()
-    expect("simplenet_cifar: temperature" in temperatures, temperatures)
+    expect("conv4: temperature" in temperatures, temperatures)
     call(["report", "calibrated"], directory)
     with h5py.File(directory / "flips/oof.h5") as oof:
         truth = oof["targets"][:]

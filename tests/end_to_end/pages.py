@@ -152,7 +152,7 @@ def pages_of_runs(folder):
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1  # among the pixels, which fill most of the file
     shard.write_bytes(content)
-    recipe = write_recipe(folder, stages=stages, backbones=[{"name": "simplenet_cifar", "min_ranks": 2}])
+    recipe = write_recipe(folder, stages=stages, backbones=[{"name": "conv4", "min_ranks": 2}])
     call(["run", recipe, "--run-dir", "failed"], folder, ranks=2, code=4)
     call(["report", "failed"], folder)
     pages = {"finished": ("finished/report.html", ["complete</span>", 'id="second-stage"', 'id="explanations"']),

@@ -64,7 +64,7 @@ def run_and_check(directory, source_of, group):
     recipe = {
         "dataset": "photos.packed",
         "folds": {"count": 3},
-        "backbones": [{"name": "simplenet_cifar"}, {"name": "simplenet_cifar", "variant": "dehazed"}],
+        "backbones": [{"name": "conv4"}, {"name": "conv4", "variant": "dehazed"}],
         "stages": [{"size_px": 32, "epochs": 2, "batch": 10}],
         "loss": {"kind": "cross_entropy"},
     }
@@ -79,14 +79,14 @@ def run_and_check(directory, source_of, group):
     call(["plan", "recipe.yaml", "--set", "test=photos.packed.test"], directory)
     text = call(["plan", "recipe.yaml"], directory)
     expect("34 samples" in text and "14 copies for training" in text, text)
-    expect("simplenet_cifar-dehazed" in text, text)
+    expect("conv4-dehazed" in text, text)
     text = call(["plan", "recipe.yaml", "--set", "backbones.1.variant=hazy"], directory, code=3)
     expect("no variant 'hazy'" in text and "it has: dehazed" in text, text)
     call(["run", "recipe.yaml", "--run-dir", "run"], directory, ranks=2, timeout=600)
     with h5py.File(directory / "run/oof.h5") as oof:
         ids, models, folds = strings(oof["ids"]), strings(oof["models"]), oof["folds"][()]
         expect(sorted(ids) == originals, "the out-of-fold rows are not the originals")
-        expect(models == ["simplenet_cifar", "simplenet_cifar-dehazed"], f"models {models}")
+        expect(models == ["conv4", "conv4-dehazed"], f"models {models}")
         expect(abs(oof["oof"][0] - oof["oof"][1]).max() > 1e-3, "both models saw the same images")
         counts = collections.Counter(zip(folds.tolist(), oof["targets"][()].tolist()))
     expect(max(counts.values()) == 8 and min(counts.values()) >= 3, f"folds {counts}")
@@ -101,7 +101,7 @@ def run_and_check(directory, source_of, group):
 def explain_photographs(directory, source_of):
     """A photograph that never was packed is explained as the image of the dataset: without haze where the network was trained so."""
     sample = next(s for s in sorted(source_of) if not source_of[s] and s.startswith("grass/"))
-    for chain in ("simplenet_cifar-dehazed", "simplenet_cifar"):
+    for chain in ("conv4-dehazed", "conv4"):
         chain = min(p.name for p in (directory / "run/chains").glob(f"{chain}-f0*"))
         pictures = []
         for name, images in (("packed", ["--ids", sample]), ("photograph", ["--images", directory / "photos" / sample])):

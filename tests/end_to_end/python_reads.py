@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from harness import Job, call, expect, journal, main, make_dataset, no_process_left, write_recipe
+from harness import DEEP_NETWORKS, Job, call, expect, journal, main, make_dataset, no_process_left, write_recipe
 
 LR = "stages.0.optimizer.lr"
 
@@ -205,7 +205,7 @@ def check_sweep(directory):
 def test(directory):
     make_dataset(directory)
     make_dataset(directory, "test", samples=60, seed=1)
-    recipe = write_recipe(directory)
+    recipe = write_recipe(directory, **DEEP_NETWORKS)
     stopped = stopped_in_the_middle(directory, recipe)
     printed = call(["run", recipe], directory, ranks=2)
     run = directory / "run"

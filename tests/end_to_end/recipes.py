@@ -148,7 +148,7 @@ def test_warm_up(directory):
     shutil.copytree(RECIPES, directory / "experiments/recipes")
     call(["pack", "experiments/recipes/planet-small-data.yaml", "--set", "size_px=16", "--set", "also_sizes_px=[]"], directory)
     stage = {"size_px": 16, "epochs": 1, "batch": 8}
-    recipe = {"dataset": "packed/planet-small", "folds": {"count": 2}, "backbones": [{"name": "simplenet_cifar"}],
+    recipe = {"dataset": "packed/planet-small", "folds": {"count": 2}, "backbones": [{"name": "conv4"}],
               "images": {"normalise": {"kind": "half"}}}
     runs = {"bce": ({"kind": "bce"}, [stage, stage]),
             "soft": ({"kind": "soft_f2"}, [stage, stage]),

@@ -77,7 +77,7 @@ def runs(directory):
             f"label_column: tags\nextension: .png\nfit: squash\nsize_px: {SIZE}\nlabels: [{', '.join(LABELS)}]\n")
         call(["pack", f"{name}.yaml"], directory)
     recipe = {"name": "planet", "dataset": "packed-train", "test": "packed-unseen", "folds": {"count": 3},
-              "backbones": [{"name": "resnet18"}, {"name": "simplenet_cifar"}],
+              "backbones": [{"name": "resnet18"}, {"name": "conv4"}],
               "stages": [{"size_px": SIZE, "epochs": 2, "batch": 24, "optimizer": {"kind": "adam", "lr": 0.002}}],
               "loss": {"kind": "bce"}, "images": {"normalise": {"kind": "half"}}, "stacking": {"nested": True}}
     (directory / "planet.yaml").write_text(json.dumps(recipe))

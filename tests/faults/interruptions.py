@@ -14,8 +14,9 @@ from trials import (FILE_FAULTS, FaultyJob, Job, OtherLoad, call, complete, expe
                     finished_chains, is_ours, no_process_left, outcome, records, send, signal, status_of, wait_for_phase,
                     work_lost_s)
 
-SMALL = [{"name": "resnet18", "dropout": 0.2}, {"name": "simplenet_cifar", "dropout": 0.1}]
-ONE = [{"name": "simplenet_cifar", "dropout": 0.1}]
+BOTH = harness.DEEP_NETWORKS["backbones"]
+ONE = BOTH[1:]
+STAGES = harness.DEEP_NETWORKS["stages"]
 
 
 def stage(**changes):
@@ -31,7 +32,7 @@ def kills(directory, campaign):
     """Sweeps that are killed up to twelve times each, and then end with the bytes of one that was not."""
     prepare(directory)
     # Checkpoints as often as their default share allows, not by steps: that is what limits the work lost.
-    recipe = harness.write_recipe(directory, backbones=ONE, training__checkpoint_every_steps=0,
+    recipe = harness.write_recipe(directory, backbones=ONE, stages=STAGES, training__checkpoint_every_steps=0,
                                   sweep={"method": "grid", "space": {"stages.0.optimizer.lr": [0.02, 0.05]}})
     start = time.monotonic()
     call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
@@ -140,7 +141,7 @@ PHASES = {
                                   "training__logical_shards": 2}),
     "predict": ("predict", {"backbones": ONE, "stages": [stage(epochs=1)],
                             "prediction": {"chunk": 4, "tta_random_passes": 60, "tta_augment": {"noise": 0.05}}}),
-    "stacking": ("stacking", {"backbones": SMALL, "stages": [stage(epochs=1, size_px=8)],
+    "stacking": ("stacking", {"backbones": BOTH, "stages": [stage(epochs=1, size_px=8)],
                               "stacking": {"alphas": [round(0.01 * i, 2) for i in range(1, 40000)]}}),
     "masks": ("stacking", {"name": "masks", "dataset": "packed-known", "test": "", "backbones": [{"name": "unet"}],
                            "task": {"kind": "masks", "masks": "known-masks"}, "loss": {"kind": "bce_dice"},
@@ -287,7 +288,7 @@ def signals(directory, campaign):
 def writes(directory, campaign):
     """The n-th write, sync or rename on one rank fails: what is there stays whole, and a resume ends with the same bytes."""
     prepare(directory)
-    recipe = harness.write_recipe(directory, backbones=ONE, training__logical_shards=2)
+    recipe = harness.write_recipe(directory, backbones=ONE, stages=STAGES, training__logical_shards=2)
     call(["run", recipe, "--run-dir", "reference"], directory, ranks=2)
     reference = outcome(directory / "reference")
 
