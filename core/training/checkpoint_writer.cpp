@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/base/logging.h"
+#include "core/base/stopwatch.h"
 
 namespace baleen {
 namespace {
@@ -44,12 +45,13 @@ bool CheckpointWriter::due() {
     return false;  // its price is not known yet
   wait();
   const double since_s = seconds_between(last_, Clock::now());
-  return written_s_ ? since_s * share_ >= price_s() : since_s >= kFirst_s;
+  if (!written_) return since_s >= kFirst_s;
+  return since_s * share_ >= price_s() && since_s * kBusyDisk >= written_->elapsed_s;
 }
 
 double CheckpointWriter::price_s() const {
-  if (!written_s_) return 0;
-  const double last_s = blocked_s_ + *written_s_;
+  if (!written_) return 0;
+  const double last_s = blocked_s_ + written_->processor_s;
   return std::min(last_s + copied_s_, kMostStretch * last_s);
 }
 
@@ -66,11 +68,12 @@ void CheckpointWriter::save(const Checkpoint& latest, std::optional<Checkpoint> 
   wait();
   auto job = [this, copy = copy_of(latest), kept = std::move(best),
               began = std::move(start_of_epoch)] {
-    const auto begin = Clock::now();
+    const Stopwatch clock;
+    const double used_before_s = thread_cpu_seconds();
     if (kept) store_.save_best(*kept);
     if (began) store_.save_start(*began);
     store_.save(copy);
-    return seconds_between(begin, Clock::now());
+    return Written{clock.elapsed_s(), thread_cpu_seconds() - used_before_s};
   };
   writing_ = std::async(std::launch::async, std::move(job));
   last_ = Clock::now();
@@ -79,7 +82,7 @@ void CheckpointWriter::save(const Checkpoint& latest, std::optional<Checkpoint> 
 }
 
 void CheckpointWriter::wait() {
-  if (writing_.valid()) written_s_ = writing_.get();
+  if (writing_.valid()) written_ = writing_.get();
 }
 
 }  // namespace baleen

@@ -13,9 +13,10 @@ Checkpoint copy_of(const Checkpoint& checkpoint);
 
 /// Writes checkpoints on a thread of its own, one at a time, and decides when one is due.
 ///
-/// What the last one cost (copying, writing, and waiting for the one before it) and the copies that
-/// were kept since must be no more than a given share of the time since: 20 ms at a share of 1 %
-/// make the next one due 2 s later. Used from one thread.
+/// What the last one took of training (copying, waiting for the one before it, and the writing
+/// thread's processor time, not its waits for the disk) and the copies that were kept since must be
+/// no more than a given share of the time since: 20 ms at a share of 1 % make the next one due 2 s
+/// later. A slow disk is left alone for the most of the time all the same. Used from one thread.
 class CheckpointWriter {
  public:
   /// @param store outlives the writer
@@ -39,7 +40,7 @@ class CheckpointWriter {
   double price_s() const;
 
   /// Whether a checkpoint was written, so that due() knows what one costs.
-  bool knows_cost() const { return written_s_ || writing_.valid(); }
+  bool knows_cost() const { return written_ || writing_.valid(); }
 
   /// Copies `latest` and begins to write it, after `best` and `start` where they are given. Waits
   /// for the write before this one.
@@ -52,7 +53,8 @@ class CheckpointWriter {
   /// Returns once all is safe on disk. @throws what writing threw.
   void wait();
 
-  static constexpr double kFirst_s = 10;
+  static constexpr double kFirst_s = 5;
+  static constexpr double kBusyDisk = 0.1;  ///< largest part of the time that is spent on writing
   static constexpr double kMostStretch = 10;
 
  private:
@@ -60,10 +62,14 @@ class CheckpointWriter {
 
   CheckpointStore& store_;
   double share_;
-  std::future<double> writing_;  ///< seconds
-  double blocked_s_ = 0;         ///< what the last save() took of the training's time
-  double copied_s_ = 0;          ///< what kept_copy() took of it since
-  std::optional<double> written_s_;
+  struct Written {
+    double elapsed_s = 0;
+    double processor_s = 0;
+  };
+  std::future<Written> writing_;
+  double blocked_s_ = 0;  ///< what the last save() took of the training's time
+  double copied_s_ = 0;   ///< what kept_copy() took of it since
+  std::optional<Written> written_;
   Clock::time_point last_ = Clock::now();
 };
 

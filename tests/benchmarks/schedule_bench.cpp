@@ -12,7 +12,6 @@
 // what the coordinator's own thread used.
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <array>
 #include <chrono>
@@ -150,12 +149,6 @@ void sleep_through(int num_ranks, double seconds) {
       "sleeping, 55 chains on %d ranks: %.2f s, %.4f of the bound of %.2f s; %.3f %% of a "
       "processor\n",
       num_ranks, taken, taken / seconds, seconds, 100 * (cpu_seconds() - cpu_before) / taken);
-}
-
-double thread_cpu_seconds() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 void sleep_through_mpi(MpiEnvironment& mpi, double seconds) {

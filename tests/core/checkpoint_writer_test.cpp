@@ -51,7 +51,7 @@ TEST(CheckpointWriterTest, TheNextOneIsDueWhenItHasBeenEarned) {
   testing::TemporaryDirectory directory;
   CheckpointStore store(directory / "chain", 3);
   CheckpointWriter frugal(store, 1e-9);
-  EXPECT_FALSE(frugal.due()) << "the first one after ten seconds";
+  EXPECT_FALSE(frugal.due()) << "the first one after some seconds";
   EXPECT_FALSE(frugal.knows_cost());
   frugal.save(checkpoint_at(1, 1.0), std::nullopt);
   EXPECT_TRUE(frugal.knows_cost());
