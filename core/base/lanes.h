@@ -40,5 +40,11 @@ template <class T>
 BALEEN_INLINE typename Of<T>::Vector broadcast(T value) {
   return typename Of<T>::Vector{} + value;
 }
+/// Has what `values` points to written to memory here: for sums that innermost loops do not need,
+/// and whose registers those are short of.
+template <class Vector>
+BALEEN_INLINE void spill(Vector* values) {
+  asm volatile("" : : "r"(values) : "memory");
+}
 
 }  // namespace baleen::lanes

@@ -38,18 +38,20 @@ struct Decisions {
     check_rows(truth, decided, true);
     num_samples = truth.size(0);
     num_labels = truth.size(1);
+    is_true = truth.const_data_ptr<bool>();
+    is_chosen = decided.const_data_ptr<bool>();
   }
   void count(int64_t sample, int64_t label, LabelCounts& counts) const {
     const int64_t i = sample * num_labels + label;
-    const bool positive = truth.const_data_ptr<bool>()[i];
-    const bool chosen = decided.const_data_ptr<bool>()[i];
-    if (positive) {
-      ++(chosen ? counts.true_positives : counts.false_negatives);
+    if (is_true[i]) {
+      ++(is_chosen[i] ? counts.true_positives : counts.false_negatives);
     } else {
-      ++(chosen ? counts.false_positives : counts.true_negatives);
+      ++(is_chosen[i] ? counts.false_positives : counts.true_negatives);
     }
   }
   at::Tensor truth, decided;
+  const bool* is_true = nullptr;  // their data
+  const bool* is_chosen = nullptr;
   int64_t num_samples = 0, num_labels = 0;
 };
 

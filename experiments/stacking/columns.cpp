@@ -9,7 +9,7 @@
 namespace baleen {
 namespace {
 
-using lanes::broadcast, lanes::Doubles, lanes::kLanesOf, lanes::load, lanes::store;
+using lanes::broadcast, lanes::Doubles, lanes::kLanesOf, lanes::load, lanes::spill, lanes::store;
 
 // Outputs that are computed together for one group of rows: their sums, and what makes them, fill
 // the registers of AVX-512.
@@ -104,20 +104,68 @@ BALEEN_INLINE void add_errors(const WeightsOf<T>& weights, const ColumnsOf<T>& x
     typename lanes::Of<T>::Vector squares[tile_size] = {};
     for (int64_t row = 0; row < x.rows; row += kRowGroup) {
       typename lanes::Of<T>::Vector sums[tile_size][vectors];
+      spill(squares);
       multiply<false>(tile, x, row, sums);
 #pragma GCC unroll 16
       for (int64_t o = 0; o < tile_size; ++o) {
+        auto sum = squares[o];
 #pragma GCC unroll 4
         for (int64_t v = 0; v < vectors; ++v) {
           const int64_t at = row + v * kLanesOf<T>;
           const auto error = load(y[o] + at) - sums[o][v];
-          squares[o] += error * error * load(factor[o] + at);
+          sum += error * error * load(factor[o] + at);
         }
+        squares[o] = sum;
       }
     }
     for (int64_t o = 0; o < tile_size && first + o < weights.num_outputs(); ++o)
       squares_AK[first + o] += sum_of_lanes(squares[o]);
   }
+}
+
+/// Four rows at a time, four of their values at a time turned into columns.
+template <class T>
+BALEEN_INLINE void gather(const T* table, const int64_t* rows, const Columns& out) {
+  constexpr int64_t kSide = 4, kAhead = 24;
+  typedef T Values __attribute__((vector_size(kSide * sizeof(T))));
+  typedef double Four __attribute__((vector_size(kSide * sizeof(double))));
+  int64_t first = 0;
+  for (; first + kSide <= out.rows; first += kSide) {
+    const T* from[kSide];
+    for (int64_t r = 0; r < kSide; ++r) {
+      from[r] = table + rows[first + r] * out.count;
+      // Rows of a fold lie apart, so that the processor does not guess which comes next.
+      const T* later = table + rows[std::min(first + r + kAhead, out.rows - 1)] * out.count;
+      __builtin_prefetch(later);
+      __builtin_prefetch(later + out.count - 1);
+    }
+    int64_t c = 0;
+    for (; c + kSide <= out.count; c += kSide) {
+      Four row[kSide];
+      for (int64_t r = 0; r < kSide; ++r) {
+        Values values;
+        std::memcpy(&values, from[r] + c, sizeof values);
+        row[r] = __builtin_convertvector(values, Four);
+      }
+      const Four even01 = __builtin_shufflevector(row[0], row[1], 0, 4, 2, 6);
+      const Four even23 = __builtin_shufflevector(row[2], row[3], 0, 4, 2, 6);
+      const Four odd01 = __builtin_shufflevector(row[0], row[1], 1, 5, 3, 7);
+      const Four odd23 = __builtin_shufflevector(row[2], row[3], 1, 5, 3, 7);
+      double* to = out.column(c) + first;
+      store(__builtin_shufflevector(even01, even23, 0, 1, 4, 5), to);
+      store(__builtin_shufflevector(odd01, odd23, 0, 1, 4, 5), to + out.stride);
+      store(__builtin_shufflevector(even01, even23, 2, 3, 6, 7), to + 2 * out.stride);
+      store(__builtin_shufflevector(odd01, odd23, 2, 3, 6, 7), to + 3 * out.stride);
+    }
+    for (; c < out.count; ++c)
+      for (int64_t r = 0; r < kSide; ++r)
+        out.column(c)[first + r] = static_cast<double>(from[r][c]);
+  }
+  for (; first < out.rows; ++first) {
+    const T* from = table + rows[first] * out.count;
+    for (int64_t c = 0; c < out.count; ++c) out.column(c)[first] = static_cast<double>(from[c]);
+  }
+  clear_padding(out);
 }
 
 }  // namespace
@@ -147,6 +195,16 @@ WeightsOf<T>::WeightsOf(const at::Tensor& weights_OD) : num_outputs_(weights_OD.
 }
 template class WeightsOf<double>;
 template class WeightsOf<float>;
+
+BALEEN_EACH_INSTRUCTION_SET
+void gather_rows(const float* table_NC, const int64_t* rows, const Columns& out) {
+  gather(table_NC, rows, out);
+}
+
+BALEEN_EACH_INSTRUCTION_SET
+void gather_rows(const double* table_NC, const int64_t* rows, const Columns& out) {
+  gather(table_NC, rows, out);
+}
 
 BALEEN_EACH_INSTRUCTION_SET
 void subtract(const Columns& x, const double* offset_C, const Columns& out) {

@@ -37,6 +37,11 @@ Columns columns_of(const at::Tensor& table_CP, int64_t rows);
 /// Makes the padding zero.
 void clear_padding(const Columns& columns);
 
+/// The columns of rows[0], rows[1], … of a table [N, C], with padding of zeros; `out` says how many
+/// rows and columns there are.
+void gather_rows(const float* table_NC, const int64_t* rows, const Columns& out);
+void gather_rows(const double* table_NC, const int64_t* rows, const Columns& out);
+
 /// out_c = x_c − offset_c, with padding of zeros. @param out may be x
 void subtract(const Columns& x, const double* offset_C, const Columns& out);
 /// out_c = (x_c − offset_c) · factor_c in fp32, with padding of zeros.

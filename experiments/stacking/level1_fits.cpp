@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/base/error.h"
 #include "experiments/stacking/on_threads.h"
@@ -43,9 +44,10 @@ class ModelFit {
   int64_t num_labels() const { return tables_.num_labels(); }
   RidgeSums no_sums() const { return {num_labels(), num_labels()}; }
   at::Tensor shifted(const RowPiece& piece) const;
-  /// Calls action(solver, inputs, targets) with the rows of a part that the solver has seen.
-  template <class Action>
-  void visit_rows(int64_t part, const Action& action);
+  /// Calls action(solver, inputs, targets) with the rows of a part for the solvers that have seen
+  /// them and that needed(solver) says.
+  template <class Needed, class Action>
+  void visit_rows(int64_t part, const Needed& needed, const Action& action);
   RidgeSolver solver_without(const LeftOut& folds, std::span<const double> alphas) const {
     return RidgeSolver(sums_without(sums_K_, folds), tables_.mean_input_L(m_),
                        at::zeros({num_labels()}, at::kDouble), alphas, tables_.num_parts());
@@ -87,24 +89,27 @@ void ModelFit::make_solvers() {
   }
 }
 
-template <class Action>
-void ModelFit::visit_rows(int64_t part, const Action& action) {
+template <class Needed, class Action>
+void ModelFit::visit_rows(int64_t part, const Needed& needed, const Action& action) {
   for (const RowPiece& piece : pieces_of_part(tables_, part)) {
     tables_.check_stop();
-    const at::Tensor x_LP = shifted(piece);
+    at::Tensor x_LP;
     for (auto& [folds, solver] : solvers_) {
-      if (!holds(*folds, piece.fold))
-        action(solver, columns_of(x_LP, piece.count),
-               columns_of(tables_.targets(piece), piece.count));
+      if (holds(*folds, piece.fold) || !needed(solver)) continue;
+      if (!x_LP.defined()) x_LP = shifted(piece);
+      action(solver, columns_of(x_LP, piece.count),
+             columns_of(tables_.targets(piece), piece.count));
     }
   }
 }
 
 void ModelFit::estimate_errors(int64_t part) {
   RidgeScratch scratch;
-  visit_rows(part, [&](RidgeSolver& solver, const Columns& x_L, const Columns& y_L) {
+  const auto add = [&](RidgeSolver& solver, const Columns& x_L, const Columns& y_L) {
     solver.estimate_errors(x_L, y_L, part, scratch);
-  });
+  };
+  visit_rows(
+      part, [](const RidgeSolver& solver) { return solver.has_choice(); }, add);
 }
 
 void ModelFit::narrow() {
@@ -120,9 +125,11 @@ bool ModelFit::is_open() const {
 
 void ModelFit::add_errors(int64_t part) {
   RidgeScratch scratch;
-  visit_rows(part, [&](RidgeSolver& solver, const Columns& x_L, const Columns& y_L) {
-    if (solver.is_open()) solver.add_errors(x_L, y_L, part, scratch);
-  });
+  const auto add = [&](RidgeSolver& solver, const Columns& x_L, const Columns& y_L) {
+    solver.add_errors(x_L, y_L, part, scratch);
+  };
+  visit_rows(
+      part, [](const RidgeSolver& solver) { return solver.is_open(); }, add);
 }
 
 RidgeModel ModelFit::solved(const RidgeSolver& solver, const LeftOut& folds,
@@ -207,7 +214,6 @@ Level1Fits::Level1Fits(const StackTables& tables, const StackOptions& options, b
 void Level1Fits::fit_models() {
   const int64_t num_models = tables_.num_models(), num_parts = tables_.num_parts();
   models_MS_.resize(static_cast<size_t>(num_models));
-  weights_MS_.resize(static_cast<size_t>(num_models));
   // As many models at once as there are threads, and each in parts: what is held for a model grows
   // with the square of the labels. Each sum is made in one order, whatever the number of threads.
   const int64_t group_size = at::get_num_threads();
@@ -230,10 +236,7 @@ void Level1Fits::fit_models() {
       if (std::ranges::any_of(fits, &ModelFit::is_open)) in_parts(&ModelFit::add_errors);
     }
     const auto finish = [&](int64_t i) {
-      const auto m = static_cast<size_t>(first + i);
-      models_MS_[m] = each(i).fit();
-      for (const RidgeModel& model : models_MS_[m])
-        weights_MS_[m].emplace_back(model.weights_DK.t());
+      models_MS_[static_cast<size_t>(first + i)] = each(i).fit();
     };
     on_threads(count, finish, /*one_by_one=*/!tables_.ranks().alone());
   }
@@ -255,30 +258,54 @@ std::vector<at::Tensor> Level1Fits::inputs_of(const RowPiece& piece) const {
   return inputs_M;
 }
 
-at::Tensor Level1Fits::scores(const RowPiece& piece, int64_t without) const {
-  return scores(inputs_of(piece), piece, without);
+Level1Scores::Level1Scores(const Level1Fits& fits, int64_t without, std::vector<int64_t> labels)
+    : fits_(fits), labels_S_(std::move(labels)) {
+  const StackTables& tables = fits.tables_;
+  const at::Tensor index_S = at::tensor(labels_S_, at::kLong);
+  for (int64_t fold = 0; fold < tables.num_folds(); ++fold) {
+    const LeftOut folds = both(fold, fits.options_.nested ? without : -1);
+    std::vector<Function>& functions_M = functions_KM_.emplace_back();
+    for (int64_t m = 0; m < tables.num_models(); ++m) {
+      const RidgeModel& model = fits.model(m, folds);
+      Function& one = functions_M.emplace_back();
+      one.offset_S = (model.intercept_K - tables.centre_L()).index_select(0, index_S);
+      if (fits.options_.first_level)
+        one.weights = ColumnWeights(model.weights_DK.index_select(1, index_S).t());
+    }
+  }
 }
 
-at::Tensor Level1Fits::scores(const std::vector<at::Tensor>& inputs_M, const RowPiece& piece,
-                              int64_t without) const {
-  const size_t place = index_.at(both(piece.fold, options_.nested ? without : -1));
-  const int64_t num_models = tables_.num_models(), num_labels = tables_.num_labels();
-  at::Tensor result_LMP =
-      at::empty({num_labels, num_models, padded_rows(piece.count)}, at::kDouble);
+Level1Scores::Level1Scores(const Level1Fits& fits, int64_t without)
+    : Level1Scores(fits, without, [&] {
+        std::vector<int64_t> all(static_cast<size_t>(fits.tables_.num_labels()));
+        std::iota(all.begin(), all.end(), 0);
+        return all;
+      }()) {}
+
+at::Tensor Level1Scores::of(const std::vector<at::Tensor>& inputs_M, const RowPiece& piece,
+                            at::Tensor memory) const {
+  const int64_t num_models = std::ssize(inputs_M), num_labels = std::ssize(labels_S_);
+  const std::vector<int64_t> shape{num_labels, num_models, padded_rows(piece.count)};
+  at::Tensor result_SMP = memory.defined() && memory.sizes() == at::IntArrayRef(shape)
+                              ? std::move(memory)
+                              : at::empty(shape, at::kDouble);
   for (int64_t m = 0; m < num_models; ++m) {
-    const auto model = static_cast<size_t>(m);
-    const at::Tensor offset_L = models_MS_[model][place].intercept_K - tables_.centre_L();
-    at::Tensor out_LP = result_LMP.select(1, m);
-    const Columns out{out_LP.data_ptr<double>(), num_labels, piece.count, out_LP.stride(0)};
-    if (options_.first_level) {
-      apply_columns(weights_MS_[model][place], offset_L.const_data_ptr<double>(),
-                    columns_of(inputs_M[model], piece.count), out);
+    const Function& one = functions_KM_[static_cast<size_t>(piece.fold)][static_cast<size_t>(m)];
+    const at::Tensor& input_LP = inputs_M[static_cast<size_t>(m)];
+    at::Tensor out_SP = result_SMP.select(1, m);
+    const Columns out{out_SP.data_ptr<double>(), num_labels, piece.count, out_SP.stride(0)};
+    if (one.weights.num_outputs() > 0) {
+      apply_columns(one.weights, one.offset_S.const_data_ptr<double>(),
+                    columns_of(input_LP, piece.count), out);
     } else {
-      at::add_out(out_LP, inputs_M[model], offset_L.unsqueeze(1));
+      for (int64_t s = 0; s < num_labels; ++s) {
+        at::Tensor out_P = out_SP[s];
+        at::add_out(out_P, input_LP[labels_S_[static_cast<size_t>(s)]], one.offset_S[s]);
+      }
     }
     clear_padding(out);
   }
-  return result_LMP;
+  return result_SMP;
 }
 
 }  // namespace baleen

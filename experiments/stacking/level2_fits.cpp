@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "experiments/stacking/level_sums.h"
 #include "experiments/stacking/on_threads.h"
@@ -29,6 +30,7 @@ class Level2Fits {
   int64_t without(int64_t fit) const { return fit < tables_.num_folds() ? fit : -1; }
   /// Fits that see the same first-level scores share them, and their sums.
   int64_t view(int64_t fit) const { return options_.nested ? fit : 0; }
+  int64_t num_views() const { return options_.nested ? num_fits_ : 1; }
   LeftOut left_out(int64_t fit) const {
     return without(fit) < 0 ? LeftOut{} : LeftOut{without(fit)};
   }
@@ -41,10 +43,10 @@ class Level2Fits {
     return solvers_FL[static_cast<size_t>(fit)];
   }
 
-  /// Calls visit(piece, fit, scores_LMP) for the fits that need(fit, fold) says see a fold's rows,
-  /// the parts of folds on threads.
-  template <class Needed, class Visit>
-  void visit_scores(const Needed& needed, const Visit& visit) const;
+  /// Calls visit(piece, view, labels [S], scores_SMP) for each view's labels [V][S] and the rows
+  /// that it sees, the parts of folds on threads.
+  template <class Visit>
+  void visit_scores(std::vector<std::vector<int64_t>> labels_VS, const Visit& visit) const;
   /// [collective] Brings each solver to where it can choose its penalty.
   void choose_by_errors(Solvers& solvers_FL) const;
   void add_sums();
@@ -60,47 +62,51 @@ class Level2Fits {
   std::vector<std::vector<RidgeSums>> sums_VLK_;
 };
 
-Columns inputs_of_label(const at::Tensor& scores_LMP, int64_t label, const RowPiece& piece) {
-  const int64_t num_models = scores_LMP.size(1), stride = scores_LMP.size(2);
-  return {scores_LMP.data_ptr<double>() + label * num_models * stride, num_models, piece.count,
-          stride};
+/// The models' scores of the s-th label of a table [S, M, P].
+Columns scores_of_label(const at::Tensor& scores_SMP, int64_t s, const RowPiece& piece) {
+  const int64_t num_models = scores_SMP.size(1), stride = scores_SMP.size(2);
+  return {scores_SMP.data_ptr<double>() + s * num_models * stride, num_models, piece.count, stride};
 }
 
-template <class Needed, class Visit>
-void Level2Fits::visit_scores(const Needed& needed, const Visit& visit) const {
+template <class Visit>
+void Level2Fits::visit_scores(std::vector<std::vector<int64_t>> labels_VS,
+                              const Visit& visit) const {
+  std::vector<Level1Scores> scores_V;
+  for (int64_t v = 0; v < num_views(); ++v)
+    scores_V.emplace_back(level1_, without(v), std::move(labels_VS[static_cast<size_t>(v)]));
   on_threads(tables_.num_parts(), [&](int64_t part) {
+    at::Tensor scores_SMP;
     for (const RowPiece& piece : pieces_of_part(tables_, part)) {
       tables_.check_stop();
       std::vector<at::Tensor> inputs_M;
-      at::Tensor scores_LMP;
-      for (int64_t fit = 0; fit < num_fits_; ++fit) {
-        if (!needed(fit, piece.fold)) continue;
+      for (int64_t v = 0; v < num_views(); ++v) {
+        const Level1Scores& scores = scores_V[static_cast<size_t>(v)];
+        if ((options_.nested && without(v) == piece.fold) || scores.labels().empty()) continue;
         if (inputs_M.empty()) inputs_M = level1_.inputs_of(piece);
-        if (options_.nested || !scores_LMP.defined())
-          scores_LMP = level1_.scores(inputs_M, piece, without(fit));
-        visit(piece, fit, scores_LMP);
+        scores_SMP = scores.of(inputs_M, piece, scores_SMP);
+        visit(piece, v, scores.labels(), scores_SMP);
       }
     }
   });
 }
 
 void Level2Fits::add_sums() {
-  const int64_t num_views = options_.nested ? num_fits_ : 1, num_labels = tables_.num_labels();
-  std::vector<std::vector<RidgeSums>> sums_of_parts(static_cast<size_t>(num_views * num_labels));
+  const int64_t num_labels = tables_.num_labels();
+  std::vector<std::vector<RidgeSums>> sums_of_parts(static_cast<size_t>(num_views() * num_labels));
   for (std::vector<RidgeSums>& sums_S : sums_of_parts) {
     for (int64_t s = 0; s < tables_.num_parts(); ++s) sums_S.emplace_back(tables_.num_models(), 1);
   }
-  const auto once_per_view = [&](int64_t fit, int64_t fold) {
-    return options_.nested ? without(fit) != fold : fit == 0;
-  };
-  visit_scores(once_per_view, [&](const RowPiece& piece, int64_t fit, const at::Tensor& scores) {
-    const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
-    for (int64_t l = 0; l < num_labels; ++l) {
-      sums_of_parts[static_cast<size_t>(view(fit) * num_labels + l)]
-                   [static_cast<size_t>(piece.part)]
-                       .add(inputs_of_label(scores, l, piece), targets_L.narrow(l, 1));
-    }
-  });
+  std::vector<int64_t> all(static_cast<size_t>(num_labels));
+  std::iota(all.begin(), all.end(), 0);
+  visit_scores(
+      std::vector(static_cast<size_t>(num_views()), all),
+      [&](const RowPiece& piece, int64_t v, const auto& labels, const at::Tensor& scores_LMP) {
+        const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
+        for (const int64_t l : labels) {
+          sums_of_parts[static_cast<size_t>(v * num_labels + l)][static_cast<size_t>(piece.part)]
+              .add(scores_of_label(scores_LMP, l, piece), targets_L.narrow(l, 1));
+        }
+      });
   for (const std::vector<RidgeSums>& sums_S : sums_of_parts)
     sums_VLK_.push_back(sums_of_folds(sums_S, tables_));
 }
@@ -116,11 +122,10 @@ RidgeSolver Level2Fits::solver(int64_t fit, int64_t label, const LeftOut& folds,
 RidgeModel Level2Fits::solved(const RidgeSolver& solver, int64_t fit, int64_t label,
                               const LeftOut& folds, const std::vector<double>& alpha_1) const {
   return solve(solver, alpha_1, [&] {
+    const Level1Scores scores(level1_, without(fit), {label});
     std::vector<at::Tensor> x;
-    for (const RowPiece& piece : tables_.pieces_without(folds)) {
-      const at::Tensor scores_LMP = level1_.scores(piece, without(fit));
-      x.push_back(as_rows(scores_LMP[label], piece) + tables_.centre_L()[label]);
-    }
+    for (const RowPiece& piece : tables_.pieces_without(folds))
+      x.push_back(as_rows(scores.of(piece)[0], piece) + tables_.centre_L()[label]);
     return std::pair(tables_.everywhere(x, tables_.num_models(), folds),
                      tables_.targets_without(folds).select(1, label).unsqueeze(1));
   });
@@ -134,11 +139,12 @@ std::vector<RidgeModel> Level2Fits::fit_by_metric(int64_t fit) const {
       fits.push_back(solved(solver(fit, l, folds, one), fit, l, folds, one));
     return fits;
   };
+  const Level1Scores scores(level1_, without(fit));
   const auto score = [&](int64_t fold, double alpha) {
     const std::vector<RidgeModel> fits = all_labels(both(fold, without(fit)), alpha);
     std::vector<at::Tensor> parts;
     for (const RowPiece& piece : pieces_of(tables_, fold)) {
-      const at::Tensor scores_LMP = level1_.scores(piece, without(fit));
+      const at::Tensor scores_LMP = scores.of(piece);
       std::vector<at::Tensor> columns;
       for (int64_t l = 0; l < tables_.num_labels(); ++l) {
         const at::Tensor x_RM = as_rows(scores_LMP[l], piece) + tables_.centre_L()[l];
@@ -152,22 +158,34 @@ std::vector<RidgeModel> Level2Fits::fit_by_metric(int64_t fit) const {
 }
 
 void Level2Fits::choose_by_errors(Solvers& solvers_FL) const {
-  const int64_t num_labels = tables_.num_labels();
   std::vector<RidgeScratch> scratch_S(static_cast<size_t>(tables_.num_parts()));
+  const auto solver_of = [&](int64_t fit, int64_t label) -> RidgeSolver& {
+    return of(fit, solvers_FL)[static_cast<size_t>(label)];
+  };
+  // Of a view's labels only those that one of its fits asks for.
   const auto all_rows = [&](const auto& needed, auto add) {
-    visit_scores(
-        [&](int64_t fit, int64_t fold) {
-          return without(fit) != fold && std::ranges::any_of(of(fit, solvers_FL), needed);
-        },
-        [&](const RowPiece& piece, int64_t fit, const at::Tensor& scores) {
-          const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
-          for (int64_t l = 0; l < num_labels; ++l) {
-            RidgeSolver& one = of(fit, solvers_FL)[static_cast<size_t>(l)];
-            if (!needed(one)) continue;
-            (one.*add)(inputs_of_label(scores, l, piece), targets_L.narrow(l, 1), piece.part,
-                       scratch_S[static_cast<size_t>(piece.part)]);
-          }
-        });
+    std::vector<std::vector<int64_t>> labels_VS(static_cast<size_t>(num_views()));
+    for (int64_t l = 0; l < tables_.num_labels(); ++l) {
+      std::vector<bool> asked_V(labels_VS.size());
+      for (int64_t fit = 0; fit < num_fits_; ++fit)
+        if (needed(solver_of(fit, l))) asked_V[static_cast<size_t>(view(fit))] = true;
+      for (size_t v = 0; v < labels_VS.size(); ++v)
+        if (asked_V[v]) labels_VS[v].push_back(l);
+    }
+    visit_scores(labels_VS, [&](const RowPiece& piece, int64_t v, const auto& labels,
+                                const at::Tensor& scores_SMP) {
+      const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
+      RidgeScratch& scratch = scratch_S[static_cast<size_t>(piece.part)];
+      for (int64_t fit = 0; fit < num_fits_; ++fit) {
+        if (view(fit) != v || without(fit) == piece.fold) continue;
+        for (size_t s = 0; s < labels.size(); ++s) {
+          RidgeSolver& one = solver_of(fit, labels[s]);
+          if (!needed(one)) continue;
+          (one.*add)(scores_of_label(scores_SMP, static_cast<int64_t>(s), piece),
+                     targets_L.narrow(labels[s], 1), piece.part, scratch);
+        }
+      }
+    });
   };
   const auto each = [&](const auto& action) {
     on_threads(

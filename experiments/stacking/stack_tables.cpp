@@ -52,32 +52,14 @@ at::Tensor readable(const at::Tensor& values) {
   return (plain ? here : here.to(at::kCPU, at::kDouble)).contiguous();
 }
 
-/// Rows of a table [N, C] as the padded columns of one [C, P].
-template <class T>
-void gather(const T* table, const int64_t* rows, int64_t count, const Columns& out) {
-  constexpr int64_t kBlock = 8;  // rows at once, whose values fill a line of the cache
-  int64_t first = 0;
-  for (; first + kBlock <= count; first += kBlock) {
-    const T* from[kBlock];
-    for (int64_t r = 0; r < kBlock; ++r) from[r] = table + rows[first + r] * out.count;
-    double* to = out.data + first;
-    for (int64_t c = 0; c < out.count; ++c, to += out.stride)
-      for (int64_t r = 0; r < kBlock; ++r) to[r] = static_cast<double>(from[r][c]);
-  }
-  for (; first < count; ++first) {
-    const T* from = table + rows[first] * out.count;
-    for (int64_t c = 0; c < out.count; ++c) out.column(c)[first] = static_cast<double>(from[c]);
-  }
-  clear_padding(out);
-}
-
+/// Rows of a table [N, C] as padded columns [C, P].
 at::Tensor gathered(const at::Tensor& table_NC, const int64_t* rows, int64_t count) {
   at::Tensor result = at::empty({table_NC.size(1), padded_rows(count)}, at::kDouble);
   const Columns out = columns_of(result, count);
   if (table_NC.scalar_type() == at::kFloat) {
-    gather(table_NC.const_data_ptr<float>(), rows, count, out);
+    gather_rows(table_NC.const_data_ptr<float>(), rows, out);
   } else {
-    gather(table_NC.const_data_ptr<double>(), rows, count, out);
+    gather_rows(table_NC.const_data_ptr<double>(), rows, out);
   }
   return result;
 }
@@ -226,9 +208,15 @@ StackTables::StackTables(const StackInput& input, const StackOptions& options,
   num_labels_ = targets_NL.size(1);
   ranks_.agree([&] { check_targets(input, targets_NL.to(at::kDouble)); });
   positives_KL_ = at::zeros({num_folds, num_labels_}, at::kDouble);
+  targets_P_.resize(pieces_.size());
+  on_threads(std::ssize(pieces_), [&](int64_t p) {
+    const RowPiece& piece = pieces_[static_cast<size_t>(p)];
+    targets_P_[static_cast<size_t>(p)] =
+        gathered(targets_NL, rows_N_.data() + piece.first, piece.count);
+  });
   for (const RowPiece& piece : pieces_) {
-    targets_P_.push_back(gathered(targets_NL, rows_N_.data() + piece.first, piece.count));
-    positives_KL_[piece.fold] += targets(piece).sum(1);
+    add_sums(columns_of(targets(piece), piece.count),
+             positives_KL_.data_ptr<double>() + piece.fold * num_labels_);
   }
   ranks_.add_up({positives_KL_});
 

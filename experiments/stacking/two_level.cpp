@@ -120,11 +120,12 @@ void fill_scores(const StackTables& tables, const Level1Fits& level1, StackResul
   }
   const ColumnWeights mean_of_models(
       at::full({1, tables.num_models()}, 1 / double(tables.num_models()), at::kDouble));
+  const Level1Scores scores(level1, -1);  // a row by the fits without its fold
   const auto& pieces = tables.pieces();
   on_threads(std::ssize(pieces), [&](int64_t p) {
     tables.check_stop();
     const RowPiece& piece = pieces[static_cast<size_t>(p)];
-    const at::Tensor x_LMP = level1.scores(piece, piece.fold);
+    const at::Tensor x_LMP = scores.of(piece);
     at::Tensor mean_LP = at::empty({num_labels, x_LMP.size(2)}, at::kDouble);
     const Columns means_L = columns_of(mean_LP, piece.count);
     for (int64_t l = 0; l < num_labels; ++l) {
