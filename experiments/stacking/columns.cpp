@@ -13,113 +13,73 @@ using lanes::broadcast, lanes::Doubles, lanes::kLanesOf, lanes::load, lanes::spi
 
 // Outputs that are computed together for one group of rows: their sums, and what makes them, fill
 // the registers of AVX-512.
-template <class T>
-constexpr int64_t kTileOf = sizeof(T) == sizeof(double) ? 4 : 8;
-template <class T>
-constexpr int64_t kVectorsOf = kRowGroup / kLanesOf<T>;
+constexpr int64_t kTile = 4;
+constexpr int64_t kLanes = kLanesOf<double>;
+constexpr int64_t kVectors = kRowGroup / kLanes;
 
-template <class Vector>
-BALEEN_INLINE double sum_of_lanes(const Vector& values) {
-  constexpr int64_t count = sizeof(Vector) / sizeof(values[0]);
-  double sums[count];
-  for (int64_t lane = 0; lane < count; ++lane) sums[lane] = double(values[lane]);
-  for (int64_t half = count / 2; half > 0; half /= 2)
+BALEEN_INLINE double sum_of_lanes(const Doubles& values) {
+  double sums[kLanes];
+  for (int64_t lane = 0; lane < kLanes; ++lane) sums[lane] = values[lane];
+  for (int64_t half = kLanes / 2; half > 0; half /= 2)
     for (int64_t lane = 0; lane < half; ++lane) sums[lane] = sums[2 * lane] + sums[2 * lane + 1];
   return sums[0];
 }
 
+BALEEN_INLINE double most_of_lanes(const Doubles& values) {
+  double most = values[0];
+  for (int64_t lane = 1; lane < kLanes; ++lane) most = std::max(most, values[lane]);
+  return most;
+}
+
 /// A tile's products with one group of rows, of the inputs or of their squares.
-template <bool kSquares, class T, class Sums>
-BALEEN_INLINE void multiply(const T* tile, const ColumnsOf<T>& x, int64_t row, Sums& sums) {
-  constexpr int64_t tile_size = kTileOf<T>, vectors = kVectorsOf<T>;
+template <bool kSquares>
+BALEEN_INLINE void multiply(const double* tile, const Columns& x, int64_t row,
+                            Doubles (&sums)[kTile][kVectors]) {
 #pragma GCC unroll 16
-  for (int64_t o = 0; o < tile_size; ++o)
+  for (int64_t o = 0; o < kTile; ++o)
 #pragma GCC unroll 4
-    for (int64_t v = 0; v < vectors; ++v) sums[o][v] = broadcast(T{0});
-  const T* from = x.data + row;
-  for (int64_t d = 0; d < x.count; ++d, from += x.stride, tile += tile_size) {
-    typename lanes::Of<T>::Vector inputs[vectors];
-    for (int64_t v = 0; v < vectors; ++v) {
-      inputs[v] = load(from + v * kLanesOf<T>);
+    for (int64_t v = 0; v < kVectors; ++v) sums[o][v] = broadcast(0.0);
+  const double* from = x.data + row;
+  for (int64_t d = 0; d < x.count; ++d, from += x.stride, tile += kTile) {
+    Doubles inputs[kVectors];
+    for (int64_t v = 0; v < kVectors; ++v) {
+      inputs[v] = load(from + v * kLanes);
       if (kSquares) inputs[v] *= inputs[v];
     }
 #pragma GCC unroll 16
-    for (int64_t o = 0; o < tile_size; ++o)
+    for (int64_t o = 0; o < kTile; ++o)
 #pragma GCC unroll 4
-      for (int64_t v = 0; v < vectors; ++v) sums[o][v] += broadcast(tile[o]) * inputs[v];
+      for (int64_t v = 0; v < kVectors; ++v) sums[o][v] += broadcast(tile[o]) * inputs[v];
   }
 }
 
-template <bool kSquares, class T>
-BALEEN_INLINE void apply(const WeightsOf<T>& weights, const T* offset_O, const ColumnsOf<T>& x,
-                         const ColumnsOf<T>& out) {
-  constexpr int64_t tile_size = kTileOf<T>, vectors = kVectorsOf<T>;
-  const T* tile = weights.tiles();
-  for (int64_t first = 0; first < weights.num_outputs();
-       first += tile_size, tile += tile_size * x.count) {
-    const int64_t used = std::min(tile_size, weights.num_outputs() - first);
+/// Calls store_sum(output, row, sum) with eight rows of one output at a time.
+template <bool kSquares, class Store>
+BALEEN_INLINE void apply(const ColumnWeights& weights, const Columns& x, const Store& store_sum) {
+  const double* tile = weights.tiles();
+  for (int64_t first = 0; first < weights.num_outputs(); first += kTile, tile += kTile * x.count) {
+    const int64_t used = std::min(kTile, weights.num_outputs() - first);
     for (int64_t row = 0; row < x.rows; row += kRowGroup) {
-      typename lanes::Of<T>::Vector sums[tile_size][vectors];
+      Doubles sums[kTile][kVectors];
       multiply<kSquares>(tile, x, row, sums);
-      for (int64_t o = 0; o < used; ++o) {
-        const auto offset = broadcast(offset_O ? offset_O[first + o] : T{0});
-        for (int64_t v = 0; v < vectors; ++v)
-          store(sums[o][v] + offset, out.column(first + o) + row + v * kLanesOf<T>);
-      }
+      for (int64_t o = 0; o < used; ++o)
+        for (int64_t v = 0; v < kVectors; ++v) store_sum(first + o, row + v * kLanes, sums[o][v]);
     }
   }
 }
 
-template <bool kSurplus, class T>
-BALEEN_INLINE void by_freedom(T of_mean, const ColumnsOf<T>& leverage_A, double* most_taken_A) {
+template <bool kSurplus>
+BALEEN_INLINE void by_freedom(double of_mean, const Columns& leverage_A, double* most_taken_A) {
   for (int64_t a = 0; a < leverage_A.count; ++a) {
-    T* values = leverage_A.column(a);
-    auto most = broadcast(T{0});
-    for (int64_t row = 0; row < padded_rows(leverage_A.rows); row += kLanesOf<T>) {
-      const auto taken = load(values + row) + of_mean;
+    double* values = leverage_A.column(a);
+    Doubles most = broadcast(0.0);
+    for (int64_t row = 0; row < padded_rows(leverage_A.rows); row += kLanes) {
+      const Doubles taken = load(values + row) + of_mean;
       most = taken > most ? taken : most;
-      const auto left = T{1} - taken;
-      store((kSurplus ? taken * (T{2} - taken) : broadcast(T{1})) / (left * left), values + row);
+      const Doubles left = 1 - taken;
+      store((kSurplus ? taken * (2 - taken) : broadcast(1.0)) / (left * left), values + row);
     }
-    for (int64_t lane = 0; lane < kLanesOf<T>; ++lane)
-      most_taken_A[a] = std::max(most_taken_A[a], double(most[lane]));
-  }
-}
-
-template <class T>
-BALEEN_INLINE void add_errors(const WeightsOf<T>& weights, const ColumnsOf<T>& x,
-                              const ColumnsOf<T>& y_K, const ColumnsOf<T>& factor_A,
-                              double* squares_AK) {
-  constexpr int64_t tile_size = kTileOf<T>, vectors = kVectorsOf<T>;
-  const T* tile = weights.tiles();
-  for (int64_t first = 0; first < weights.num_outputs();
-       first += tile_size, tile += tile_size * x.count) {
-    const T* y[tile_size];
-    const T* factor[tile_size];
-    for (int64_t o = 0; o < tile_size; ++o) {  // of the outputs that only fill the tile, the last
-      const int64_t output = std::min(first + o, weights.num_outputs() - 1);
-      y[o] = y_K.column(output % y_K.count);
-      factor[o] = factor_A.column(output / y_K.count);
-    }
-    typename lanes::Of<T>::Vector squares[tile_size] = {};
-    for (int64_t row = 0; row < x.rows; row += kRowGroup) {
-      typename lanes::Of<T>::Vector sums[tile_size][vectors];
-      spill(squares);
-      multiply<false>(tile, x, row, sums);
-#pragma GCC unroll 16
-      for (int64_t o = 0; o < tile_size; ++o) {
-        auto sum = squares[o];
-#pragma GCC unroll 4
-        for (int64_t v = 0; v < vectors; ++v) {
-          const int64_t at = row + v * kLanesOf<T>;
-          const auto error = load(y[o] + at) - sums[o][v];
-          sum += error * error * load(factor[o] + at);
-        }
-        squares[o] = sum;
-      }
-    }
-    for (int64_t o = 0; o < tile_size && first + o < weights.num_outputs(); ++o)
-      squares_AK[first + o] += sum_of_lanes(squares[o]);
+    most_taken_A[a] = std::max(most_taken_A[a], most_of_lanes(most));
   }
 }
 
@@ -179,22 +139,16 @@ void clear_padding(const Columns& columns) {
     std::fill(columns.column(c) + columns.rows, columns.column(c) + padded_rows(columns.rows), 0.0);
 }
 
-template <class T>
-WeightsOf<T>::WeightsOf(const at::Tensor& weights_OD) : num_outputs_(weights_OD.size(0)) {
-  constexpr int64_t tile_size = kTileOf<T>;
+ColumnWeights::ColumnWeights(const at::Tensor& weights_OD) : num_outputs_(weights_OD.size(0)) {
   const int64_t num_inputs = weights_OD.size(1);
   const at::Tensor dense_OD = weights_OD.contiguous();
   const double* weights = dense_OD.const_data_ptr<double>();
-  tiles_.resize(
-      static_cast<size_t>((num_outputs_ + tile_size - 1) / tile_size * tile_size * num_inputs));
+  tiles_.resize(static_cast<size_t>((num_outputs_ + kTile - 1) / kTile * kTile * num_inputs));
   for (int64_t o = 0; o < num_outputs_; ++o) {
-    T* tile = tiles_.data() + o / tile_size * tile_size * num_inputs + o % tile_size;
-    for (int64_t d = 0; d < num_inputs; ++d)
-      tile[d * tile_size] = static_cast<T>(weights[o * num_inputs + d]);
+    double* tile = tiles_.data() + o / kTile * kTile * num_inputs + o % kTile;
+    for (int64_t d = 0; d < num_inputs; ++d) tile[d * kTile] = weights[o * num_inputs + d];
   }
 }
-template class WeightsOf<double>;
-template class WeightsOf<float>;
 
 BALEEN_EACH_INSTRUCTION_SET
 void gather_rows(const float* table_NC, const int64_t* rows, const Columns& out) {
@@ -209,39 +163,55 @@ void gather_rows(const double* table_NC, const int64_t* rows, const Columns& out
 BALEEN_EACH_INSTRUCTION_SET
 void subtract(const Columns& x, const double* offset_C, const Columns& out) {
   for (int64_t c = 0; c < x.count; ++c) {
-    for (int64_t row = 0; row < x.rows; row += kLanesOf<double>)
+    for (int64_t row = 0; row < x.rows; row += kLanes)
       store(load(x.column(c) + row) - offset_C[c], out.column(c) + row);
   }
   clear_padding(out);
 }
 
 BALEEN_EACH_INSTRUCTION_SET
-void to_floats(const Columns& x, const double* offset_C, const double* factor_C,
-               const FloatColumns& out) {
-  for (int64_t c = 0; c < x.count; ++c) {
-    const double offset = offset_C ? offset_C[c] : 0, factor = factor_C ? factor_C[c] : 1;
-    const double* from = x.column(c);
-    float* to = out.column(c);
-    for (int64_t row = 0; row < x.rows; ++row)
-      to[row] = static_cast<float>((from[row] - offset) * factor);
-    std::fill(to + x.rows, to + padded_rows(x.rows), 0.0f);
+void sum_squares(const Columns& x, double* out) {
+  for (int64_t row = 0; row < padded_rows(x.rows); row += kLanes) {
+    Doubles sum = {};
+    for (int64_t c = 0; c < x.count; ++c) {
+      const Doubles values = load(x.column(c) + row);
+      sum += values * values;
+    }
+    store(sum, out + row);
   }
+}
+
+BALEEN_EACH_INSTRUCTION_SET
+void multiply_rows(const Columns& x, const double* factor, const Columns& out) {
+  for (int64_t c = 0; c < x.count; ++c)
+    for (int64_t row = 0; row < padded_rows(x.rows); row += kLanes)
+      store(load(x.column(c) + row) * load(factor + row), out.column(c) + row);
 }
 
 BALEEN_EACH_INSTRUCTION_SET
 void apply_columns(const ColumnWeights& weights, const double* offset_O, const Columns& x,
                    const Columns& out) {
-  apply<false>(weights, offset_O, x, out);
+  apply<false>(
+      weights, x, [&](int64_t o, int64_t row, const Doubles& sum) __attribute__((always_inline)) {
+        store(sum + (offset_O ? offset_O[o] : 0.0), out.column(o) + row);
+      });
+}
+
+BALEEN_EACH_INSTRUCTION_SET
+void subtract_columns(const ColumnWeights& weights, const Columns& x, const Columns& y_K,
+                      const Columns& out) {
+  apply<false>(
+      weights, x, [&](int64_t k, int64_t row, const Doubles& sum) __attribute__((always_inline)) {
+        store(load(y_K.column(k) + row) - sum, out.column(k) + row);
+      });
 }
 
 BALEEN_EACH_INSTRUCTION_SET
 void apply_to_squares(const ColumnWeights& weights, const Columns& x, const Columns& out) {
-  apply<true, double>(weights, nullptr, x, out);
-}
-
-BALEEN_EACH_INSTRUCTION_SET
-void apply_to_squares(const FloatWeights& weights, const FloatColumns& x, const FloatColumns& out) {
-  apply<true, float>(weights, nullptr, x, out);
+  apply<true>(
+      weights, x, [&](int64_t o, int64_t row, const Doubles& sum) __attribute__((always_inline)) {
+        store(sum, out.column(o) + row);
+      });
 }
 
 BALEEN_EACH_INSTRUCTION_SET
@@ -250,25 +220,59 @@ void weigh_by_freedom(double of_mean, const Columns& leverage_A, double* most_ta
 }
 
 BALEEN_EACH_INSTRUCTION_SET
-void surplus_by_freedom(double of_mean, const FloatColumns& leverage_A, double* most_taken_A) {
-  by_freedom<true>(static_cast<float>(of_mean), leverage_A, most_taken_A);
+void surplus_by_freedom(double of_mean, const Columns& leverage_A, double* most_taken_A) {
+  by_freedom<true>(of_mean, leverage_A, most_taken_A);
+}
+
+BALEEN_EACH_INSTRUCTION_SET
+void raise_changes(const Columns& weight_A, int64_t reference, double* inverse, double* most_A) {
+  const int64_t rows = padded_rows(weight_A.rows);
+  for (int64_t row = 0; row < rows; row += kLanes)
+    store(1 / load(weight_A.column(reference) + row), inverse + row);
+  for (int64_t a = 0; a < weight_A.count; ++a) {
+    Doubles most = broadcast(0.0);
+    for (int64_t row = 0; row < rows; row += kLanes) {
+      const Doubles change = load(weight_A.column(a) + row) * load(inverse + row) - 1;
+      const Doubles part = change > 0 ? change : -change;
+      most = part > most ? part : most;
+    }
+    most_A[a] = std::max(most_A[a], most_of_lanes(most));
+  }
 }
 
 BALEEN_EACH_INSTRUCTION_SET
 void add_squared_errors(const ColumnWeights& weights, const Columns& x, const Columns& y_K,
                         const Columns& factor_A, double* squares_AK) {
-  add_errors(weights, x, y_K, factor_A, squares_AK);
-}
-
-BALEEN_EACH_INSTRUCTION_SET
-void add_squared_errors(const FloatWeights& weights, const FloatColumns& x, const FloatColumns& y_K,
-                        const FloatColumns& factor_A, double* squares_AK) {
-  add_errors(weights, x, y_K, factor_A, squares_AK);
+  const double* tile = weights.tiles();
+  for (int64_t first = 0; first < weights.num_outputs(); first += kTile, tile += kTile * x.count) {
+    const double* y[kTile];
+    const double* factor[kTile];
+    for (int64_t o = 0; o < kTile; ++o) {  // of the outputs that only fill the tile, the last
+      const int64_t output = std::min(first + o, weights.num_outputs() - 1);
+      y[o] = y_K.column(output % y_K.count);
+      factor[o] = factor_A.column(output / y_K.count);
+    }
+    Doubles squares[kTile] = {};
+    for (int64_t row = 0; row < x.rows; row += kRowGroup) {
+      Doubles sums[kTile][kVectors];
+      spill(squares);
+      multiply<false>(tile, x, row, sums);
+      for (int64_t o = 0; o < kTile; ++o) {
+        for (int64_t v = 0; v < kVectors; ++v) {
+          const int64_t at = row + v * kLanes;
+          const Doubles error = load(y[o] + at) - sums[o][v];
+          squares[o] += error * error * load(factor[o] + at);
+        }
+      }
+    }
+    for (int64_t o = 0; o < kTile && first + o < weights.num_outputs(); ++o)
+      squares_AK[first + o] += sum_of_lanes(squares[o]);
+  }
 }
 
 BALEEN_EACH_INSTRUCTION_SET
 void add_dots(const Columns& a, const Columns& b, bool symmetric, double* dots_AB) {
-  constexpr int64_t tile_size = kTileOf<double>;
+  constexpr int64_t tile_size = kTile;
   for (int64_t i = 0; i < a.count; i += tile_size) {
     for (int64_t j = 0; j < (symmetric ? i + 1 : b.count); j += tile_size) {
       const double* left[tile_size];
@@ -278,7 +282,7 @@ void add_dots(const Columns& a, const Columns& b, bool symmetric, double* dots_A
         right[t] = b.column(std::min(j + t, b.count - 1));
       }
       Doubles sums[tile_size][tile_size] = {};
-      for (int64_t row = 0; row < a.rows; row += kLanesOf<double>) {
+      for (int64_t row = 0; row < a.rows; row += kLanes) {
         Doubles others[tile_size];
         for (int64_t t = 0; t < tile_size; ++t) others[t] = load(right[t] + row);
         for (int64_t t = 0; t < tile_size; ++t) {
@@ -301,7 +305,7 @@ BALEEN_EACH_INSTRUCTION_SET
 void add_sums(const Columns& x, double* sums_C) {
   for (int64_t c = 0; c < x.count; ++c) {
     Doubles sum = {};
-    for (int64_t row = 0; row < x.rows; row += kLanesOf<double>) sum += load(x.column(c) + row);
+    for (int64_t row = 0; row < x.rows; row += kLanes) sum += load(x.column(c) + row);
     sums_C[c] += sum_of_lanes(sum);
   }
 }
@@ -310,7 +314,7 @@ BALEEN_EACH_INSTRUCTION_SET
 void add_squares(const Columns& x, double* squares_C) {
   for (int64_t c = 0; c < x.count; ++c) {
     Doubles sum = {};
-    for (int64_t row = 0; row < x.rows; row += kLanesOf<double>) {
+    for (int64_t row = 0; row < x.rows; row += kLanes) {
       const Doubles values = load(x.column(c) + row);
       sum += values * values;
     }

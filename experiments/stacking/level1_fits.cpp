@@ -50,7 +50,8 @@ class ModelFit {
   void visit_rows(int64_t part, const Needed& needed, const Action& action);
   RidgeSolver solver_without(const LeftOut& folds, std::span<const double> alphas) const {
     return RidgeSolver(sums_without(sums_K_, folds), tables_.mean_input_L(m_),
-                       at::zeros({num_labels()}, at::kDouble), alphas, tables_.num_parts());
+                       at::zeros({num_labels()}, at::kDouble), alphas, options_.alpha_per_label,
+                       tables_.num_parts());
   }
   RidgeModel solved(const RidgeSolver& solver, const LeftOut& folds,
                     const std::vector<double>& alphas_L) const;
@@ -115,7 +116,7 @@ void ModelFit::estimate_errors(int64_t part) {
 void ModelFit::narrow() {
   for (auto& [folds, solver] : solvers_) {
     tables_.ranks().add_up(solver.estimates());
-    solver.narrow(options_.alpha_per_label);
+    solver.narrow();
   }
 }
 

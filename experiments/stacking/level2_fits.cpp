@@ -116,7 +116,7 @@ RidgeSolver Level2Fits::solver(int64_t fit, int64_t label, const LeftOut& folds,
   // Near enough to the first-level scores' means for a point to sum about.
   return RidgeSolver(sums_without(sums(fit, label), folds),
                      tables_.centre_L()[label].expand({tables_.num_models()}),
-                     at::zeros({1}, at::kDouble), alphas, tables_.num_parts());
+                     at::zeros({1}, at::kDouble), alphas, /*per_target=*/true, tables_.num_parts());
 }
 
 RidgeModel Level2Fits::solved(const RidgeSolver& solver, int64_t fit, int64_t label,
@@ -195,7 +195,7 @@ void Level2Fits::choose_by_errors(Solvers& solvers_FL) const {
   all_rows([](const RidgeSolver& one) { return one.has_choice(); }, &RidgeSolver::estimate_errors);
   each([&](RidgeSolver& one) {
     tables_.ranks().add_up(one.estimates());
-    one.narrow(/*per_target=*/true);
+    one.narrow();
   });
   all_rows([](const RidgeSolver& one) { return one.is_open(); }, &RidgeSolver::add_errors);
   each([&](const RidgeSolver& one) { tables_.ranks().add_up(one.errors()); });

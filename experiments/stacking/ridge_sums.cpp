@@ -16,10 +16,9 @@ namespace {
 
 // A row whose leverage leaves less than this has no leave-one-out prediction.
 constexpr double kLeastFreedom = 1e-10;
-// Estimates: how far sums in fp32, for each input, and in fp64 may be off, and where they are not
-// trusted: for rows that nearly determine themselves, and penalties near the sums' own rounding.
-constexpr double kFloatPrecision = 1e-6;
-constexpr double kDoublePrecision = 1e-12;
+// Bounds: how far sums may be off, and where they are not trusted: for rows that nearly determine
+// themselves, and penalties near the sums' own rounding.
+constexpr double kPrecision = 1e-12;
 constexpr double kMuchTaken = 0.5;
 constexpr double kFarFromNoise = 1e4;
 
@@ -53,9 +52,9 @@ void RidgeSums::merge(const RidgeSums& other) {
 }
 
 RidgeSolver::RidgeSolver(const RidgeSums& sums, const at::Tensor& shift_D,
-                         const at::Tensor& shift_K, std::span<const double> alphas,
+                         const at::Tensor& shift_K, std::span<const double> alphas, bool per_target,
                          int64_t num_parts)
-    : alphas_(alphas.begin(), alphas.end()), num_rows_(sums.num_rows) {
+    : alphas_(alphas.begin(), alphas.end()), num_rows_(sums.num_rows), per_target_(per_target) {
   if (alphas_.empty()) {
     throw Error(ErrorKind::kConfiguration, "ridge: the list of penalties is empty",
                 "give at least one value in stack.alphas");
@@ -83,15 +82,15 @@ RidgeSolver::RidgeSolver(const RidgeSums& sums, const at::Tensor& shift_D,
   shift_rotated_D_ = -at::mv(vectors_DD.t(), offset_D);
   rotated_KD_ = at::mm(cross_DK_.t(), vectors_DD);
 
-  const at::Tensor spread_D = (values_D_ + (noise_ > 0 ? noise_ : 1.0)).sqrt();
-  to_unit_D_ = 1 / spread_D;
-  const at::Tensor all_AD = inverse_AD(alphas_);
-  float_inverse_AD_ = FloatWeights(all_AD * spread_D.square());
-  float_solutions_AKD_ =
-      FloatWeights((all_AD.unsqueeze(1) * (rotated_KD_ * spread_D)).flatten(0, 1));
+  all_inverse_AD_ = inverse_AD(alphas_);
+  reference_ = likely_best();
+  leverages_AD_ = ColumnWeights(all_inverse_AD_);
+  reference_solution_KD_ = ColumnWeights(rotated_KD_ * all_inverse_AD_[reference_]);
   const auto num_alphas = std::ssize(alphas_);
-  surplus_SAK_ = at::zeros({num_parts, num_alphas, sums.num_targets()}, at::kDouble);
+  surplus_SAC_ = at::zeros({num_parts, num_alphas, per_target ? num_targets() : 1}, at::kDouble);
+  moments_SKD_ = at::zeros({num_parts, num_targets(), sums.num_inputs()}, at::kDouble);
   most_taken_SA_ = at::zeros({num_parts, num_alphas}, at::kDouble);
+  most_changed_SA_ = at::zeros({num_parts, num_alphas}, at::kDouble);
 }
 
 at::Tensor RidgeSolver::inverse_AD(const std::vector<double>& alphas_A) const {
@@ -101,12 +100,26 @@ at::Tensor RidgeSolver::inverse_AD(const std::vector<double>& alphas_A) const {
                    at::zeros_like(shrunk_AD));
 }
 
+at::Tensor RidgeSolver::training_AK() const {
+  // Along a direction of variance λ with product r a solution r/(λ + α) leaves Σy² less
+  // r²/(λ + α) · (2 − λ/(λ + α)).
+  return (squares_K_ -
+          at::mm(all_inverse_AD_ * (2 - values_D_ * all_inverse_AD_), rotated_KD_.square().t()))
+      .clamp_min_(0);
+}
+
+int64_t RidgeSolver::likely_best() const {
+  const at::Tensor left_A = 1 - (1 + (values_D_ * all_inverse_AD_).sum(1)) / double(num_rows_);
+  const at::Tensor score_A = training_AK().sum(1) / left_A.square();
+  return at::where(left_A > 0, score_A, at::full_like(score_A, INFINITY)).argmin().item<int64_t>();
+}
+
 Columns RidgeSolver::rotated(const Columns& x_D, RidgeScratch& scratch,
                              int64_t further_columns) const {
   const int64_t stride = padded_rows(x_D.rows);
   const auto needed = static_cast<size_t>((x_D.count + further_columns) * stride);
-  if (scratch.doubles.size() < needed) scratch.doubles.resize(needed);
-  const Columns result_D{scratch.doubles.data(), x_D.count, x_D.rows, stride};
+  if (scratch.size() < needed) scratch.resize(needed);
+  const Columns result_D{scratch.data(), x_D.count, x_D.rows, stride};
   apply_columns(vectors_DD_, shift_rotated_D_.const_data_ptr<double>(), x_D, result_D);
   clear_padding(result_D);
   return result_D;
@@ -114,21 +127,30 @@ Columns RidgeSolver::rotated(const Columns& x_D, RidgeScratch& scratch,
 
 void RidgeSolver::estimate_errors(const Columns& x_D, const Columns& y_K, int64_t part,
                                   RidgeScratch& scratch) {
-  const int64_t rows = x_D.rows, stride = padded_rows(rows), num_alphas = std::ssize(alphas_);
-  const Columns rotated_D = rotated(x_D, scratch, 0);
-  const auto needed = static_cast<size_t>((x_D.count + y_K.count + num_alphas) * stride);
-  if (scratch.floats.size() < needed) scratch.floats.resize(needed);
-  const FloatColumns unit_D{scratch.floats.data(), x_D.count, rows, stride};
-  const FloatColumns centred_K{unit_D.column(x_D.count), y_K.count, rows, stride};
-  const FloatColumns surplus_A{centred_K.column(y_K.count), num_alphas, rows, stride};
+  const int64_t num_alphas = std::ssize(alphas_), num_targets = y_K.count;
+  const int64_t num_choices = surplus_SAC_.size(2);
+  const Columns rotated_D = rotated(x_D, scratch, num_alphas + 2 * num_targets);
+  const auto behind = [&](const Columns& columns, int64_t count) {
+    return Columns{columns.column(columns.count), count, columns.rows, columns.stride};
+  };
+  const Columns weight_A = behind(rotated_D, num_alphas);
+  const Columns error_K = behind(weight_A, num_targets);
+  const Columns product_K = behind(error_K, num_targets);
 
-  to_floats(rotated_D, nullptr, to_unit_D_.const_data_ptr<double>(), unit_D);
-  to_floats(y_K, offset_K_.const_data_ptr<double>(), nullptr, centred_K);
-  apply_to_squares(float_inverse_AD_, unit_D, surplus_A);
-  surplus_by_freedom(1.0 / double(num_rows_), surplus_A,
+  apply_to_squares(leverages_AD_, rotated_D, weight_A);
+  surplus_by_freedom(1.0 / double(num_rows_), weight_A,
                      most_taken_SA_.data_ptr<double>() + part * num_alphas);
-  add_squared_errors(float_solutions_AKD_, unit_D, centred_K, surplus_A,
-                     surplus_SAK_.data_ptr<double>() + part * num_alphas * y_K.count);
+  raise_changes(weight_A, reference_, product_K.data,
+                most_changed_SA_.data_ptr<double>() + part * num_alphas);
+  subtract(y_K, offset_K_.const_data_ptr<double>(), error_K);
+  subtract_columns(reference_solution_KD_, rotated_D, error_K, error_K);
+  for (int64_t c = 0; c < num_choices; ++c)
+    sum_squares(per_target_ ? error_K.narrow(c, 1) : error_K, product_K.column(c));
+  add_dots(weight_A, product_K.narrow(0, num_choices), /*symmetric=*/false,
+           surplus_SAC_.data_ptr<double>() + part * num_alphas * num_choices);
+  multiply_rows(error_K, weight_A.column(reference_), product_K);
+  add_dots(product_K, rotated_D, /*symmetric=*/false,
+           moments_SKD_.data_ptr<double>() + part * num_targets * x_D.count);
 }
 
 void RidgeSolver::add_errors(const Columns& x_D, const Columns& y_K, int64_t part,
@@ -148,7 +170,7 @@ void RidgeSolver::add_errors(const Columns& x_D, const Columns& y_K, int64_t par
 
 std::vector<at::Tensor> RidgeSolver::estimates() const {
   if (!has_choice()) return {};
-  return {surplus_SAK_, most_taken_SA_};
+  return {surplus_SAC_, moments_SKD_, most_taken_SA_, most_changed_SA_};
 }
 
 std::vector<at::Tensor> RidgeSolver::errors() const {
@@ -156,46 +178,41 @@ std::vector<at::Tensor> RidgeSolver::errors() const {
   return {squares_SAK_, most_left_SA_};
 }
 
-std::vector<RidgeSolver::Bounds> RidgeSolver::bounds_AK() const {
-  // Along a direction of variance λ with product r a solution r/(λ + α) leaves Σy² less
-  // r²/(λ + α) · (2 − λ/(λ + α)).
-  const at::Tensor all_AD = inverse_AD(alphas_);
-  const at::Tensor taken_AK =
-      at::mm(all_AD * (2 - values_D_ * all_AD), rotated_KD_.square().t()).contiguous();
-  const at::Tensor surplus_AK = surplus_SAK_.sum(0).contiguous();
-  // fp32 is off by a little of the surplus, and by more where targets are much larger than errors.
-  const double precision = kFloatPrecision * double(10 + gram_DD_.size(0));
-  constexpr double least = std::numeric_limits<double>::min();
-  const auto num_targets = static_cast<size_t>(this->num_targets());
-  std::vector<Bounds> result(alphas_.size() * num_targets);
-  for (size_t i = 0; i < result.size(); ++i) {
-    const double whole = squares_K_.const_data_ptr<double>()[i % num_targets];
-    const double training = std::max(whole - taken_AK.const_data_ptr<double>()[i], 0.0);
-    const double surplus = surplus_AK.const_data_ptr<double>()[i];
-    const double ratio = (whole + least) / (std::max(training, kDoublePrecision * whole) + least);
-    const double unsure = precision * surplus * (1 + std::sqrt(ratio)) + kDoublePrecision * whole;
-    result[i] = {training + surplus - unsure, training + surplus + unsure};
-  }
+at::Tensor RidgeSolver::by_choice(const at::Tensor& table_K) const {
+  return per_target_ ? table_K : table_K.sum(-1, /*keepdim=*/true);
+}
+
+std::vector<RidgeSolver::Bounds> RidgeSolver::bounds_AC() const {
+  // With the reference's errors e and the difference δ of another penalty's predictions, its
+  // surplus is Σ w_a (e + δ)² = Σ w_a e² + 2 Σ w e δ + 2 Σ (w_a − w) e δ + Σ w_a δ². The first two
+  // are known, the third is within what Cauchy and Schwarz allow, and of the fourth Σ δ² is known.
+  const at::Tensor surplus_AC = surplus_SAC_.sum(0), moments_KD = moments_SKD_.sum(0);
+  const at::Tensor taken_A = most_taken_SA_.amax(0), changed_A = most_changed_SA_.amax(0);
+  const at::Tensor most_A = taken_A * (2 - taken_A) / (1 - taken_A).square();
+  const at::Tensor difference_AD = all_inverse_AD_[reference_] - all_inverse_AD_;
+  // Σ δ² and Σ w e δ; of what is taken for no variance some may be left.
+  const at::Tensor moved_AC =
+      by_choice(at::mm(difference_AD.square() * (values_D_ + noise_), rotated_KD_.square().t()));
+  const at::Tensor shared_AC = by_choice(at::mm(difference_AD, (rotated_KD_ * moments_KD).t()));
+  const at::Tensor whole_AC = by_choice(training_AK()) + surplus_AC + 2 * shared_AC;
+  const at::Tensor unsure_AC =
+      2 * changed_A.unsqueeze(1) * (surplus_AC[reference_] * most_A[reference_] * moved_AC).sqrt() +
+      kPrecision * by_choice(squares_K_);
+  const at::Tensor lowest_AC = (whole_AC - unsure_AC).contiguous();
+  const at::Tensor highest_AC =
+      (whole_AC + unsure_AC + most_A.unsqueeze(1) * moved_AC).contiguous();
+  std::vector<Bounds> result(static_cast<size_t>(lowest_AC.numel()));
+  for (size_t i = 0; i < result.size(); ++i)
+    result[i] = {lowest_AC.const_data_ptr<double>()[i], highest_AC.const_data_ptr<double>()[i]};
   return result;
 }
 
-void RidgeSolver::narrow(bool per_target) {
-  per_target_ = per_target;
+void RidgeSolver::narrow() {
   const auto num_targets = static_cast<size_t>(this->num_targets());
   chosen_K_.assign(num_targets, alphas_.front());
   if (!has_choice()) return;
-  std::vector<Bounds> bounds_AK = this->bounds_AK();
-  if (!per_target) {
-    for (size_t a = 0; a < alphas_.size(); ++a) {
-      Bounds all;
-      for (size_t k = 0; k < num_targets; ++k) {
-        all.lowest += bounds_AK[a * num_targets + k].lowest;
-        all.highest += bounds_AK[a * num_targets + k].highest;
-      }
-      bounds_AK[a] = all;
-    }
-  }
-  const size_t choices = per_target ? num_targets : 1;
+  const std::vector<Bounds> bounds_AC = this->bounds_AC();
+  const size_t choices = per_target_ ? num_targets : 1;
   const bool trusted =
       most_taken_SA_.max().item<double>() <= kMuchTaken && alphas_.back() >= noise_ * kFarFromNoise;
   std::vector<bool> left_A(alphas_.size());
@@ -203,26 +220,26 @@ void RidgeSolver::narrow(bool per_target) {
   for (size_t k = 0; k < choices; ++k) {
     // All penalties are equal to a target that does not vary.
     const double whole = squares_K_.const_data_ptr<double>()[k];
-    if (per_target && whole <= kDoublePrecision * double(num_rows_)) continue;
+    if (per_target_ && whole <= kPrecision * double(num_rows_)) continue;
     double highest = std::numeric_limits<double>::infinity();
     for (size_t a = 0; a < alphas_.size(); ++a)
-      highest = std::min(highest, bounds_AK[a * choices + k].highest);
+      highest = std::min(highest, bounds_AC[a * choices + k].highest);
     int64_t count = 0;
     for (size_t a = 0; a < alphas_.size(); ++a) {
-      if (trusted && bounds_AK[a * choices + k].lowest > highest) continue;
+      if (trusted && bounds_AC[a * choices + k].lowest > highest) continue;
       left_A[a] = true;
       if (++count == 1) chosen_K_[k] = alphas_[a];
     }
     open |= count > 1;
   }
-  if (!per_target) chosen_K_.assign(num_targets, chosen_K_.front());
+  if (!per_target_) chosen_K_.assign(num_targets, chosen_K_.front());
   if (!open) return;
   for (size_t a = 0; a < alphas_.size(); ++a)
     if (left_A[a]) left_A_.push_back(alphas_[a]);
   const at::Tensor rest_AD = inverse_AD(left_A_);
   inverse_AD_ = ColumnWeights(rest_AD);
   solutions_AKD_ = ColumnWeights((rest_AD.unsqueeze(1) * rotated_KD_).flatten(0, 1));
-  const int64_t num_parts = surplus_SAK_.size(0), num_left = std::ssize(left_A_);
+  const int64_t num_parts = surplus_SAC_.size(0), num_left = std::ssize(left_A_);
   squares_SAK_ = at::zeros({num_parts, num_left, this->num_targets()}, at::kDouble);
   most_left_SA_ = at::zeros({num_parts, num_left}, at::kDouble);
 }

@@ -66,24 +66,19 @@ class Search {
     counts_.resize(rows_.size());
     sum_above_.resize(rows_.size() + 1);
     target_.resize(all.num_labels() * rows_.size());
-    // No threshold lies below the start and the minimum: the samples there are never predicted.
-    const double lowest = std::min(options.start, options.minimum);
     for (size_t label = 0; label < all.num_labels(); ++label) {
       const std::vector<uint32_t>& all_order = all.order(label);
-      const auto end = std::ranges::partition_point(
-          all_order, [&](uint32_t i) { return all.score(label, i) > lowest; });
       std::vector<uint32_t>& order = order_.emplace_back();
       std::vector<double>& sorted = sorted_.emplace_back();
       std::vector<uint8_t>& ordered_target = ordered_target_.emplace_back();
-      const auto most = static_cast<size_t>(end - all_order.begin());
-      order.reserve(most);
-      sorted.reserve(most);
-      ordered_target.reserve(most);
-      for (auto i = all_order.begin(); i != end; ++i) {
-        if (place[*i] == kAbsent) continue;
-        order.push_back(place[*i]);
-        sorted.push_back(all.score(label, *i));
-        ordered_target.push_back(all.target(label, *i));
+      order.reserve(all_order.size());
+      sorted.reserve(all_order.size());
+      ordered_target.reserve(all_order.size());
+      for (const uint32_t i : all_order) {
+        if (place[i] == kAbsent) continue;
+        order.push_back(place[i]);
+        sorted.push_back(all.score(label, i));
+        ordered_target.push_back(all.target(label, i));
       }
       for (size_t n = 0; n < rows_.size(); ++n) {
         target_[label * rows_.size() + n] = all.target(label, rows_[n]);
@@ -234,7 +229,8 @@ class Search {
 
 }  // namespace
 
-ScoreOrder::ScoreOrder(const at::Tensor& scores_NL, const at::Tensor& targets_NL) {
+ScoreOrder::ScoreOrder(const at::Tensor& scores_NL, const at::Tensor& targets_NL,
+                       const ThresholdOptions& options) {
   if (scores_NL.dim() != 2 || scores_NL.sizes() != targets_NL.sizes() || scores_NL.numel() == 0) {
     throw Error(
         ErrorKind::kData,
@@ -261,13 +257,16 @@ ScoreOrder::ScoreOrder(const at::Tensor& scores_NL, const at::Tensor& targets_NL
       targets_LN_[l * num_samples_ + i] = target[at_row];
     }
   }
+  // No threshold lies below the start and the minimum: the samples there are never predicted.
+  const double lowest = std::min(options.start, options.minimum);
   split_over_threads(0, static_cast<int64_t>(num_labels_), 1, [&](int64_t begin, int64_t end) {
-    std::vector<std::pair<double, uint32_t>> keyed(num_samples_);
+    std::vector<std::pair<double, uint32_t>> keyed;
     for (auto l = static_cast<size_t>(begin); l < static_cast<size_t>(end); ++l) {
-      for (size_t i = 0; i < num_samples_; ++i) keyed[i] = {-score(l, i), static_cast<uint32_t>(i)};
+      keyed.clear();
+      for (size_t i = 0; i < num_samples_; ++i)
+        if (score(l, i) > lowest) keyed.emplace_back(-score(l, i), static_cast<uint32_t>(i));
       std::sort(keyed.begin(), keyed.end());
-      order_LN_[l].resize(num_samples_);
-      for (size_t i = 0; i < num_samples_; ++i) order_LN_[l][i] = keyed[i].second;
+      for (const auto& [key, i] : keyed) order_LN_[l].push_back(i);
     }
   });
 }

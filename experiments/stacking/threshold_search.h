@@ -11,12 +11,14 @@ namespace baleen {
 
 // Shapes: N samples, n of them searched on, L labels.
 
-/// Scores and targets, and each label's samples in descending order of score: sorted once, searched
-/// with any samples left out. Scores that are contiguous and fp64 are not copied.
+/// Scores and targets, and each label's samples that a threshold may predict in descending order of
+/// score: sorted once, searched with any samples left out. Scores that are contiguous and fp64 are
+/// not copied.
 class ScoreOrder {
  public:
   /// @throws Error kData, kNumeric as search_thresholds.
-  ScoreOrder(const at::Tensor& scores_NL, const at::Tensor& targets_NL);
+  ScoreOrder(const at::Tensor& scores_NL, const at::Tensor& targets_NL,
+             const ThresholdOptions& options);
   size_t num_samples() const { return num_samples_; }
   size_t num_labels() const { return num_labels_; }
   double score(size_t label, size_t i) const { return scores_[i * num_labels_ + label]; }

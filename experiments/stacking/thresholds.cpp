@@ -60,7 +60,7 @@ ExclusiveGroups exclusive_groups(const ThresholdOptions& options,
 
 Thresholds search_thresholds(const at::Tensor& scores_NL, const at::Tensor& targets_NL,
                              const ThresholdOptions& options, const ExclusiveGroups& groups) {
-  return search_outside(ScoreOrder(scores_NL, targets_NL), {}, -1, options, groups);
+  return search_outside(ScoreOrder(scores_NL, targets_NL, options), {}, -1, options, groups);
 }
 
 CrossFittedThresholds cross_fit_thresholds(const at::Tensor& scores_NL,
@@ -68,7 +68,7 @@ CrossFittedThresholds cross_fit_thresholds(const at::Tensor& scores_NL,
                                            std::span<const int64_t> folds_N,
                                            const ThresholdOptions& options,
                                            const ExclusiveGroups& groups) {
-  const ScoreOrder order(scores_NL, targets_NL);
+  const ScoreOrder order(scores_NL, targets_NL, options);
   const int64_t num_folds = count_folds(folds_N, scores_NL.size(0));
   std::vector<std::vector<int64_t>> inside_K(static_cast<size_t>(num_folds));
   for (size_t i = 0; i < folds_N.size(); ++i)

@@ -55,12 +55,12 @@ RidgeSums sums_of(const at::Tensor& x_ND, const at::Tensor& y_NK, const at::Tens
 /// A solver that has seen all rows as often as it wants to.
 RidgeSolver chooser(const RidgeSums& sums, const at::Tensor& x_ND, const at::Tensor& y_NK,
                     const at::Tensor& shift_D, const std::vector<double>& grid, bool per_target) {
-  RidgeSolver solver(sums, shift_D, at::zeros({y_NK.size(1)}, at::kDouble), grid, 2);
+  RidgeSolver solver(sums, shift_D, at::zeros({y_NK.size(1)}, at::kDouble), grid, per_target, 2);
   RidgeScratch scratch;
   in_pieces(x_ND, y_NK, shift_D, [&](const Columns& x, const Columns& y, int64_t fold) {
     solver.estimate_errors(x, y, fold, scratch);
   });
-  solver.narrow(per_target);
+  solver.narrow();
   if (!solver.is_open()) return solver;
   in_pieces(x_ND, y_NK, shift_D, [&](const Columns& x, const Columns& y, int64_t fold) {
     solver.add_errors(x, y, fold, scratch);
@@ -91,8 +91,8 @@ TEST(RidgeSums, InPiecesOfAnyLengthGiveTheProblemOfAllRows) {
   EXPECT_LE(worst_fit, 1e-10);
 }
 
-TEST(RidgeSums, PenaltiesTooNearToBeEstimatedAreComparedExactly) {
-  const std::vector<double> grid{1 + 2e-9, 1 + 1e-9, 1};  // as the solver orders them
+TEST(RidgeSums, PenaltiesTooNearForTheirBoundsAreComparedExactly) {
+  const std::vector<double> grid{1 + 2e-14, 1 + 1e-14, 1};  // as the solver orders them
   double worst = 0;
   for (const auto& [num_rows, num_inputs, num_targets] : kShapes) {
     const at::Tensor x_ND = uniform({num_rows, num_inputs}, 1);
@@ -114,7 +114,7 @@ TEST(RidgeSums, PenaltiesTooNearToBeEstimatedAreComparedExactly) {
   EXPECT_LE(worst, 1e-12);
 }
 
-// What fp32 could get wrong: inputs that are nearly one, errors that are nearly none, few rows,
+// What bounds could get wrong: inputs that are nearly one, errors that are nearly none, few rows,
 // penalties close to each other, targets that never vary.
 TEST(RidgeSums, TheChoiceIsThatOfAllRowsWhateverTheData) {
   std::vector<double> fine;
