@@ -182,7 +182,7 @@ std::string render_comparison(const RunComparison& c) {
         "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td><td class=\"num\">{}</td><td "
         "class=\"num\"><span class=\"{}\">{}</span></td><td class=\"num\">{} to {}</td></tr>\n",
         escape(candidate.name), html::score(candidate.score_a), html::score(candidate.score_b),
-        candidate.difference.value < 0 ? "loss" : "gain",
+        html::difference_class(candidate.difference.value),
         html::signed_score(candidate.difference.value),
         html::signed_score(candidate.difference.low),
         html::signed_score(candidate.difference.high));

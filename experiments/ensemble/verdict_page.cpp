@@ -37,7 +37,7 @@ std::string row_of(const StackVerdict& verdict, size_t place) {
   } else {
     row += fmt::format(
         "<td class=\"num\"><span class=\"{}\">{}</span></td><td class=\"num\">{} to {}</td>",
-        c.difference.value < 0 ? "loss" : "gain", html::signed_score(c.difference.value),
+        html::difference_class(c.difference.value), html::signed_score(c.difference.value),
         html::signed_score(c.difference.low), html::signed_score(c.difference.high));
   }
   if (verdict.metric == StackMetric::kF) row += number_cell(c.at_start);

@@ -83,6 +83,11 @@ std::string signed_score(double value) {
   return fmt::format("{}{:.4f}", value < 0 ? "−" : "+", std::abs(value));
 }
 
+const char* difference_class(double value) {
+  if (!(std::abs(value) >= 0.5e-4)) return "same";  // what signed_score() shows as zero
+  return value < 0 ? "loss" : "gain";
+}
+
 std::string duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "–";
   if (seconds < 10) return fmt::format("{:.1f} s", seconds);

@@ -39,7 +39,8 @@ std::string samples_section(const ReportData& data) {
           "<figure class=\"sample {}\">{}<figcaption><dl>"
           "<dt>true</dt><dd>{}</dd><dt>predicted</dt><dd>{}</dd></dl><small>{}{}{}</small></"
           "figcaption></figure>\n",
-          css, html::picture(sample.picture, "sample " + sample.id), escape(sample.truth),
+          group == Group::kWorst && sample.truth == sample.predicted ? "unsure" : css,
+          html::picture(sample.picture, "sample " + sample.id), escape(sample.truth),
           escape(sample.predicted), escape(sample.id), sample.note.empty() ? "" : " · ",
           escape(sample.note));
     }

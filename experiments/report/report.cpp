@@ -46,7 +46,7 @@ std::string tiles(const ReportData& data) {
         tile(escape(data.title_of_scores()) + (on_test ? ", held-out test set" : ", out of fold"),
              html::score(gain->stack),
              fmt::format("{} · <span class=\"{}\">{}</span> against {}", escape(gain->stack_name),
-                         difference < 0 ? "loss" : "gain", html::signed_score(difference),
+                         html::difference_class(difference), html::signed_score(difference),
                          escape(gain->best_model_name)));
   }
   if (data.chains_planned > 0) {

@@ -79,7 +79,7 @@ struct ReportFailure {
 
 /// One trial of a sweep.
 struct ReportTrial {
-  enum class State { kFinished, kRunning, kStopped, kFailed };
+  enum class State { kFinished, kRunning, kPaused, kStopped, kFailed };
   std::string name;                 ///< "0007"
   std::vector<std::string> values;  ///< by axis
   State state = State::kRunning;

@@ -81,7 +81,7 @@ std::string gain_sentence(const ReportGain& gain, const ReportData& data) {
   const auto against = [&](double other, const std::string& name) {
     const double difference = gain.stack - other;
     return fmt::format("<strong class=\"{}\">{}</strong> against {}",
-                       difference < 0 ? "loss" : "gain", html::signed_score(difference),
+                       html::difference_class(difference), html::signed_score(difference),
                        escape(name));
   };
   std::string text = fmt::format(

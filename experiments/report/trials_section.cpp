@@ -79,16 +79,17 @@ std::string table_of(const ReportSweep& sweep) {
 }
 
 std::string lead_of(const ReportSweep& sweep) {
-  const auto count = [&](State state) {
-    return std::count_if(sweep.trials.begin(), sweep.trials.end(),
-                         [state](const ReportTrial& trial) { return trial.state == state; });
-  };
-  const auto failed = count(State::kFailed);
+  std::string counts;
+  for (const auto& [state, word] : {std::pair(State::kFinished, "finished"),
+                                    {State::kRunning, "under way"},
+                                    {State::kPaused, "paused"},
+                                    {State::kStopped, "stopped"},
+                                    {State::kFailed, "failed"}}) {
+    const auto count = std::ranges::count(sweep.trials, state, &ReportTrial::state);
+    if (count > 0) counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", count, word);
+  }
   std::string text = fmt::format(
-      "{} trials by {}: {} trained to the end, {} stopped, {}{} under way; {} {} is "
-      "better.",
-      sweep.trials.size(), escape(sweep.method), count(State::kFinished), count(State::kStopped),
-      failed > 0 ? fmt::format("{} failed, ", failed) : "", count(State::kRunning),
+      "{} trials by {}: {}; {} {} is better.", sweep.trials.size(), escape(sweep.method), counts,
       sweep.larger_is_better ? "larger" : "smaller", escape(sweep.metric));
   for (const ReportTrial& trial : sweep.trials) {
     if (!trial.best) continue;

@@ -18,6 +18,7 @@ ReportSweep report_sweep(const SweepOutline& outline, const SweepResults& result
     trial.state = result.phase == TrialPhase::kFinished  ? ReportTrial::State::kFinished
                   : result.phase == TrialPhase::kStopped ? ReportTrial::State::kStopped
                   : result.phase == TrialPhase::kFailed  ? ReportTrial::State::kFailed
+                  : result.phase == TrialPhase::kPaused  ? ReportTrial::State::kPaused
                                                          : ReportTrial::State::kRunning;
     trial.state_text = name_of(result.phase);
     if (outline.rules.halving && result.phase != TrialPhase::kFinished) {

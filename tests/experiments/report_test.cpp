@@ -268,6 +268,10 @@ TEST(ReportHtml, FormatsForReaders) {
   EXPECT_EQ(html::score(0.91234), "0.9123");
   EXPECT_EQ(html::score({}), "–");
   EXPECT_EQ(html::signed_score(-0.0042), "−0.0042");
+  EXPECT_STREQ(html::difference_class(-0.0042), "loss");
+  EXPECT_STREQ(html::difference_class(0.0001), "gain");
+  EXPECT_STREQ(html::difference_class(-0.00004), "same");
+  EXPECT_STREQ(html::difference_class(NAN), "same");
   EXPECT_EQ(html::duration(8.24), "8.2 s");
   EXPECT_EQ(html::duration(754), "12 min 34 s");
   EXPECT_EQ(html::duration(3839), "1 h 04 min");
@@ -308,9 +312,10 @@ TEST(ReportTest, ASweepsTrialsAreATableAndLines) {
   const size_t table = markup.find("aria-label=\"Trials\"");
   EXPECT_LT(markup.find(">0001 ★", table), markup.find(">0000<", table));
   EXPECT_LT(markup.find(">0002<", table), markup.find(">0003<", table));
-  EXPECT_NE(markup.find("1 stopped, 0 under way"), std::string::npos);
+  EXPECT_NE(markup.find("4 trials by random: 3 finished, 1 stopped; larger"), std::string::npos);
   sweep.trials[3].state = State::kFailed;
-  EXPECT_NE(render_report(data).find("0 stopped, 1 failed, 0 under way"), std::string::npos);
+  sweep.trials[2].state = State::kPaused;
+  EXPECT_NE(render_report(data).find(": 2 finished, 1 paused, 1 failed;"), std::string::npos);
 }
 
 TEST(ReportTest, LinesCrossTheirAxesWhereTheValuesAre) {
