@@ -61,18 +61,20 @@ void StageTrainer::roll_back(Stage& stage, const Error& cause) {
                 cause.hint());
   }
   stage.reducer->close();
+  // Told first: who is killed in between rolls back again, and it is told twice rather than never.
+  const int64_t lost_steps = state_.progress.next_step;
+  sink_.notice(
+      {"rolled_back",
+       fmt::format("{}: {}; back to the start of epoch {} of stage {} ({} step{} again) "
+                   "with {:g} times the learning rate, roll-back {} of {}",
+                   setup_.chain->name, cause.message(), state_.epoch, state_.stage, lost_steps,
+                   lost_steps == 1 ? "" : "s", state_.lr_factor * training.roll_back_factor,
+                   state_.roll_backs + 1, training.roll_back_limit),
+       setup_.self.rank});
   on_first_rank(group_, [&] { checkpoints_.roll_back(training.roll_back_factor); });
   resumed_ = checkpoints_.load_latest(setup_.identity, group_);
   if (!resumed_) throw Error(ErrorKind::kInternal, "the checkpoint of a roll-back can't be found");
-  const int64_t lost_steps = state_.progress.next_step;
   state_ = resumed_->state;
-  sink_.notice({"rolled_back",
-                fmt::format("{}: {}; back to the start of epoch {} of stage {} ({} step{} again) "
-                            "with {:g} times the learning rate, roll-back {} of {}",
-                            setup_.chain->name, cause.message(), state_.epoch, state_.stage,
-                            lost_steps, lost_steps == 1 ? "" : "s", state_.lr_factor,
-                            state_.roll_backs, training.roll_back_limit),
-                setup_.self.rank});
 }
 
 /// Running statistics agree between ranks only right after they were broadcast.
