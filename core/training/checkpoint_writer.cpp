@@ -10,14 +10,6 @@
 #include "core/base/stopwatch.h"
 
 namespace baleen {
-namespace {
-
-double seconds_between(std::chrono::steady_clock::time_point start,
-                       std::chrono::steady_clock::time_point end) {
-  return std::chrono::duration<double>(end - start).count();
-}
-
-}  // namespace
 
 Checkpoint copy_of(const Checkpoint& checkpoint) {
   Checkpoint copy;
@@ -44,7 +36,7 @@ bool CheckpointWriter::due() {
   if (writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
     return false;  // its price is not known yet
   wait();
-  const double since_s = seconds_between(last_, Clock::now());
+  const double since_s = seconds_since(last_);
   if (!written_) return since_s >= kFirst_s;
   return since_s * share_ >= price_s() && since_s * kBusyDisk >= written_->elapsed_s;
 }
@@ -58,7 +50,7 @@ double CheckpointWriter::price_s() const {
 Checkpoint CheckpointWriter::kept_copy(const Checkpoint& checkpoint) {
   const auto start = Clock::now();
   Checkpoint copy = copy_of(checkpoint);
-  copied_s_ += seconds_between(start, Clock::now());
+  copied_s_ += seconds_since(start);
   return copy;
 }
 
@@ -77,7 +69,7 @@ void CheckpointWriter::save(const Checkpoint& latest, std::optional<Checkpoint> 
   };
   writing_ = std::async(std::launch::async, std::move(job));
   last_ = Clock::now();
-  blocked_s_ = seconds_between(start, last_);
+  blocked_s_ = seconds_since(start);
   copied_s_ = 0;
 }
 

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "core/base/error.h"
 #include "experiments/stacking/on_threads.h"
@@ -275,13 +274,6 @@ Level1Scores::Level1Scores(const Level1Fits& fits, int64_t without, std::vector<
     }
   }
 }
-
-Level1Scores::Level1Scores(const Level1Fits& fits, int64_t without)
-    : Level1Scores(fits, without, [&] {
-        std::vector<int64_t> all(static_cast<size_t>(fits.tables_.num_labels()));
-        std::iota(all.begin(), all.end(), 0);
-        return all;
-      }()) {}
 
 at::Tensor Level1Scores::of(const std::vector<at::Tensor>& inputs_M, const RowPiece& piece,
                             at::Tensor memory) const {

@@ -41,8 +41,6 @@ class Level1Scores {
   /// @param without the fold; -1: none
   /// @param labels [S], ascending
   Level1Scores(const Level1Fits& fits, int64_t without, std::vector<int64_t> labels);
-  /// Of all labels.
-  Level1Scores(const Level1Fits& fits, int64_t without);
 
   const std::vector<int64_t>& labels() const { return labels_S_; }
   /// A piece's scores less the tables' centre_L, [S, M, P].

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "experiments/stacking/level_sums.h"
 #include "experiments/stacking/on_threads.h"
@@ -96,10 +95,8 @@ void Level2Fits::add_sums() {
   for (std::vector<RidgeSums>& sums_S : sums_of_parts) {
     for (int64_t s = 0; s < tables_.num_parts(); ++s) sums_S.emplace_back(tables_.num_models(), 1);
   }
-  std::vector<int64_t> all(static_cast<size_t>(num_labels));
-  std::iota(all.begin(), all.end(), 0);
   visit_scores(
-      std::vector(static_cast<size_t>(num_views()), all),
+      std::vector(static_cast<size_t>(num_views()), all_labels(tables_)),
       [&](const RowPiece& piece, int64_t v, const auto& labels, const at::Tensor& scores_LMP) {
         const Columns targets_L = columns_of(tables_.targets(piece), piece.count);
         for (const int64_t l : labels) {
@@ -132,16 +129,16 @@ RidgeModel Level2Fits::solved(const RidgeSolver& solver, int64_t fit, int64_t la
 }
 
 std::vector<RidgeModel> Level2Fits::fit_by_metric(int64_t fit) const {
-  const auto all_labels = [&](const LeftOut& folds, double alpha) {
+  const auto fit_labels = [&](const LeftOut& folds, double alpha) {
     const std::vector<double> one{alpha};
     std::vector<RidgeModel> fits;
     for (int64_t l = 0; l < tables_.num_labels(); ++l)
       fits.push_back(solved(solver(fit, l, folds, one), fit, l, folds, one));
     return fits;
   };
-  const Level1Scores scores(level1_, without(fit));
+  const Level1Scores scores(level1_, without(fit), all_labels(tables_));
   const auto score = [&](int64_t fold, double alpha) {
-    const std::vector<RidgeModel> fits = all_labels(both(fold, without(fit)), alpha);
+    const std::vector<RidgeModel> fits = fit_labels(both(fold, without(fit)), alpha);
     std::vector<at::Tensor> parts;
     for (const RowPiece& piece : pieces_of(tables_, fold)) {
       const at::Tensor scores_LMP = scores.of(piece);
@@ -154,7 +151,7 @@ std::vector<RidgeModel> Level2Fits::fit_by_metric(int64_t fit) const {
     }
     return parts;
   };
-  return all_labels(left_out(fit), best_by_metric(tables_, options_, left_out(fit), score));
+  return fit_labels(left_out(fit), best_by_metric(tables_, options_, left_out(fit), score));
 }
 
 void Level2Fits::choose_by_errors(Solvers& solvers_FL) const {

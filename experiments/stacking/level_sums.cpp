@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace baleen {
 
@@ -69,6 +70,12 @@ double best_by_metric(
     }
   }
   return chosen;
+}
+
+std::vector<int64_t> all_labels(const StackTables& tables) {
+  std::vector<int64_t> labels(static_cast<size_t>(tables.num_labels()));
+  std::iota(labels.begin(), labels.end(), 0);
+  return labels;
 }
 
 std::vector<RowPiece> pieces_of(const StackTables& tables, int64_t fold) {

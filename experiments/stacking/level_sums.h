@@ -17,6 +17,7 @@ using LeftOut = std::vector<int64_t>;
 bool holds(const LeftOut& folds, int64_t fold);
 /// The set for scoring the rows of a fold where `without` is left out throughout (-1: nothing is).
 LeftOut both(int64_t fold, int64_t without);
+std::vector<int64_t> all_labels(const StackTables& tables);
 std::vector<RowPiece> pieces_of(const StackTables& tables, int64_t fold);
 std::vector<RowPiece> pieces_of_part(const StackTables& tables, int64_t part);
 

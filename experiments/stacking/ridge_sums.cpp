@@ -22,6 +22,11 @@ constexpr double kPrecision = 1e-12;
 constexpr double kMuchTaken = 0.5;
 constexpr double kFarFromNoise = 1e4;
 
+/// The columns that follow others in memory.
+Columns behind(const Columns& columns, int64_t count) {
+  return {columns.column(columns.count), count, columns.rows, columns.stride};
+}
+
 }  // namespace
 
 RidgeSums::RidgeSums(int64_t num_inputs, int64_t num_targets)
@@ -130,9 +135,6 @@ void RidgeSolver::estimate_errors(const Columns& x_D, const Columns& y_K, int64_
   const int64_t num_alphas = std::ssize(alphas_), num_targets = y_K.count;
   const int64_t num_choices = surplus_SAC_.size(2);
   const Columns rotated_D = rotated(x_D, scratch, num_alphas + 2 * num_targets);
-  const auto behind = [&](const Columns& columns, int64_t count) {
-    return Columns{columns.column(columns.count), count, columns.rows, columns.stride};
-  };
   const Columns weight_A = behind(rotated_D, num_alphas);
   const Columns error_K = behind(weight_A, num_targets);
   const Columns product_K = behind(error_K, num_targets);
@@ -155,10 +157,10 @@ void RidgeSolver::estimate_errors(const Columns& x_D, const Columns& y_K, int64_
 
 void RidgeSolver::add_errors(const Columns& x_D, const Columns& y_K, int64_t part,
                              RidgeScratch& scratch) {
-  const int64_t rows = x_D.rows, num_left = std::ssize(left_A_);
+  const int64_t num_left = std::ssize(left_A_);
   const Columns rotated_D = rotated(x_D, scratch, y_K.count + num_left);
-  const Columns centred_K{rotated_D.column(x_D.count), y_K.count, rows, rotated_D.stride};
-  const Columns factor_A{centred_K.column(y_K.count), num_left, rows, rotated_D.stride};
+  const Columns centred_K = behind(rotated_D, y_K.count);
+  const Columns factor_A = behind(centred_K, num_left);
   subtract(y_K, offset_K_.const_data_ptr<double>(), centred_K);
   // The leave-one-out error of a row is (y − ŷ)/(1 − 1/N − leverage).
   apply_to_squares(inverse_AD_, rotated_D, factor_A);

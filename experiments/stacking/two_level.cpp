@@ -120,7 +120,7 @@ void fill_scores(const StackTables& tables, const Level1Fits& level1, StackResul
   }
   const ColumnWeights mean_of_models(
       at::full({1, tables.num_models()}, 1 / double(tables.num_models()), at::kDouble));
-  const Level1Scores scores(level1, -1);  // a row by the fits without its fold
+  const Level1Scores scores(level1, -1, all_labels(tables));  // a row by the fits without its fold
   const auto& pieces = tables.pieces();
   on_threads(std::ssize(pieces), [&](int64_t p) {
     tables.check_stop();

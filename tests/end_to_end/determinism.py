@@ -23,7 +23,7 @@ THOROUGH = os.environ.get("BALEEN_SLOW") == "1"
 
 # Name, changes to the recipe, ranks to compare with one rank; first, those that are always compared.
 SCENARIOS = [
-    ("four shards, dropout, float32, groups that change between stages", {"training__regroup_gain_s": 0, **DEEP_NETWORKS},
+    ("four shards, dropout, float32, groups that change between stages", {"training__regroup_gain_s": 0},
      (2, 3, 4) if THOROUGH else (4,)),
     ("three shards, accumulation, clipping",
      {"training__logical_shards": 3, "training__accumulate": 2, "training__clip_norm": 1.0}, (3,)),
@@ -60,7 +60,7 @@ def test(directory):
     widest = 1
     for number, (name, changes, rank_counts) in enumerate(SCENARIOS if THOROUGH else SCENARIOS[:NUM_ALWAYS]):
         # Checkpoints have tests of their own.
-        recipe = write_recipe(directory, **{"training__checkpoint_every_steps": 1000, **changes})
+        recipe = write_recipe(directory, **{**DEEP_NETWORKS, "training__checkpoint_every_steps": 1000, **changes})
         reference_run = f"run-{number}-on-1"
         call(["run", recipe, "--run-dir", reference_run], directory, ranks=1)
         reference = result_digests(directory / reference_run)
