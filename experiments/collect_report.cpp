@@ -256,9 +256,11 @@ ReportData with_trials(const RunDirectory& directory, const PreparedRun& run,
     report = collect_report(directory.trial(trial_name(results.best)), &best, tools);
     report.failures.clear();
   } else {
-    report.metric = report.metric_title = outline.rules.metric;
+    report.metric = outline.rules.metric;
+    report.metric_title = metric_title(report.metric);
   }
   report.sweep = report_sweep(outline, results);
+  report.sweep->metric_title = metric_title(outline.rules.metric);
   if (report.summary.empty()) add_summary(report, run.recipe, run.plan);
   report.description =
       fmt::format("a sweep of {} trials over {} of a recipe on {} images", results.trials.size(),

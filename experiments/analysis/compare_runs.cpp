@@ -180,11 +180,9 @@ std::string render_comparison(const RunComparison& c) {
   for (const ComparedCandidate& candidate : c.candidates) {
     rows += fmt::format(
         "<tr><th scope=\"row\">{}</th><td class=\"num\">{}</td><td class=\"num\">{}</td><td "
-        "class=\"num\"><span class=\"{}\">{}</span></td><td class=\"num\">{} to {}</td></tr>\n",
+        "class=\"num\">{}</td><td class=\"num\">{} to {}</td></tr>\n",
         escape(candidate.name), html::score(candidate.score_a), html::score(candidate.score_b),
-        html::difference_class(candidate.difference.value),
-        html::signed_score(candidate.difference.value),
-        html::signed_score(candidate.difference.low),
+        html::difference(candidate.difference.value), html::signed_score(candidate.difference.low),
         html::signed_score(candidate.difference.high));
   }
   std::vector<PageSection> sections;

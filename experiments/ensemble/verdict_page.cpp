@@ -35,10 +35,9 @@ std::string row_of(const StackVerdict& verdict, size_t place) {
   if (place == verdict.best_model) {
     row += "<td class=\"num\">–</td><td class=\"num\">the best model</td>";
   } else {
-    row += fmt::format(
-        "<td class=\"num\"><span class=\"{}\">{}</span></td><td class=\"num\">{} to {}</td>",
-        html::difference_class(c.difference.value), html::signed_score(c.difference.value),
-        html::signed_score(c.difference.low), html::signed_score(c.difference.high));
+    row += fmt::format("<td class=\"num\">{}</td><td class=\"num\">{} to {}</td>",
+                       html::difference(c.difference.value), html::signed_score(c.difference.low),
+                       html::signed_score(c.difference.high));
   }
   if (verdict.metric == StackMetric::kF) row += number_cell(c.at_start);
   return row + number_cell(c.log_loss) + number_cell(c.auc) + "</tr>\n";

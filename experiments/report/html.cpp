@@ -83,9 +83,13 @@ std::string signed_score(double value) {
   return fmt::format("{}{:.4f}", value < 0 ? "−" : "+", std::abs(value));
 }
 
-const char* difference_class(double value) {
-  if (!(std::abs(value) >= 0.5e-4)) return "same";  // what signed_score() shows as zero
-  return value < 0 ? "loss" : "gain";
+std::string difference(double value, std::string_view element) {
+  const bool shown_as_zero = !(std::abs(value) >= 0.5e-4);
+  return fmt::format("<{0} class=\"{1}\">{2}</{0}>", element,
+                     shown_as_zero ? "same"
+                     : value < 0   ? "loss"
+                                   : "gain",
+                     signed_score(value));
 }
 
 std::string duration(double seconds) {

@@ -19,9 +19,9 @@ std::string embed_json(std::string_view json);
 std::string score(std::optional<double> value);
 /// "+0.0042" or "−0.0042" with a true minus sign.
 std::string signed_score(double value);
-/// How a difference of scores is coloured: "gain", "loss", or "same" where signed_score() shows
-/// none.
-const char* difference_class(double value);
+/// A difference of scores in an element whose class colours it: "gain", "loss", or "same" where
+/// signed_score() shows none.
+std::string difference(double value, std::string_view element = "span");
 /// "1 h 04 min", "12 min 30 s", "8.2 s".
 std::string duration(double seconds);
 /// "12,345".

@@ -191,7 +191,7 @@ std::string parallel_coordinates(const ReportSweep& sweep) {
   std::vector<Axis> axes;
   for (size_t a = 0; a < sweep.axes.size(); ++a) axes.push_back(axis_of_key(sweep, a));
   Axis& score = axes.emplace_back();
-  score.title = sweep.metric;
+  score.title = sweep.metric_title;
   std::vector<std::optional<double>> scores;
   for (const ReportTrial& trial : sweep.trials) scores.push_back(trial.score);
   number_axis(score, scores, false);

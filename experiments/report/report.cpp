@@ -41,12 +41,11 @@ std::string tiles(const ReportData& data) {
   for (const bool on_test : {true, false}) {
     const auto gain = find_gain(data, on_test);
     if (!gain) continue;
-    const double difference = gain->stack - gain->best_model;
     out +=
         tile(escape(data.title_of_scores()) + (on_test ? ", held-out test set" : ", out of fold"),
              html::score(gain->stack),
-             fmt::format("{} · <span class=\"{}\">{}</span> against {}", escape(gain->stack_name),
-                         html::difference_class(difference), html::signed_score(difference),
+             fmt::format("{} · {} against {}", escape(gain->stack_name),
+                         html::difference(gain->stack - gain->best_model),
                          escape(gain->best_model_name)));
   }
   if (data.chains_planned > 0) {

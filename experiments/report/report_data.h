@@ -101,6 +101,7 @@ struct ReportSweep {
   };
   std::string method;
   std::string metric;
+  std::string metric_title;  ///< the metric as headings write it, e.g. "Accuracy"
   bool larger_is_better = true;
   std::vector<Axis> axes;
   std::vector<ReportTrial> trials;  ///< those that were begun

@@ -52,7 +52,7 @@ std::string head(const ReportData& data) {
 }
 
 std::string trials(const ReportSweep& sweep) {
-  std::vector<std::vector<std::string>> rows{{"trial", sweep.metric, "state"}};
+  std::vector<std::vector<std::string>> rows{{"trial", sweep.metric_title, "state"}};
   for (const ReportSweep::Axis& axis : sweep.axes) rows.front().push_back(axis.key);
   for (const ReportTrial& trial : sweep.trials) {
     rows.push_back({trial.name + (trial.best ? " *" : ""), number(trial.score), trial.state_text});

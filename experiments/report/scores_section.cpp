@@ -79,9 +79,7 @@ std::string kind_class(Kind kind) {
 
 std::string gain_sentence(const ReportGain& gain, const ReportData& data) {
   const auto against = [&](double other, const std::string& name) {
-    const double difference = gain.stack - other;
-    return fmt::format("<strong class=\"{}\">{}</strong> against {}",
-                       html::difference_class(difference), html::signed_score(difference),
+    return fmt::format("{} against {}", html::difference(gain.stack - other, "strong"),
                        escape(name));
   };
   std::string text = fmt::format(

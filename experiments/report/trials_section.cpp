@@ -62,7 +62,7 @@ std::string table_of(const ReportSweep& sweep) {
     num_folds = std::max(num_folds, trial.folds.size());
     any_oof |= trial.oof.has_value();
   }
-  std::string head = head_cell("Trial", false) + head_cell(sweep.metric, true);
+  std::string head = head_cell("Trial", false) + head_cell(sweep.metric_title, true);
   for (size_t fold = 0; fold < num_folds; ++fold)
     head += head_cell(fmt::format("Fold {}", fold), true);
   if (any_oof) head += head_cell("Out of fold", true) + head_cell("Stack", true);
@@ -75,7 +75,7 @@ std::string table_of(const ReportSweep& sweep) {
       "class=\"sortable\">\n<caption>{} is the mean over a trial's chains; out of fold and stack "
       "are pooled over all folds. Click a heading to sort.</caption>\n"
       "<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody></table></div>\n",
-      escape(sweep.metric), head, rows);
+      escape(sweep.metric_title), head, rows);
 }
 
 std::string lead_of(const ReportSweep& sweep) {

@@ -147,6 +147,7 @@ ReportData sweep_report() {
   ReportSweep& sweep = data.sweep.emplace();
   sweep.method = "halving";
   sweep.metric = "accuracy";
+  sweep.metric_title = "Accuracy";
   sweep.axes = {{"stages.0.optimizer.lr", true},
                 {"stages.0.optimizer.weight_decay", true},
                 {"backbones.0.dropout", false},

@@ -268,10 +268,10 @@ TEST(ReportHtml, FormatsForReaders) {
   EXPECT_EQ(html::score(0.91234), "0.9123");
   EXPECT_EQ(html::score({}), "–");
   EXPECT_EQ(html::signed_score(-0.0042), "−0.0042");
-  EXPECT_STREQ(html::difference_class(-0.0042), "loss");
-  EXPECT_STREQ(html::difference_class(0.0001), "gain");
-  EXPECT_STREQ(html::difference_class(-0.00004), "same");
-  EXPECT_STREQ(html::difference_class(NAN), "same");
+  EXPECT_EQ(html::difference(-0.0042), "<span class=\"loss\">−0.0042</span>");
+  EXPECT_EQ(html::difference(0.0001, "strong"), "<strong class=\"gain\">+0.0001</strong>");
+  EXPECT_EQ(html::difference(-0.00004), "<span class=\"same\">−0.0000</span>");
+  EXPECT_EQ(html::difference(NAN), "<span class=\"same\">–</span>");
   EXPECT_EQ(html::duration(8.24), "8.2 s");
   EXPECT_EQ(html::duration(754), "12 min 34 s");
   EXPECT_EQ(html::duration(3839), "1 h 04 min");
@@ -286,6 +286,7 @@ TEST(ReportTest, ASweepsTrialsAreATableAndLines) {
   ReportSweep& sweep = data.sweep.emplace();
   sweep.method = "random";
   sweep.metric = "accuracy";
+  sweep.metric_title = "Accuracy";
   sweep.axes = {{"stages.0.optimizer.lr", true}, {"backbones", false}};
   using State = ReportTrial::State;
   sweep.trials.resize(4);
@@ -310,6 +311,7 @@ TEST(ReportTest, ASweepsTrialsAreATableAndLines) {
   EXPECT_NE(markup.find("not finite &lt;here&gt;"), std::string::npos);
   // The best stands first in the table, the stopped one last.
   const size_t table = markup.find("aria-label=\"Trials\"");
+  EXPECT_LT(markup.find(">Accuracy<", table), markup.find("<tbody>", table));
   EXPECT_LT(markup.find(">0001 ★", table), markup.find(">0000<", table));
   EXPECT_LT(markup.find(">0002<", table), markup.find(">0003<", table));
   EXPECT_NE(markup.find("4 trials by random: 3 finished, 1 stopped; larger"), std::string::npos);

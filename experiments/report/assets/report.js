@@ -17,7 +17,7 @@
   const canvases = [...document.querySelectorAll("canvas[data-model]")];
 
   // Point: [epoch, stage, size_px, training loss, held-out loss, metric].
-  const EPOCH = 0, STAGE = 1, SIZE = 2, QUANTITY = 3;
+  const EPOCH = 0, STAGE = 1, SIZE = 2, QUANTITY = 3, METRIC = 5;
   const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const shown = (value) => value === null ? "–" : Math.abs(value) >= 0.001 ? value.toFixed(4) : value.toExponential(2);
 
@@ -60,7 +60,8 @@
     const values = model.folds.flatMap((fold) => fold.points.map((p) => p[column])).filter((value) => value !== null);
     if (!values.length) return {};
     const low = Math.min(...values), high = Math.max(...values), more = 0.08 * (high - low);
-    return { suggestedMin: low >= 0 ? Math.max(0, low - more) : low - more, suggestedMax: high + more };
+    const floor = { suggestedMin: low >= 0 ? Math.max(0, low - more) : low - more };
+    return column === METRIC && high + more > 1 ? { ...floor, max: Math.max(1, high) } : { ...floor, suggestedMax: high + more };
   }
 
   const charts = [];
