@@ -6,8 +6,10 @@ Usage: sweeps.py CASE, one of the functions' names without "test_".
 import csv
 import json
 import os
+import pathlib
 import random
 import re
+import shutil
 import signal
 import sys
 import time
@@ -287,17 +289,21 @@ def test_bad_input(directory):
 
 
 def test_guide(directory):
-    """Every command of docs/sweeps.md, on processor cores and a small dataset."""
+    """Every command of docs/sweeps.md, on processor cores; the guide's planet.yaml is read, and a smaller one trained in its place."""
     prepare(directory)
-    base = json.loads(write_sweep(directory, None).read_text())
+    shutil.copytree(pathlib.Path(os.environ["BALEEN_SOURCE"]) / "experiments/recipes", directory / "experiments/recipes")
+    base = json.loads(write_sweep(directory, None, name="planet").read_text())
     base["stages"][0]["epochs"] = 2
-    del base["sweep"], base["name"]
-    (directory / "planet.yaml").write_text(json.dumps(base))
+    del base["sweep"]
     commands = 0
     for block in blocks("sweeps.md"):
         if block.language == "yaml":
             if name := block.file_name():
                 (directory / name).write_text(block.text)
+            if name == "planet.yaml":
+                config = call(["run", name, "--print-config"], directory)
+                expect(config.startswith("name: planet "), f"{name} of the guide has another name:\n{config}")
+                (directory / name).write_text(json.dumps(base))
             continue
         for line in block.commands():
             shell(line.replace("mpirun -n 4", "mpirun -n 4 --oversubscribe --bind-to none"), directory)
