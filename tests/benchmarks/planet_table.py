@@ -56,7 +56,7 @@ def stack(program, run, assignments):
 
 
 def print_candidates(scores, ids, labels, models, truth, oof):
-    print(f"{'':<24} {'F2 at .2':>9} {'F2 fitted':>10}   {'to the best single model, 95 % interval':<40}")
+    print(f"{'':<30} {'F2 at .2':>9} {'F2 fitted':>10}   {'to the best single model, 95 % interval':<40}")
     for candidate in scores["candidates"]:
         name, difference = candidate["name"], candidate["difference_to_best_model"]
         if candidate["is_model"]:
@@ -66,7 +66,7 @@ def print_candidates(scores, ids, labels, models, truth, oof):
                 sys.exit(f"{name}: baleen says {candidate['score_at_start']} at {START}, scikit-learn {ours}")
         best = name == scores["best_model"]
         gain = "best single model" if best else "{value:+.4f} ({low:+.4f} to {high:+.4f})".format(**difference)
-        print(f"{name:<24} {candidate.get('score_at_start', float('nan')):>9.4f} {candidate['score']['value']:>10.4f}   {gain}")
+        print(f"{name:<30} {candidate.get('score_at_start', float('nan')):>9.4f} {candidate['score']['value']:>10.4f}   {gain}")
     print(scores["conclusion"])
 
 
@@ -75,10 +75,10 @@ def print_reference(folder, ids, truth, labels):
         with open(file, newline="") as table:
             rows = {row["image_name"]: row for row in csv.DictReader(table)}
         if set(ids) - set(rows):
-            print(f"{'reference ' + file.stem:<24} lacks images of this run")
+            print(f"{'reference ' + file.stem:<30} lacks images of this run")
             continue
         scores = np.array([[float(rows[i][label]) for label in labels] for i in ids])
-        print(f"{'reference ' + file.stem:<24} {sample_f2(truth, scores > START).mean():>9.4f}")
+        print(f"{'reference ' + file.stem:<30} {sample_f2(truth, scores > START).mean():>9.4f}")
 
 
 def print_haze(labels, models, truth, oof, num_samples):
@@ -122,7 +122,7 @@ def main():
     scores = stack(arguments.program, arguments.run, arguments.assignments)
     print(f"{len(ids)} images, {len(labels)} labels, {len(np.unique(folds))} folds, {len(models)} models")
     prevalence = np.broadcast_to(truth.mean(0) > START, truth.shape)
-    print(f"{'prevalences':<24} {sample_f2(truth, prevalence).mean():>9.4f}")
+    print(f"{'prevalences':<30} {sample_f2(truth, prevalence).mean():>9.4f}")
     if arguments.reference:
         print_reference(arguments.reference, ids, truth, labels)
     print_candidates(scores, ids, labels, models, truth, oof)

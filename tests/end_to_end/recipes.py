@@ -170,24 +170,36 @@ def test_warm_up(directory):
 
 
 def test_planet_60min(directory):
-    """The recipe of an hour starts, on a few chips and steps, and the table of its results tells the truth."""
+    """The recipe of an hour starts, on a few chips and steps, and the tables of its results tell the truth."""
     draw_planet(directory, chips=60, side=48)
     shutil.copytree(RECIPES, directory / "experiments/recipes")
     call(["pack", "experiments/recipes/planet-60min-data.yaml", "--set", "size_px=48", "--set", "also_sizes_px=[32]"], directory)
-    shrunk = ["stages.0.size_px=32", "stages.0.epochs=1", "stages.1.size_px=32", "stages.1.epochs=1", "prediction.tta=[]"]
-    call(["run", "experiments/recipes/planet-60min.yaml", *(part for s in shrunk for part in ("--set", s))], directory, ranks=2)
+    shrunk = ["stages.0.size_px=32", "stages.0.epochs=1", "stages.1.size_px=32", "stages.1.epochs=1"]
+    for changes in (["snapshots={last: 2, at: stages, columns: true}"],
+                    ["folds={count: 4, folds_from: ''}", "backbones=[{name: simplenet}]", "run_dir=runs/more"]):
+        words = (part for change in shrunk + changes for part in ("--set", change))
+        call(["run", "experiments/recipes/planet-60min.yaml", *words], directory, ranks=2)
     run = directory / "runs/planet-60min"
     with h5py.File(run / "oof.h5") as oof:
         models = [m.decode() for m in oof["models"][:]]
         folds = oof["folds"][:]
         ids = [int(i.decode().split("_")[1].split(".")[0]) for i in oof["ids"][:]]
-    expect(sorted(models) == sorted(n + s for n in ("densenet121", "resnet18", "simplenet") for s in ("", "-dehazed")), str(models))
+    names = [n + s for n in ("densenet121", "resnet18", "simplenet") for s in ("", "-dehazed")]
+    expect(sorted(models) == sorted(n + s for n in names for s in ("", "-snapshot1")), str(models))
     expect(all(fold == i % 3 for i, fold in zip(ids, folds)), "the folds are not those of the file")
     done = subprocess.run([sys.executable, SOURCE / "tests/benchmarks/planet_table.py", run, "--program", os.environ["BALEEN_BIN"],
                            "--samples", "200"], capture_output=True, text=True)
     print(done.stdout)
     expect(done.returncode == 0, done.stderr)
     for words in ("prevalences", "mean", "vote", "ridge level 1", "stack", "greedy", "blend", "Haze removal", "best single model"):
+        expect(words in done.stdout, f"the table lacks '{words}'")
+    done = subprocess.run([sys.executable, SOURCE / "tests/benchmarks/planet_variants.py", run, "--program", os.environ["BALEEN_BIN"],
+                           "--pack", directory / "packed/planet-60min", "--more-folds", directory / "runs/more", "--samples", "200"],
+                          capture_output=True, text=True)
+    print(done.stdout)
+    expect(done.returncode == 0, done.stderr)
+    for words in ("simplenet-dehazed, eight views", "level 2, eight views", "densenet121, mean of both", "level 2 of all columns",
+                  "3 folds against 4", "simplenet, 4 folds", "level 2 of these networks, 4 folds"):
         expect(words in done.stdout, f"the table lacks '{words}'")
 
 
