@@ -46,6 +46,19 @@ void require_same_size(const LaunchPlace& place, const MpiEnvironment& mpi) {
                     "`baleen doctor` names");
 }
 
+/// Ends the job with the code of this rank's error. A rank without others closes MPI instead: MPI_Abort
+/// would print a page about the processes that it ends, under the error that is to be read.
+int leave_after_error(MpiEnvironment* mpi, int code) {
+  if (!mpi) return code;
+  if (mpi->size() > 1) mpi->abort(code);
+  try {
+    mpi->finish();
+  } catch (...) {
+    mpi->abort(code);
+  }
+  return code;
+}
+
 /// This rank did nothing wrong: the one that did gets the time to say so and to end the job with
 /// the code of its error.
 int leave_after_peer(MpiEnvironment* mpi) {
@@ -98,9 +111,7 @@ int run_program(int argc, char** argv, const std::function<void(Extensions&)>& e
     const Error error = current_error();
     report_error(error, place);
     if (context.on_failure) context.on_failure(error);
-    const int code = exit_code(error.kind());
-    if (mpi) mpi->abort(code);
-    return code;
+    return leave_after_error(mpi.get(), exit_code(error.kind()));
   }
 }
 

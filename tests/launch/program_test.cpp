@@ -16,6 +16,7 @@ namespace {
 using ::testing::AllOf;
 using testing::CommandResult;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::run_baleen;
 using testing::TemporaryDirectory;
 
@@ -45,6 +46,13 @@ TEST(Program, AMistypedVerbIsAUsageError) {
   const CommandResult result = run_baleen("inspcet x");
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.output, AllOf(HasSubstr("usage error"), HasSubstr("did you mean 'inspect'?")));
+}
+
+TEST(Program, AnErrorOfALoneProcessIsNotFollowedByAPageOfMpi) {
+  const CommandResult result = run_baleen("run missing.yaml");
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("there is no file missing.yaml"), Not(HasSubstr("MPI_ABORT"))));
 }
 
 TEST(Program, ListsItsNetworks) {
