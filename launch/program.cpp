@@ -46,8 +46,9 @@ void require_same_size(const LaunchPlace& place, const MpiEnvironment& mpi) {
                     "`baleen doctor` names");
 }
 
-/// Ends the job with the code of this rank's error. A rank without others closes MPI instead: MPI_Abort
-/// would print a page about the processes that it ends, under the error that is to be read.
+/// Ends the job with the code of this rank's error. A rank without others closes MPI instead:
+/// MPI_Abort would print a page about the processes that it ends, under the error that is to be
+/// read.
 int leave_after_error(MpiEnvironment* mpi, int code) {
   if (!mpi) return code;
   if (mpi->size() > 1) mpi->abort(code);

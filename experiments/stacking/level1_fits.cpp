@@ -11,8 +11,9 @@
 namespace baleen {
 namespace {
 
-bool by_metric(const StackOptions& options) {
-  return options.alpha_by == "metric" && options.alphas.size() > 1;
+LeftOut and_also(LeftOut folds, int64_t fold) {
+  folds.push_back(fold);
+  return folds;
 }
 
 /// The ridges of one model, step by step: sums and errors are added part by part of the folds, on
@@ -47,14 +48,16 @@ class ModelFit {
   /// them and that needed(solver) says.
   template <class Needed, class Action>
   void visit_rows(int64_t part, const Needed& needed, const Action& action);
+  at::Tensor no_shift_L() const { return at::zeros({num_labels()}, at::kDouble); }
   RidgeSolver solver_without(const LeftOut& folds, std::span<const double> alphas) const {
-    return RidgeSolver(sums_without(sums_K_, folds), tables_.mean_input_L(m_),
-                       at::zeros({num_labels()}, at::kDouble), alphas, options_.alpha_per_label,
-                       tables_.num_parts());
+    return RidgeSolver(sums_without(sums_K_, folds), tables_.mean_input_L(m_), no_shift_L(), alphas,
+                       options_.alpha_per_label, tables_.num_parts());
   }
   RidgeModel solved(const RidgeSolver& solver, const LeftOut& folds,
                     const std::vector<double>& alphas_L) const;
+  RidgeModel with_alphas(const LeftOut& folds, const std::vector<double>& alphas_L) const;
   RidgeModel with_one(const LeftOut& folds, double alpha) const;
+  RidgeModel fit_by_folds(const LeftOut& folds) const;
   RidgeModel fit_by_metric(const LeftOut& folds) const;
 
   const StackTables& tables_;
@@ -139,17 +142,25 @@ RidgeModel ModelFit::solved(const RidgeSolver& solver, const LeftOut& folds,
   });
 }
 
+RidgeModel ModelFit::with_alphas(const LeftOut& folds, const std::vector<double>& alphas_L) const {
+  return solved(solver_without(folds, {alphas_L.data(), 1}), folds, alphas_L);
+}
+
 RidgeModel ModelFit::with_one(const LeftOut& folds, double alpha) const {
-  const std::vector<double> one{alpha};
-  return solved(solver_without(folds, one), folds,
-                std::vector<double>(static_cast<size_t>(num_labels()), alpha));
+  return with_alphas(folds, std::vector<double>(static_cast<size_t>(num_labels()), alpha));
+}
+
+RidgeModel ModelFit::fit_by_folds(const LeftOut& folds) const {
+  return with_alphas(
+      folds, best_by_folds(tables_, options_, sums_K_, tables_.mean_input_L(m_), no_shift_L(),
+                           folds, options_.alpha_per_label, [&](int64_t fold, double alpha) {
+                             return with_one(and_also(folds, fold), alpha);
+                           }));
 }
 
 RidgeModel ModelFit::fit_by_metric(const LeftOut& folds) const {
   const auto score = [&](int64_t fold, double alpha) {
-    LeftOut inner = folds;
-    inner.push_back(fold);
-    const RidgeModel model = with_one(inner, alpha);
+    const RidgeModel model = with_one(and_also(folds, fold), alpha);
     std::vector<at::Tensor> parts;
     for (const RowPiece& piece : pieces_of(tables_, fold))
       parts.push_back(predict(model, as_rows(tables_.inputs(m_, piece), piece)));
@@ -160,9 +171,10 @@ RidgeModel ModelFit::fit_by_metric(const LeftOut& folds) const {
 
 std::vector<RidgeModel> ModelFit::fit() {
   std::vector<RidgeModel> models(places_.size());
-  if (by_metric(options_)) {
+  if (leaves_folds_out(options_)) {
     for (const auto& [folds, place] : places_) {
-      if (folds.size() < 2) models[place] = fit_by_metric(folds);
+      if (folds.size() >= 2) continue;
+      models[place] = options_.alpha_by == "metric" ? fit_by_metric(folds) : fit_by_folds(folds);
     }
   } else {
     for (const auto& [folds, solver] : solvers_) {
@@ -176,7 +188,7 @@ std::vector<RidgeModel> ModelFit::fit() {
     if (folds.size() < 2) continue;
     tables_.check_stop();
     const std::vector<double>& alphas_L = models[places_.at({folds[0]})].alphas_K;
-    models[place] = solved(solver_without(folds, {alphas_L.data(), 1}), folds, alphas_L);
+    models[place] = with_alphas(folds, alphas_L);
   }
   return models;
 }
@@ -228,7 +240,7 @@ void Level1Fits::fit_models() {
     };
     in_parts(&ModelFit::add_sums);
     for (ModelFit& fit : fits) fit.merge_sums();
-    if (!by_metric(options_)) {
+    if (!leaves_folds_out(options_)) {
       on_threads(count, [&](int64_t i) { each(i).make_solvers(); });
       if (options_.alphas.size() > 1) in_parts(&ModelFit::estimate_errors);
       on_threads(

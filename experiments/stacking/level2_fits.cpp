@@ -21,6 +21,8 @@ class Level2Fits {
 
   /// Penalties by leave-one-out errors, for each label.
   std::vector<std::vector<RidgeModel>> fit_by_errors() const;
+  /// Penalties by errors on the folds, each left out in turn, for each label.
+  std::vector<RidgeModel> fit_by_folds(int64_t fit) const;
   /// One penalty for all labels, by the metric.
   std::vector<RidgeModel> fit_by_metric(int64_t fit) const;
 
@@ -49,10 +51,19 @@ class Level2Fits {
   /// [collective] Brings each solver to where it can choose its penalty.
   void choose_by_errors(Solvers& solvers_FL) const;
   void add_sums();
+  /// Near enough to the models' first-level scores for a point to sum about, [M].
+  at::Tensor shift_M(int64_t label) const {
+    return tables_.centre_L()[label].expand({tables_.num_models()});
+  }
+  static at::Tensor no_shift_1() { return at::zeros({1}, at::kDouble); }
   RidgeSolver solver(int64_t fit, int64_t label, const LeftOut& folds,
                      std::span<const double> alphas) const;
   RidgeModel solved(const RidgeSolver& solver, int64_t fit, int64_t label, const LeftOut& folds,
                     const std::vector<double>& alpha_1) const;
+  RidgeModel with_one(int64_t fit, int64_t label, const LeftOut& folds, double alpha) const {
+    const std::vector<double> one{alpha};
+    return solved(solver(fit, label, folds, one), fit, label, folds, one);
+  }
 
   const StackTables& tables_;
   const Level1Fits& level1_;
@@ -110,10 +121,8 @@ void Level2Fits::add_sums() {
 
 RidgeSolver Level2Fits::solver(int64_t fit, int64_t label, const LeftOut& folds,
                                std::span<const double> alphas) const {
-  // Near enough to the first-level scores' means for a point to sum about.
-  return RidgeSolver(sums_without(sums(fit, label), folds),
-                     tables_.centre_L()[label].expand({tables_.num_models()}),
-                     at::zeros({1}, at::kDouble), alphas, /*per_target=*/true, tables_.num_parts());
+  return RidgeSolver(sums_without(sums(fit, label), folds), shift_M(label), no_shift_1(), alphas,
+                     /*per_target=*/true, tables_.num_parts());
 }
 
 RidgeModel Level2Fits::solved(const RidgeSolver& solver, int64_t fit, int64_t label,
@@ -128,12 +137,24 @@ RidgeModel Level2Fits::solved(const RidgeSolver& solver, int64_t fit, int64_t la
   });
 }
 
+std::vector<RidgeModel> Level2Fits::fit_by_folds(int64_t fit) const {
+  std::vector<RidgeModel> fits;
+  for (int64_t l = 0; l < tables_.num_labels(); ++l) {
+    const std::vector<double> alpha_1 =
+        best_by_folds(tables_, options_, sums(fit, l), shift_M(l), no_shift_1(), left_out(fit),
+                      /*per_target=*/true, [&](int64_t fold, double alpha) {
+                        return with_one(fit, l, both(fold, without(fit)), alpha);
+                      });
+    fits.push_back(with_one(fit, l, left_out(fit), alpha_1.front()));
+  }
+  return fits;
+}
+
 std::vector<RidgeModel> Level2Fits::fit_by_metric(int64_t fit) const {
   const auto fit_labels = [&](const LeftOut& folds, double alpha) {
-    const std::vector<double> one{alpha};
     std::vector<RidgeModel> fits;
     for (int64_t l = 0; l < tables_.num_labels(); ++l)
-      fits.push_back(solved(solver(fit, l, folds, one), fit, l, folds, one));
+      fits.push_back(with_one(fit, l, folds, alpha));
     return fits;
   };
   const Level1Scores scores(level1_, without(fit), all_labels(tables_));
@@ -227,11 +248,13 @@ std::vector<std::vector<RidgeModel>> fit_level2(const StackTables& tables, const
                                                 const StackOptions& options, bool all_rows) {
   const int64_t num_fits = tables.num_folds() + (all_rows ? 1 : 0);
   const Level2Fits level2(tables, level1, options, num_fits);
-  if (options.alpha_by != "metric" || options.alphas.size() < 2) return level2.fit_by_errors();
+  if (!leaves_folds_out(options)) return level2.fit_by_errors();
   std::vector<std::vector<RidgeModel>> fits(static_cast<size_t>(num_fits));
-  on_threads(
-      num_fits, [&](int64_t fit) { fits[static_cast<size_t>(fit)] = level2.fit_by_metric(fit); },
-      !tables.ranks().alone());
+  const auto make = [&](int64_t fit) {
+    fits[static_cast<size_t>(fit)] =
+        options.alpha_by == "metric" ? level2.fit_by_metric(fit) : level2.fit_by_folds(fit);
+  };
+  on_threads(num_fits, make, !tables.ranks().alone());
   return fits;
 }
 

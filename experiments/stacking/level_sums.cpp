@@ -3,9 +3,18 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 namespace baleen {
+namespace {
+
+std::vector<double> descending(std::vector<double> alphas) {
+  std::sort(alphas.rbegin(), alphas.rend());
+  return alphas;
+}
+
+}  // namespace
 
 bool holds(const LeftOut& folds, int64_t fold) {
   return std::find(folds.begin(), folds.end(), fold) != folds.end();
@@ -48,14 +57,47 @@ RidgeModel solve(const RidgeSolver& solver, const std::vector<double>& alphas_K,
   return RidgeProblem(x_ND, y_NK).fit(alphas_K);
 }
 
+bool leaves_folds_out(const StackOptions& options) {
+  return options.alpha_by != "leave_one_out" && options.alphas.size() > 1;
+}
+
+std::vector<double> best_by_folds(
+    const StackTables& tables, const StackOptions& options, const std::vector<RidgeSums>& sums_K,
+    const at::Tensor& shift_D, const at::Tensor& shift_T, const LeftOut& without, bool per_target,
+    const std::function<RidgeModel(int64_t fold, double alpha)>& fit_without) {
+  constexpr double kEqual = 1e-12;  // of the squared targets: what rounding leaves
+  const auto num_targets = static_cast<size_t>(shift_T.size(0));
+  std::vector<double> chosen(num_targets);
+  std::vector<double> least(num_targets, std::numeric_limits<double>::infinity());
+  for (const double alpha : descending(options.alphas)) {
+    at::Tensor errors_T = at::zeros_like(shift_T), squares_T = at::zeros_like(shift_T);
+    for (int64_t fold = 0; fold < tables.num_folds(); ++fold) {
+      if (holds(without, fold)) continue;
+      tables.check_stop();
+      const RidgeSums& rows = sums_K[static_cast<size_t>(fold)];
+      errors_T += squared_errors_K(rows, shift_D, shift_T, fit_without(fold, alpha));
+      squares_T += rows.squares_K();
+    }
+    if (!per_target) {
+      errors_T = errors_T.sum().expand({shift_T.size(0)});
+      squares_T = squares_T.sum().expand({shift_T.size(0)});
+    }
+    for (size_t t = 0; t < num_targets; ++t) {
+      const double error = errors_T[static_cast<int64_t>(t)].item<double>();
+      if (error >= least[t] - kEqual * squares_T[static_cast<int64_t>(t)].item<double>()) continue;
+      least[t] = error;
+      chosen[t] = alpha;
+    }
+  }
+  return chosen;
+}
+
 double best_by_metric(
     const StackTables& tables, const StackOptions& options, const LeftOut& without,
     const std::function<std::vector<at::Tensor>(int64_t fold, double alpha)>& fit_and_score) {
-  std::vector<double> descending = options.alphas;
-  std::sort(descending.rbegin(), descending.rend());
   const at::Tensor targets_NL = tables.targets_without(without);
   double best = -1, chosen = 0;
-  for (const double alpha : descending) {
+  for (const double alpha : descending(options.alphas)) {
     std::vector<at::Tensor> scores;
     for (int64_t fold = 0; fold < tables.num_folds(); ++fold) {
       if (holds(without, fold)) continue;

@@ -56,6 +56,18 @@ void RidgeSums::merge(const RidgeSums& other) {
   values += other.values;
 }
 
+at::Tensor squared_errors_K(const RidgeSums& sums, const at::Tensor& shift_D,
+                            const at::Tensor& shift_K, const RidgeModel& model) {
+  // Of Σ (y − wᵀx − c)², with x and y about the point and c to fit.
+  const at::Tensor& w_DK = model.weights_DK;
+  const at::Tensor c_K = model.intercept_K + at::mv(w_DK.t(), shift_D) - shift_K;
+  const at::Tensor predicted_K = at::mv(w_DK.t(), sums.sum_D());
+  const at::Tensor with_targets_K = (w_DK * sums.cross_DK()).sum(0) + c_K * sums.sum_K();
+  const at::Tensor squares_K = (w_DK * at::mm(sums.gram_DD(), w_DK)).sum(0) +
+                               c_K * (2 * predicted_K + double(sums.num_rows) * c_K);
+  return sums.squares_K() - 2 * with_targets_K + squares_K;
+}
+
 RidgeSolver::RidgeSolver(const RidgeSums& sums, const at::Tensor& shift_D,
                          const at::Tensor& shift_K, std::span<const double> alphas, bool per_target,
                          int64_t num_parts)

@@ -43,6 +43,12 @@ class RidgeSums {
   int64_t num_inputs_, num_targets_;
 };
 
+/// [K]: what a model leaves of the squared targets of the rows that were added up, whatever rows it
+/// was fitted to.
+/// @param shift_D, shift_K the point that the sums are about
+at::Tensor squared_errors_K(const RidgeSums& sums, const at::Tensor& shift_D,
+                            const at::Tensor& shift_K, const RidgeModel& model);
+
 /// Memory that RidgeSolver reads rows in; one for each thread.
 using RidgeScratch = std::vector<double>;
 

@@ -154,7 +154,7 @@ void fill_scores(const StackTables& tables, const Level1Fits& level1, StackResul
 std::string key_beyond_folds(const StackOptions& options, int64_t num_folds) {
   if (num_folds > 2) return {};
   if (options.nested) return "nested";
-  return options.alpha_by == "metric" && options.alphas.size() > 1 ? "alpha_by" : "";
+  return leaves_folds_out(options) ? "alpha_by" : "";
 }
 
 StackResult fit_stack(const StackInput& input, const StackOptions& options, bool keep_level1,

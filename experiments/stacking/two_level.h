@@ -48,17 +48,18 @@ void visit_fields(Visitor& v, StackOptions& o) {
           "false: the second level weighs the models as they are, label by label; the first level, "
           "which corrects each label by all of them, wants many samples for its L x L weights");
   v.field("alphas", o.alphas,
-          "ridge penalties to choose from by leave-one-out error; one value fixes it; 0 is least "
-          "squares");
+          "ridge penalties to choose from (alpha_by); one value fixes it; 0 is least squares");
   v.field("alpha_per_label", o.alpha_per_label,
           "first level: each label chooses its own penalty instead of one per model (the second "
           "level always does)");
   v.field(
       "alpha_by", o.alpha_by,
       "what chooses the penalties: the least squared error of leaving one sample out "
-      "(leave_one_out, in closed form), or the metric itself (F score or accuracy) on the folds "
-      "left out in turn within each fit, one penalty per model and one for the second level",
-      config::one_of({"leave_one_out", "metric"}));
+      "(leave_one_out, in closed form), that of leaving out the folds of each fit in turn "
+      "(leave_one_fold_out, which also sees how far the networks of different folds differ: for "
+      "few samples), or the metric itself (F score or accuracy) on those folds, one penalty per "
+      "model and one for the second level",
+      config::one_of({"leave_one_out", "leave_one_fold_out", "metric"}));
   v.field("nested", o.nested,
           "a fit that leaves a fold out sees first-level scores made without that fold, too: "
           "K (K - 1) more first-level fits per model, with its penalties, and nothing of a fold "

@@ -28,6 +28,7 @@ from planet_table import START, read_run, sample_f2, text
 from pytorch_networks import make
 
 FIRST_STAGE = "-snapshot1"
+BATCH = 32
 NEAR = 2e-4  # of a probability: PyTorch's rounding through a hundred layers
 
 
@@ -131,7 +132,7 @@ def open_network(file, metadata):
     if set(wanted) != set(state):
         ours, theirs = sorted({layer_of(name) for name in state}, key=position), dict.fromkeys(layer_of(name) for name in wanted)
         rename = dict(zip(ours, theirs))
-        state = {name.replace(layer_of(name), rename[layer_of(name)]): value for name, value in state.items()}
+        state = {name.replace(layer_of(name), rename[layer_of(name)], 1): value for name, value in state.items()}
     network.load_state_dict(state)
     return network
 
@@ -161,7 +162,8 @@ def predict_alone_and_by_views(c, run, pack):
                 pixels = images[wanted][rows]
                 mean, std = (torch.tensor(json.loads(metadata[key])).view(-1, 1, 1) for key in ("mean", "std"))
                 network = open_network(file, metadata)
-                answers = [torch.sigmoid(network(view)).double().numpy() for view in symmetries((pixels - mean) / std)]
+                answers = [np.concatenate([torch.sigmoid(network(batch)).double().numpy() for batch in view.split(BATCH)])
+                           for view in symmetries((pixels - mean) / std)]
                 alone[name][rows], views[name][rows] = answers[0], np.mean(answers, 0)
     return alone, views
 

@@ -75,6 +75,8 @@ TEST(FitOnRanks, GivesTheBitsOfOneProcess) {
   expect_same_bits(input, {.alphas = {0}}, "least squares");
   expect_same_bits(input, {.constant_labels = "mean"}, "mean for constant labels");
   expect_same_bits(input, {.alphas = {1, 100}, .alpha_by = "metric", .nested = true}, "metric");
+  expect_same_bits(input, {.alpha_by = "leave_one_fold_out", .nested = true}, "fold by fold");
+  expect_same_bits(input, {.alphas = {0, 1}, .alpha_by = "leave_one_fold_out"}, "or least squares");
 }
 
 TEST(FitOnRanks, DropsAModelThatLacksAFoldOnAnotherRank) {

@@ -221,7 +221,8 @@ TEST(TwoLevelStack, FitsThatLeaveTwoFoldsOutNeedThree) {
   StackInput input = synthetic(2, 100, .4, 8);
   for (size_t i = 0; i < 100; ++i) input.folds[i] = static_cast<int64_t>(i % 2);
   expect_error(input, {.nested = true}, ErrorKind::kConfiguration, {"stacking.nested", "three"});
-  expect_error(input, {.alpha_by = "metric"}, ErrorKind::kConfiguration, {"stacking.alpha_by"});
+  for (const char* by : {"metric", "leave_one_fold_out"})
+    expect_error(input, {.alpha_by = by}, ErrorKind::kConfiguration, {"stacking.alpha_by"});
   fit_stack(input, {.alphas = {10}, .alpha_by = "metric"});
   for (size_t i = 0; i < 100; ++i) input.folds[i] = static_cast<int64_t>(i % 3);
   fit_stack(input, {.alphas = {1, 10}, .alpha_by = "metric", .nested = true});
@@ -245,7 +246,7 @@ TEST(TwoLevelStack, IsTheSameToTheBitOnAnyNumberOfThreads) {
 
 TEST(TwoLevelStack, StopsWithinItsFits) {
   const StackInput input = synthetic(3, 200, .4, 8);
-  for (const char* alpha_by : {"leave_one_out", "metric"}) {
+  for (const char* alpha_by : {"leave_one_out", "leave_one_fold_out", "metric"}) {
     const StackOptions options{.alphas = {1, 10}, .alpha_by = alpha_by, .nested = true};
     int calls = 0;
     const StackResult whole = fit_stack(input, options, false, {}, [&] { ++calls; });

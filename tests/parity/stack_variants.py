@@ -48,9 +48,9 @@ def metric(scores, truth):
 class Stack:
     """Both levels; a fit is named by the folds that it leaves out, of which the first chooses its penalty."""
 
-    def __init__(self, p, truth, folds, by_metric, per_label, nested, first_level):
+    def __init__(self, p, truth, folds, by, per_label, nested, first_level):
         self.p, self.truth, self.folds = p, truth, folds
-        self.by_metric, self.per_label, self.nested, self.first_level = by_metric, per_label, nested, first_level
+        self.by, self.per_label, self.nested, self.first_level = by, per_label, nested, first_level
         self.known = {}
 
     def rows(self, left_out):
@@ -70,24 +70,33 @@ class Stack:
         if ("alphas", m, left_out) in self.known:
             return self.known["alphas", m, left_out]
         rows = self.rows(left_out)
-        if self.by_metric:
-            values = [self.metric_of(left_out, lambda inner, held: ridge(self.p[m][inner], self.truth[inner], alpha)
-                                     .predict(self.p[m][held])) for alpha in ALPHAS]
-            chosen = [largest_best(values)] * L
+        if self.by != "leave_one_out":
+            scores = [self.scores_of_folds(left_out, lambda inner, held: ridge(self.p[m][inner], self.truth[inner], alpha)
+                                           .predict(self.p[m][held])) for alpha in ALPHAS]
+            chosen = self.best_on_folds(left_out, scores, self.per_label)
         else:
             chosen = np.broadcast_to(least_error(self.p[m][rows], self.truth[rows], self.per_label), L)
         self.known["alphas", m, left_out] = chosen
         return chosen
 
-    def metric_of(self, left_out, predict):
-        """The metric of scores that are made for each further fold without it."""
+    def scores_of_folds(self, left_out, predict):
+        """Scores that are made for each further fold without it."""
         scores = np.zeros_like(self.truth)
         for fold in range(K):
             if fold not in left_out:
                 inner, held = self.rows((*left_out, fold)), self.folds == fold
                 scores[held] = predict(inner, held)
-        rows = self.rows(left_out)
-        return metric(scores[rows], self.truth[rows])
+        return scores[self.rows(left_out)]
+
+    def best_on_folds(self, left_out, scores, per_label):
+        """A penalty for each label: by the metric one for all, by errors one for all or for each."""
+        truth = self.truth[self.rows(left_out)]
+        if self.by == "metric":
+            return [largest_best([metric(one, truth) for one in scores])] * L
+        errors = np.array([((one - truth) ** 2).sum(0) for one in scores])
+        if not per_label:
+            errors = np.repeat(errors.sum(1, keepdims=True), L, 1)
+        return [largest_best(-errors[:, label]) for label in range(L)]
 
     def inputs2(self, without):
         """What level 2 sees when it leaves `without` out, [M, N, L]."""
@@ -100,10 +109,10 @@ class Stack:
     def level2(self, without):
         q, rows = self.inputs2(without), self.rows(without)
         fit = lambda rows, label, alpha: ridge(q[:, rows, label].T, self.truth[rows, label], alpha)  # noqa: E731
-        if self.by_metric:
-            values = [self.metric_of(without, lambda inner, held: np.stack(
+        if self.by != "leave_one_out":
+            scores = [self.scores_of_folds(without, lambda inner, held: np.stack(
                 [fit(inner, label, alpha).predict(q[:, held, label].T) for label in range(L)], 1)) for alpha in ALPHAS]
-            return [fit(rows, label, largest_best(values)) for label in range(L)]
+            return [fit(rows, label, alpha) for label, alpha in enumerate(self.best_on_folds(without, scores, True))]
         return [fit(rows, label, least_error(q[:, rows, label].T, self.truth[rows, label], False)[0]) for label in range(L)]
 
     def scores(self, x, left_out):
@@ -115,7 +124,7 @@ class Stack:
 
 
 def largest_best(values):
-    best, chosen = -1.0, 0.0
+    best, chosen = -np.inf, 0.0
     for alpha, value in sorted(zip(ALPHAS, values), reverse=True):
         if value > best + 1e-12:
             best, chosen = value, alpha
@@ -135,17 +144,17 @@ p = (1 - blur) * truth + blur * rng.random((M, N, L))
 p_test = rng.random((M, T, L))
 folds = rng.permutation(N) % K
 cases = []
-for inputs, nested, by, first_level in itertools.product(("probabilities", "logits"), (False, True), ("label", "model", "metric"),
-                                                         (True, False)):
-    if not first_level and (nested or by == "model"):
+ways = [("leave_one_out", True), ("leave_one_out", False), ("leave_one_fold_out", True), ("leave_one_fold_out", False), ("metric", False)]
+for inputs, nested, (by, per_label), first_level in itertools.product(("probabilities", "logits"), (False, True), ways, (True, False)):
+    if not first_level and (nested or (by != "metric" and not per_label)):
         continue  # they tell about the first level alone
     seen, seen_test = (logits(p), logits(p_test)) if inputs == "logits" else (p, p_test)
-    stack = Stack(seen, truth, folds, by == "metric", by == "label", nested, first_level)
+    stack = Stack(seen, truth, folds, by, per_label, nested, first_level)
     stacked = np.zeros_like(truth)
     for fold in range(K):
         stacked[folds == fold] = stack.scores(seen[:, folds == fold], (fold,))
     cases.append({"inputs": inputs, "first_level": first_level, "nested": nested,
-                  "alpha_by": "metric" if by == "metric" else "leave_one_out", "alpha_per_label": by == "label", "oof": stacked.tolist(),
+                  "alpha_by": by, "alpha_per_label": per_label, "oof": stacked.tolist(),
                   "fold_average": np.mean([stack.scores(seen_test, (fold,)) for fold in range(K)], 0).tolist(),
                   "refit": stack.scores(seen_test, ()).tolist()})
 with open(sys.argv[1], "w") as file:
