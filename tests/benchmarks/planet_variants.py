@@ -202,11 +202,12 @@ def compare_folds(c, other):
     means = [np.mean(list(columns.values()), 0) for columns in (few, more)]
     c.line(f"mean of these networks, {counts[0]} folds", means[0])
     c.line(f"mean of these networks, {counts[1]} folds", means[1], means[0], f"{counts[0]} folds")
+    best = max(names, key=lambda name: c.f2(more[name]).mean())
+    c.line("  the same", means[1], more[best], f"{best}, {counts[1]} folds")
     stacked = c.second_level(few)
     c.line(f"level 2 of these networks, {counts[0]} folds", stacked)
     again = c.second_level(more, folds[order])
     c.line(f"level 2 of these networks, {counts[1]} folds", again, stacked, f"{counts[0]} folds")
-    best = max(names, key=lambda name: c.f2(more[name]).mean())
     c.line("  the same", again, more[best], f"{best}, {counts[1]} folds")
 
 
