@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -294,8 +295,9 @@ ReportData collect_report(const RunDirectory& directory, const PreparedRun* give
   add_environment(report, directory, run.plan);
   report.timeline = timeline_of(journal, run.plan);
   report.marks = marks_of(journal);
-  report.warnings.insert(report.warnings.end(), run.folds.warnings.begin(),
-                         run.folds.warnings.end());
+  for (const std::string& warning : run.folds.warnings) {  // of a sweep, its best trial's as well
+    if (std::ranges::count(report.warnings, warning) == 0) report.warnings.push_back(warning);
+  }
   if (run.sweep) {
     report.run_name = run.sweep->name;
     return report;

@@ -34,8 +34,9 @@ std::string tiles(const ReportData& data) {
   if (data.sweep) {
     for (const ReportTrial& trial : data.sweep->trials) {
       if (trial.best)
-        out += tile("Best trial", escape(trial.name),
-                    fmt::format("{} {}", escape(data.sweep->metric), html::score(trial.score)));
+        out +=
+            tile("Best trial", escape(trial.name),
+                 fmt::format("{} {}", escape(data.sweep->metric_title), html::score(trial.score)));
     }
   }
   for (const bool on_test : {true, false}) {
