@@ -55,6 +55,9 @@ class ModelFit {
   }
   RidgeModel solved(const RidgeSolver& solver, const LeftOut& folds,
                     const std::vector<double>& alphas_L) const;
+  std::vector<double> for_all_labels(double alpha) const {
+    return std::vector<double>(static_cast<size_t>(num_labels()), alpha);
+  }
   RidgeModel with_alphas(const LeftOut& folds, const std::vector<double>& alphas_L) const;
   RidgeModel with_one(const LeftOut& folds, double alpha) const;
   RidgeModel fit_by_folds(const LeftOut& folds) const;
@@ -147,15 +150,22 @@ RidgeModel ModelFit::with_alphas(const LeftOut& folds, const std::vector<double>
 }
 
 RidgeModel ModelFit::with_one(const LeftOut& folds, double alpha) const {
-  return with_alphas(folds, std::vector<double>(static_cast<size_t>(num_labels()), alpha));
+  return with_alphas(folds, for_all_labels(alpha));
 }
 
 RidgeModel ModelFit::fit_by_folds(const LeftOut& folds) const {
+  const auto fits_without = [&](int64_t fold, const std::vector<double>& alphas) {
+    const LeftOut inner = and_also(folds, fold);
+    const RidgeSolver solver = solver_without(inner, {alphas.data(), 1});
+    std::vector<RidgeModel> models;
+    models.reserve(alphas.size());
+    for (const double alpha : alphas)
+      models.push_back(solved(solver, inner, for_all_labels(alpha)));
+    return models;
+  };
   return with_alphas(
       folds, best_by_folds(tables_, options_, sums_K_, tables_.mean_input_L(m_), no_shift_L(),
-                           folds, options_.alpha_per_label, [&](int64_t fold, double alpha) {
-                             return with_one(and_also(folds, fold), alpha);
-                           }));
+                           folds, options_.alpha_per_label, fits_without));
 }
 
 RidgeModel ModelFit::fit_by_metric(const LeftOut& folds) const {

@@ -142,8 +142,14 @@ std::vector<RidgeModel> Level2Fits::fit_by_folds(int64_t fit) const {
   for (int64_t l = 0; l < tables_.num_labels(); ++l) {
     const std::vector<double> alpha_1 =
         best_by_folds(tables_, options_, sums(fit, l), shift_M(l), no_shift_1(), left_out(fit),
-                      /*per_target=*/true, [&](int64_t fold, double alpha) {
-                        return with_one(fit, l, both(fold, without(fit)), alpha);
+                      /*per_target=*/true, [&](int64_t fold, const std::vector<double>& alphas) {
+                        const LeftOut inner = both(fold, without(fit));
+                        const RidgeSolver one = solver(fit, l, inner, {alphas.data(), 1});
+                        std::vector<RidgeModel> models;
+                        models.reserve(alphas.size());
+                        for (const double alpha : alphas)
+                          models.push_back(solved(one, fit, l, inner, {alpha}));
+                        return models;
                       });
     fits.push_back(with_one(fit, l, left_out(fit), alpha_1.front()));
   }

@@ -64,29 +64,35 @@ bool leaves_folds_out(const StackOptions& options) {
 std::vector<double> best_by_folds(
     const StackTables& tables, const StackOptions& options, const std::vector<RidgeSums>& sums_K,
     const at::Tensor& shift_D, const at::Tensor& shift_T, const LeftOut& without, bool per_target,
-    const std::function<RidgeModel(int64_t fold, double alpha)>& fit_without) {
+    const std::function<std::vector<RidgeModel>(int64_t fold, const std::vector<double>& alphas)>&
+        fits_without) {
   constexpr double kEqual = 1e-12;  // of the squared targets: what rounding leaves
-  const auto num_targets = static_cast<size_t>(shift_T.size(0));
-  std::vector<double> chosen(num_targets);
-  std::vector<double> least(num_targets, std::numeric_limits<double>::infinity());
-  for (const double alpha : descending(options.alphas)) {
-    at::Tensor errors_T = at::zeros_like(shift_T), squares_T = at::zeros_like(shift_T);
-    for (int64_t fold = 0; fold < tables.num_folds(); ++fold) {
-      if (holds(without, fold)) continue;
-      tables.check_stop();
-      const RidgeSums& rows = sums_K[static_cast<size_t>(fold)];
-      errors_T += squared_errors_K(rows, shift_D, shift_T, fit_without(fold, alpha));
-      squares_T += rows.squares_K();
-    }
-    if (!per_target) {
-      errors_T = errors_T.sum().expand({shift_T.size(0)});
-      squares_T = squares_T.sum().expand({shift_T.size(0)});
-    }
-    for (size_t t = 0; t < num_targets; ++t) {
-      const double error = errors_T[static_cast<int64_t>(t)].item<double>();
-      if (error >= least[t] - kEqual * squares_T[static_cast<int64_t>(t)].item<double>()) continue;
+  const std::vector<double> alphas = descending(options.alphas);
+  const int64_t num_targets = shift_T.size(0);
+  at::Tensor errors_AT = at::zeros({std::ssize(alphas), num_targets}, at::kDouble);
+  at::Tensor squares_T = at::zeros_like(shift_T);
+  for (int64_t fold = 0; fold < tables.num_folds(); ++fold) {
+    if (holds(without, fold)) continue;
+    tables.check_stop();
+    const RidgeSums& rows = sums_K[static_cast<size_t>(fold)];
+    const std::vector<RidgeModel> models = fits_without(fold, alphas);
+    for (size_t a = 0; a < alphas.size(); ++a)
+      errors_AT[static_cast<int64_t>(a)] += squared_errors_K(rows, shift_D, shift_T, models[a]);
+    squares_T += rows.squares_K();
+  }
+  if (!per_target) {
+    errors_AT = errors_AT.sum(1, /*keepdim=*/true).expand({-1, num_targets});
+    squares_T = squares_T.sum().expand({num_targets});
+  }
+  std::vector<double> chosen(static_cast<size_t>(num_targets));
+  std::vector<double> least(chosen.size(), std::numeric_limits<double>::infinity());
+  for (size_t a = 0; a < alphas.size(); ++a) {
+    for (size_t t = 0; t < chosen.size(); ++t) {
+      const auto target = static_cast<int64_t>(t);
+      const double error = errors_AT[static_cast<int64_t>(a)][target].item<double>();
+      if (error >= least[t] - kEqual * squares_T[target].item<double>()) continue;
       least[t] = error;
-      chosen[t] = alpha;
+      chosen[t] = alphas[a];
     }
   }
   return chosen;

@@ -37,11 +37,12 @@ bool leaves_folds_out(const StackOptions& options);
 /// [collective] The penalties of least squared error on the folds that a fit has, each left out in
 /// turn: one for each target, or one for all. The largest of equals.
 /// @param sums_K of all folds, about the point shift_D, shift_T
-/// @param fit_without the model without a fold and what is left out anyway, for one penalty
+/// @param fits_without the models without a fold and what is left out anyway, one for each penalty
 std::vector<double> best_by_folds(
     const StackTables& tables, const StackOptions& options, const std::vector<RidgeSums>& sums_K,
     const at::Tensor& shift_D, const at::Tensor& shift_T, const LeftOut& without, bool per_target,
-    const std::function<RidgeModel(int64_t fold, double alpha)>& fit_without);
+    const std::function<std::vector<RidgeModel>(int64_t fold, const std::vector<double>& alphas)>&
+        fits_without);
 
 /// [collective] The penalty whose scores on the held-out folds are best; the largest of equals.
 /// @param fit_and_score gives the scores of a fold's rows, [R, L] by piece, by a fit without it for
